@@ -1,0 +1,1 @@
+"""The fixed experiment and the reading of its outcome."""

@@ -1,0 +1,36 @@
+"""The learning-rate schedule's shape: a multiplier in [0, 1], the same for jax, torch and numpy.
+
+Plain arithmetic without branches, because every hyperparameter of it is traced in jax: library schedules
+branch on theirs. A shape is warmup, a stable part, and a decay over the last `decay_fraction`; "wsd" is the
+linear decay with a fraction below 1.
+"""
+
+from types import ModuleType
+from typing import Any
+
+DECAY_KINDS = ("cosine", "linear")
+
+
+def multiplier(
+    xp: ModuleType,
+    step: Any,
+    steps: Any,
+    warmup_fraction: Any,
+    decay_kind: Any,
+    decay_fraction: Any,
+    final_lr_ratio: Any,
+) -> Any:
+    """Factor on the peak rate at `step` (from 0) of `steps`.
+
+    xp: numpy, jax.numpy or torch-like module that offers minimum, maximum, cos and where.
+    warmup_fraction, decay_fraction: fractions of the run; decay never starts before warmup ends.
+    decay_kind: index into DECAY_KINDS, so that it can be traced.
+    final_lr_ratio: final / peak. The last step lies just above it, so no step is wasted at zero.
+    """
+    warmup_steps = warmup_fraction * steps
+    rise = xp.minimum(1.0, (step + 1.0) / xp.maximum(warmup_steps, 1.0))
+    start = xp.maximum(warmup_steps, steps * (1.0 - decay_fraction))
+    progress = xp.minimum(1.0, xp.maximum(0.0, step - start) / xp.maximum(steps - start, 1.0))
+    cosine = 0.5 * (1.0 + xp.cos(xp.pi * progress))
+    shape = xp.where(decay_kind == DECAY_KINDS.index("cosine"), cosine, 1.0 - progress)
+    return rise * (final_lr_ratio + (1.0 - final_lr_ratio) * shape)

@@ -1,0 +1,201 @@
+"""Records on disk, and records as DataFrames: the seam between training and reading.
+
+results/<sweep>/trials/<trial_id>.json   one record a file, written once and never changed
+results/<sweep>/trials.jsonl             the same, one record a line: a compact form for committed results
+results/<sweep>/sweep.json               the sweep's manifest: what was asked, what was chosen, what it cost
+
+Needs neither jax nor torch nor ray. Next: analysis/, functions from these frames to tables.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmark import scales
+from benchmark.spec import SCHEMA, Record, record_from_json
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` to `path` so that a reader, or a crash, sees the old file or the new one, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the rename itself must survive a power cut
+    finally:
+        os.close(folder)
+
+
+def save(record: Record, sweep_dir: Path) -> Path:
+    """Write one record to its place. A finished record that is already there is kept: it is never replaced."""
+    path = sweep_dir / "trials" / f"{record.trial.trial_id}.json"
+    if path.exists():
+        try:
+            if record_from_json(path.read_text(encoding="utf-8")).status == "finished":
+                return path
+        except (ValueError, UnicodeDecodeError):
+            pass  # damaged: the new record heals it
+    write_atomically(path, record.to_json() + "\n")
+    return path
+
+
+def records(results: Path, damaged: list[str] | None = None) -> Iterator[tuple[str, Record]]:
+    """Yield (sweep, record) for every record below `results`, each trial once, in a stable order.
+
+    A damaged record is skipped and a line about it appended to `damaged`: one bad file must not hide the
+    rest. A finished record wins over a failed one of the same trial. Raises ValueError if `results` is not
+    a folder.
+    """
+    if not results.is_dir():
+        raise ValueError(f"no results folder at {results}; run a sweep first, or name another with --results")
+    best: dict[str, tuple[str, Record]] = {}
+    for source, text in _texts(results, damaged):
+        try:
+            record = record_from_json(text)
+        except ValueError as error:
+            if damaged is not None:
+                damaged.append(f"{source}: {error}")
+            continue
+        key = record.trial.trial_id
+        if key not in best or (best[key][1].status == "failed" and record.status != "failed"):
+            best[key] = (source.relative_to(results).parts[0], record)
+    yield from best.values()
+
+
+def _texts(results: Path, damaged: list[str] | None) -> Iterator[tuple[Path, str]]:
+    for path in sorted(results.glob("*/trials/*.json")) + sorted(results.glob("*/trials.jsonl")):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            if damaged is not None:
+                damaged.append(f"{path}: cannot be read ({error})")
+            continue
+        if path.suffix == ".json":
+            yield path, text
+        else:
+            yield from ((path, line) for line in text.splitlines() if line.strip())
+
+
+def compact(sweep_dir: Path) -> Path:
+    """Gather a sweep's record files into one `trials.jsonl` (by id) and remove them; for committed results."""
+    folder = sweep_dir / "trials"
+    target = sweep_dir / "trials.jsonl"
+    lines = (
+        {} if not target.exists() else {json.loads(x)["trial_id"]: x for x in target.read_text().splitlines()}
+    )
+    for path in sorted(folder.glob("*.json")):
+        record = record_from_json(path.read_text(encoding="utf-8"))
+        lines[record.trial.trial_id] = record.to_json()
+    write_atomically(target, "".join(lines[key] + "\n" for key in sorted(lines)))
+    for path in folder.glob("*.json"):
+        path.unlink()
+    return target
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything below a results folder.
+
+    runs: one row per record. Columns: trial_id, sweep (its folder), optimizer, rule, scale, num_params,
+        chinchilla_ratio, task, tokens, steps, batch_size, seed, role, status, reason, purpose, val_loss
+        (of a report run: its test loss), bits_per_byte, train_loss, data_epochs, corpus, corpus_hash,
+        tokenizer_hash, backend, precision, eval_split, machine, finished_at, every field of `Cost`, and
+        `hp.<hyperparameter>` for each hyperparameter (missing where an optimizer has none such).
+    curves: one row per evaluation along a run: trial_id, optimizer, scale, chinchilla_ratio, task, seed,
+        role, step, fraction (of the run), tokens, seconds, val_loss.
+    sweeps: the manifests by sweep name; a manifest's `trial_ids` says which runs are that sweep's.
+    damaged: one line for each file that could not be read.
+    """
+
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    sweeps: Mapping[str, Mapping[str, Any]]
+    damaged: tuple[str, ...]
+    by_id: Mapping[str, Record]
+
+
+def load(results: Path) -> Results:
+    """Read a results folder. Raises ValueError if it is not there; damaged records are listed, not fatal."""
+    damaged: list[str] = []
+    pairs = list(records(results, damaged))
+    runs = pd.DataFrame([_run_row(sweep, record) for sweep, record in pairs])
+    curves = pd.DataFrame([row for _, record in pairs for row in _curve_rows(record)])
+    sweeps = {}
+    for path in sorted(results.glob("*/sweep.json")):
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            if manifest["schema"] != SCHEMA:
+                raise ValueError(f"schema {manifest['schema']}, but this version reads schema {SCHEMA}")
+            sweeps[path.parent.name] = manifest
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            damaged.append(f"{path}: not a sweep manifest ({error})")
+    return Results(runs, curves, sweeps, tuple(damaged), {r.trial.trial_id: r for _, r in pairs})
+
+
+def _run_row(sweep: str, record: Record) -> dict[str, Any]:
+    trial = record.trial
+    row: dict[str, Any] = {
+        "trial_id": trial.trial_id,
+        "sweep": sweep,
+        "optimizer": trial.optimizer,
+        "rule": trial.rule,
+        "scale": trial.scale,
+        "num_params": scales.SCALES[trial.scale].num_params if trial.scale in scales.SCALES else None,
+        "chinchilla_ratio": trial.chinchilla_ratio,
+        "task": trial.task,
+        "tokens": trial.tokens,
+        "steps": trial.steps,
+        "batch_size": trial.batch_size,
+        "seed": trial.seed,
+        "role": trial.role,
+        "status": record.status,
+        "reason": record.reason,
+        "purpose": record.purpose,
+        "val_loss": record.val_loss,
+        "bits_per_byte": record.bits_per_byte,
+        "train_loss": record.train_loss,
+        "data_epochs": record.data_epochs,
+        "corpus": trial.corpus,
+        "corpus_hash": trial.corpus_hash,
+        "tokenizer_hash": trial.tokenizer_hash,
+        "backend": trial.backend,
+        "precision": trial.precision,
+        "eval_split": trial.evaluation.split,
+        "machine": record.environment.get("machine", ""),
+        "finished_at": record.finished_at,
+    }
+    row.update(asdict(record.cost))
+    row.update({f"hp.{name}": value for name, value in trial.hyperparameters.items()})
+    return row
+
+
+def _curve_rows(record: Record) -> Iterator[dict[str, Any]]:
+    trial = record.trial
+    for point in record.curve:
+        yield {
+            "trial_id": trial.trial_id,
+            "optimizer": trial.optimizer,
+            "scale": trial.scale,
+            "chinchilla_ratio": trial.chinchilla_ratio,
+            "task": trial.task,
+            "seed": trial.seed,
+            "role": trial.role,
+            "fraction": point.step / trial.steps,
+            **asdict(point),
+        }

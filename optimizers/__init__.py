@@ -1,0 +1,31 @@
+"""The contestants. `names()` lists them without importing a framework; `get(name)` returns one."""
+
+import importlib
+from pathlib import Path
+
+from optimizers.base import Axis, Info, Optimizer, Param, Run, describe
+
+__all__ = ["Axis", "Info", "Optimizer", "Param", "Run", "describe", "get", "names"]
+
+_HERE = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """Every contestant, by file name: no underscore, no torch twin, not the contract itself."""
+    stems = (path.stem for path in _HERE.glob("*.py"))
+    return sorted(s for s in stems if s != "base" and not s.startswith("_") and not s.endswith("_torch"))
+
+
+def get(name: str) -> type[Optimizer]:
+    """The contestant's class. Raises ValueError that lists the names there are."""
+    if name not in names():
+        raise ValueError(f"unknown optimizer {name!r}; choose from {', '.join(names())}")
+    module = importlib.import_module(f"optimizers.{name}")
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Optimizer) and value.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        raise ValueError(f"optimizers/{name}.py must define exactly one Optimizer, found {len(found)}")
+    return found[0]

@@ -1,0 +1,206 @@
+"""The contract between a contestant and the benchmark.
+
+One optimizer is one frozen dataclass in one file: its fields are its hyperparameters, `info` its facts,
+`space` what to tune, and `build_jax` / `build_torch` its update rule. Copy `lion.py` to write another.
+This file imports no framework, so that facts and spaces can be read without one.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
+
+Value = float | int | str
+Role = Literal["hidden", "embedding", "head", "norm"]
+ROLES: tuple[Role, ...] = ("hidden", "embedding", "head", "norm")
+HIDDEN_PARTS = ("q", "k", "v", "o", "gate", "up", "down")
+
+
+@dataclass(frozen=True)
+class Param:
+    """One parameter tensor, described alike for jax and torch.
+
+    Matrices are (out, in), as torch stores them; embedding and head are (vocabulary, width), so their
+    vocabulary is axis 0. `part` names a hidden matrix (q, k, v, o, gate, up, down). Rows of q and k are
+    grouped by head: `heads` equal blocks along axis 0.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    role: Role
+    part: str = ""
+    heads: int = 1
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+def describe(shapes: Mapping[str, tuple[int, ...]], heads: int) -> dict[str, Param]:
+    """Give every parameter its role; the one place where a name means something.
+
+    The last dotted component decides: `embed`, `head`, `*norm`, or a hidden part. Raises ValueError for a
+    name without a role, because a parameter in no group would silently stay untrained.
+    """
+    params = {}
+    for name, shape in shapes.items():
+        part = name.rsplit(".", 1)[-1]
+        if part in HIDDEN_PARTS:
+            params[name] = Param(name, tuple(shape), "hidden", part, heads)
+        elif part == "embed":
+            params[name] = Param(name, tuple(shape), "embedding")
+        elif part == "head":
+            params[name] = Param(name, tuple(shape), "head")
+        elif part.endswith("norm"):
+            params[name] = Param(name, tuple(shape), "norm")
+        else:
+            raise ValueError(
+                f"parameter {name!r} has no role; names end in embed, head, norm or one of {HIDDEN_PARTS}"
+            )
+    return params
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One hyperparameter's grid, where its search starts, and how the grid goes on beyond an edge.
+
+    `scale`: "log" continues geometrically, "log1m" geometrically in 1 - value (betas), "fixed" not at all.
+    `low` and `high` are the limits of meaning: no extension leaves them.
+    """
+
+    grid: tuple[Value, ...]
+    start: Value
+    scale: Literal["log", "log1m", "fixed"] = "fixed"
+    low: float = 0.0
+    high: float = math.inf
+
+    def beyond(self, grid: tuple[Value, ...], upward: bool) -> Value | None:
+        """The next value beyond an end of `grid` (sorted), or None where the grid cannot go on."""
+        numbers = [g for g in grid if isinstance(g, int | float)]
+        if self.scale == "fixed" or len(numbers) < len(grid):
+            return None
+        flip = (lambda x: 1 - x) if self.scale == "log1m" else (lambda x: x)
+        used = [flip(x) for x in numbers if flip(x) > 0]
+        if len(used) < 2:
+            return None
+        edge, inner = (used[-1], used[-2]) if upward else (used[0], used[1])
+        if flip(numbers[-1 if upward else 0]) <= 0:  # the end is 0 (or 1): nothing lies beyond
+            return None
+        value = float(f"{flip(edge * edge / inner):.4g}")
+        inside = self.low <= value < self.high if self.scale == "log1m" else self.low <= value <= self.high
+        return value if inside and value not in grid else None
+
+
+@dataclass(frozen=True)
+class Info:
+    """The facts about a method that a reader of a leaderboard needs.
+
+    `summary` is at most three sentences. `essential` names the hyperparameters that even the smallest
+    search tunes. `version` is part of every trial's identity: raise it when the rule changes.
+    """
+
+    title: str
+    paper: str
+    url: str
+    family: Literal["scalar", "matrix"]
+    summary: str
+    essential: tuple[str, ...] = ("peak_lr",)
+    version: int = 1
+    variants: tuple[str, ...] = ("reference",)
+
+
+@dataclass
+class Run:
+    """What the benchmark tells a build about the run; the same nouns for jax and torch.
+
+    params: name -> Param, in the model's order. Gradients, updates and parameters in jax are flat dicts
+        with these keys.
+    steps: optimizer steps in the whole run. In jax a traced integer, so nothing may branch on it.
+    multiplier: schedule, step index from 0 -> factor in [0, 1]; a build multiplies its rates by it.
+    normal: (name, step, shape) -> standard normal array, a pure function of the trial's seed, so that a
+        resumed run draws the same noise. The only source of randomness an optimizer may use.
+    clip_norm: the trial's global clipping norm (0 = off, traced). The trainer has already clipped the
+        roles in `Optimizer.clip_roles`; only a rule that clips something else reads this.
+    loss_fn: the loss of the current batch, a flat dict of parameters -> scalar. In torch the trainer sets
+        this attribute before every step. In jax it arrives as the keyword `loss_fn` of `update`.
+    """
+
+    params: Mapping[str, Param]
+    steps: Any
+    multiplier: Callable[[Any], Any]
+    normal: Callable[[str, Any, tuple[int, ...]], Any]
+    clip_norm: Any = 0.0
+    loss_fn: Callable[[Mapping[str, Any]], Any] | None = None
+
+
+def static(default: Value) -> Any:
+    """A field that changes shapes or program structure: a new value compiles a new program."""
+    return field(default=default, metadata={"static": True})
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Base of every contestant. A subclass is a frozen dataclass; every float field is traced in jax.
+
+    `space[ladder][hyperparameter]` is an Axis; ladders are "micro" and "paper". It covers the fields
+    worth tuning and may also give `recipe` hyperparameters (schedule, clipping, batch; see
+    benchmark/spec.py) another start, but never another grid: those are open to all on equal terms.
+    """
+
+    info: ClassVar[Info]
+    space: ClassVar[Mapping[str, Mapping[str, Axis]]]
+    recipe_start: ClassVar[Mapping[str, Value]] = {}
+
+    def build_jax(self, run: Run) -> Any:
+        """Return an optax.GradientTransformationExtraArgs over flat dicts; its updates are added to the
+        parameters, rate and decay included. `update` receives the keyword `loss_fn` (see Run)."""
+        raise NotImplementedError(f"{self.info.title} has no jax build")
+
+    def build_torch(self, params: Mapping[str, Any], run: Run) -> Any:
+        """Return a torch.optim.Optimizer over `params` (name -> torch Parameter). The trainer sets every
+        group's lr to its initial lr times `run.multiplier(step)` before each step."""
+        raise NotImplementedError(f"{self.info.title} has no torch build")
+
+    @property
+    def clip_roles(self) -> tuple[Role, ...]:
+        """Roles whose gradients the trainer clips by their joint norm; all of them unless a variant differs."""
+        return ROLES
+
+    def eval_params(self, state: Any, params: Any) -> Any:
+        """The parameters to evaluate, for methods that average; jax state and flat dict in, flat dict out."""
+        return params
+
+    def state_floats(self, params: Mapping[str, Param]) -> int:
+        """Optimizer-state floats for these parameters, step counters not counted."""
+        raise NotImplementedError
+
+    def extra_flops(self, params: Mapping[str, Param], steps: int) -> float:
+        """Mean FLOPs per step of the update itself, beyond the model's forward and backward passes."""
+        raise NotImplementedError
+
+    def floats(self) -> dict[str, float]:
+        """The traced hyperparameters, as Python floats so that an int or numpy scalar never recompiles."""
+        names = [f.name for f in dataclasses.fields(self) if not f.metadata.get("static")]
+        return {name: float(getattr(self, name)) for name in names}
+
+    def statics(self) -> dict[str, Value]:
+        """The hyperparameters that shape the program."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("static")}
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with other hyperparameters; traced values are allowed, so nothing is checked here."""
+        return dataclasses.replace(self, **changes)
+
+    def validate(self) -> None:
+        """Raise ValueError for a hyperparameter that is not finite or outside the limits of its Axis."""
+        for name, value in self.floats().items():
+            limits = next((s[name] for s in self.space.values() if name in s), Axis((), 0.0))
+            if not math.isfinite(value) or not limits.low <= value <= limits.high:
+                raise ValueError(
+                    f"{type(self).__name__}: {name}={value} must be a finite number in"
+                    f" [{limits.low}, {limits.high}]"
+                )
+        variant = self.statics().get("variant", "reference")
+        if variant not in self.info.variants:
+            raise ValueError(f"{type(self).__name__}: unknown variant {variant!r}; choose {self.info.variants}")

@@ -175,8 +175,12 @@ class Optimizer:
         """Optimizer-state floats for these parameters, step counters not counted."""
         raise NotImplementedError
 
-    def extra_flops(self, params: Mapping[str, Param], steps: int) -> float:
-        """Mean FLOPs per step of the update itself, beyond the model's forward and backward passes."""
+    def extra_flops(self, params: Mapping[str, Param], steps: int, batch_tokens: int) -> float:
+        """Mean FLOPs per step of the update itself, beyond the model's one forward and backward pass.
+
+        `steps` is the whole run's, for a rule that works only now and then; `batch_tokens` are the tokens of
+        one step, for a rule that differentiates the loss once more.
+        """
         raise NotImplementedError
 
     def floats(self) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Fixtures that every optimizer's test uses: one toy model, one gradient sequence, both frameworks driven alike.
+"""Fixtures that every optimizer's test uses: a toy model, a gradient sequence, both frameworks driven alike.
 
 Gradients are given, not computed, so that two implementations cannot drift apart through the loss: what differs
 is the update rule alone. Everything runs in float64. Each fixture is a function.
@@ -27,7 +27,7 @@ def float64() -> Iterator[None]:
 
 @pytest.fixture
 def toy_params() -> Callable[[], dict[str, Param]]:
-    """One layer of the model: square (q k v o), tall (gate up), wide (down), 1-D (norms), embedding and head."""
+    """One layer: square (q k v o), tall (gate up), wide (down), 1-D (norms), embedding and head."""
     width, mlp, vocab = 8, 20, 12
     shapes: dict[str, tuple[int, ...]] = {"embed": (vocab, width), "layers.0.attn_norm": (width,)}
     shapes |= {f"layers.0.{part}": (width, width) for part in "qkvo"}
@@ -44,7 +44,7 @@ def initial() -> Callable[[Mapping[str, Param]], Arrays]:
 
 @pytest.fixture
 def gradients() -> Callable[..., Arrays]:
-    """(name -> shape or Param, steps, seed) -> name -> (steps, *shape): a mean that slowly rotates, plus noise."""
+    """(name -> shape or Param) -> name -> (steps, *shape): a mean that slowly rotates, plus noise."""
 
     def make(shapes: Mapping[str, Any], steps: int = 20, seed: int = 0, scale: float = 0.1) -> Arrays:
         angle = np.linspace(0.0, 2.0, steps)

@@ -119,11 +119,27 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What a trainer returns: the part of a record that the run itself decides."""
+
+    status: Status
+    reason: str = ""
+    val_loss: float | None = None
+    bits_per_byte: float | None = None
+    train_loss: float | None = None
+    curve: tuple[Point, ...] = ()
+    data_epochs: float = 0.0
+    cost: Cost = field(default_factory=Cost)
+
+
+@dataclass(frozen=True)
 class Record:
     """A trial and its outcome.
 
     val_loss: final loss in nats per token on the evaluation's split (a report run's is its test loss);
         None unless the run finished.
+    bits_per_byte: the same loss as summed nats / (ln 2 x bytes of the predicted tokens).
+    train_loss: mean over the last tenth of the run's steps, in nats per token.
     reason: one sentence for "diverged" and "failed", empty for "finished".
     purpose: what the trial was for ("peak_lr up", "replicate", "report"); not part of its identity.
     data_epochs: how often the training data was seen, at most 4.

@@ -1,0 +1,36 @@
+"""Which tokens a step sees: one order of sequences per seed, the same for every optimizer and batch size.
+
+The training split is cut into sequences of `seq_len` tokens (plus one to predict); each epoch visits them in
+a permutation drawn from (seed, epoch). A batch is the next `batch_size` of them, so that batches of 4 and of
+32 consume the same stream in the same order.
+"""
+
+import numpy as np
+
+MAX_EPOCHS = 4  # more repetition starts to cost (arXiv 2305.16264); the corpus module refuses it
+
+
+def sequence_count(num_tokens: int, seq_len: int) -> int:
+    """Whole sequences in a split, each with a token after its last to predict."""
+    return (num_tokens - 1) // seq_len
+
+
+def order(num_tokens: int, seq_len: int, batch_size: int, steps: int, seed: int) -> np.ndarray:
+    """Sequence numbers of a whole run, int32 [steps, batch_size]; sequence i starts at token i * seq_len."""
+    count, needed = sequence_count(num_tokens, seq_len), steps * batch_size
+    if count < 1:
+        raise ValueError(f"the training split has {num_tokens} tokens, fewer than one sequence of {seq_len}")
+    epochs = -(-needed // count)
+    parts = [np.random.default_rng([seed, epoch]).permutation(count) for epoch in range(epochs)]
+    return np.concatenate(parts)[:needed].astype(np.int32).reshape(steps, batch_size)
+
+
+def fixed_sequences(tokens: np.ndarray, seq_len: int, count: int) -> np.ndarray:
+    """The first `count` sequences of an evaluation split with their targets, int32 [count, seq_len + 1]."""
+    if sequence_count(len(tokens), seq_len) < count:
+        raise ValueError(
+            f"evaluation needs {count} sequences of {seq_len} tokens, but the split has {len(tokens)} tokens;"
+            " use a larger corpus"
+        )
+    starts = np.arange(count)[:, None] * seq_len
+    return tokens[starts + np.arange(seq_len + 1)].astype(np.int32)

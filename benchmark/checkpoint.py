@@ -1,0 +1,54 @@
+"""A long run's state on disk, so that a killed run goes on from where it was, bit for bit.
+
+Data order and noise are pure functions of (seed, step), so arrays, the step and the curve are all there is.
+"""
+
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.spec import Point
+from benchmark.store import write_atomically
+
+
+@dataclass
+class Progress:
+    """How far a pack of runs has come. `train_losses` are per step, [steps so far][pack]."""
+
+    step: int = 0
+    train_seconds: float = 0.0
+    eval_seconds: float = 0.0
+    train_losses: list[list[float]] = field(default_factory=list)
+    curves: list[list[Point]] = field(default_factory=list)
+
+
+def save(path: Path, progress: Progress, arrays: Sequence[np.ndarray]) -> None:
+    """Write state atomically; a crash leaves the previous checkpoint whole."""
+    buffer = io.BytesIO()
+    meta = np.frombuffer(json.dumps(dataclasses.asdict(progress)).encode(), np.uint8)
+    named = {f"array{i}": array for i, array in enumerate(arrays)}
+    np.savez(buffer, meta=meta, **named)
+    write_atomically(path, buffer.getvalue())
+
+
+def load(path: Path, count: int) -> tuple[Progress, list[np.ndarray]] | None:
+    """The state at `path`, or None where there is none that can be read: the run then starts afresh.
+
+    count: how many arrays the run's state has; a checkpoint of another shape is another program's.
+    """
+    try:
+        with np.load(path) as file:
+            raw = json.loads(file["meta"].tobytes())
+            arrays = [file[f"array{i}"] for i in range(len(file.files) - 1)]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    if len(arrays) != count:
+        return None
+    curves = [[Point(**point) for point in curve] for curve in raw.pop("curves")]
+    return Progress(**raw, curves=curves), arrays

@@ -1,0 +1,129 @@
+"""Muon: momentum, orthogonalised.
+
+Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"
+(https://kellerjordan.github.io/posts/muon/); at scale: Liu et al. 2025 (arXiv 2502.16982).
+
+Hidden matrices W (out, in), with mu = `momentum`:
+    B <- mu B + G;   U = G + mu B;   W <- W - lr (sqrt(max(1, out/in)) NS(U) + weight_decay W)
+NS is five Newton-Schulz steps towards U's nearest orthogonal matrix. The shape factor does not scale the decay.
+Embedding, head and norms: AdamW at `adam_lr_ratio` times the rate, with its own beta1, beta2 and eps.
+
+variant "levanter" (arXiv 2509.02046): the trainer clips the AdamW parameters alone, by their joint norm; the
+reference leaves clipping to the recipe. Same rule otherwise.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import jax.numpy as jnp
+import optax
+
+from optimizers._decoupled import DECAYED_ROLES
+from optimizers._matrix import adam_step, by_role, newton_schulz, newton_schulz_flops
+from optimizers._spaces import beta, decay, epsilon, rate
+from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, static
+
+
+class MuonState(NamedTuple):
+    """count: steps taken. momentum: of hidden matrices. m, v: Adam's, of all other parameters."""
+
+    count: Any
+    momentum: dict[str, Any]
+    m: dict[str, Any]
+    v: dict[str, Any]
+
+
+def shape_factor(shape: tuple[int, ...]) -> float:
+    """Makes the update of a tall matrix as large per output as that of a square one."""
+    return max(1.0, shape[0] / shape[1]) ** 0.5
+
+
+@dataclass(frozen=True)
+class Muon(Optimizer):
+    """peak_lr: of the hidden matrices. ns_eps: added to the norm that Newton-Schulz divides by."""
+
+    peak_lr: float = 0.032
+    weight_decay: float = 0.1
+    momentum: float = 0.95
+    adam_lr_ratio: float = 0.3
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 1e-10
+    ns_eps: float = 1e-7
+    ns_steps: int = static(5)
+    variant: str = static("reference")
+
+    info: ClassVar[Info] = Info(
+        title="Muon",
+        paper="Muon: an optimizer for hidden layers in neural networks (Jordan et al. 2024)",
+        url="https://kellerjordan.github.io/posts/muon/",
+        family="matrix",
+        summary="Momentum whose singular values are all pushed towards 1 by a Newton-Schulz iteration, for"
+        " hidden matrices. Everything else is trained by AdamW at a fraction of the rate.",
+        essential=("peak_lr", "weight_decay", "momentum"),
+        variants=("reference", "levanter"),
+    )
+    space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
+        "micro": {
+            "peak_lr": rate((0.016, 0.032, 0.064, 0.128), 0.032),
+            "weight_decay": decay((0.0, 0.1, 0.2, 0.4), 0.1),
+            "momentum": beta((0.8, 0.9, 0.95, 0.98), 0.95),
+            "adam_lr_ratio": rate((0.1, 0.3, 1.0), 0.3),
+            "beta1": beta((0.8, 0.9, 0.95, 0.98), 0.9),
+            "beta2": beta((0.9, 0.95, 0.98, 0.99), 0.95),
+        },
+        "paper": {
+            "peak_lr": rate((0.004, 0.008, 0.016, 0.032, 0.064, 0.128), 0.016),
+            "weight_decay": decay((0.0, 0.1, 0.2), 0.1),
+            "momentum": beta((0.8, 0.9, 0.95, 0.98), 0.98),
+            "adam_lr_ratio": rate((0.1, 0.2, 0.3), 0.2),
+            "beta1": beta((0.8, 0.9, 0.95, 0.98), 0.95),
+            "beta2": beta((0.9, 0.95, 0.98), 0.95),
+            "eps": epsilon((1e-25, 1e-20, 1e-15, 1e-10), 1e-15),
+            "ns_eps": epsilon((1e-25, 1e-20, 1e-15, 1e-10, 1e-5), 1e-15),
+        },
+    }
+
+    @property
+    def clip_roles(self) -> tuple[Role, ...]:
+        return ROLES if self.variant == "reference" else ("embedding", "head", "norm")
+
+    def build_jax(self, run: Run) -> optax.GradientTransformationExtraArgs:
+        matrices, others = by_role(run.params, "hidden"), by_role(run.params, "embedding", "head", "norm")
+
+        def init(params: dict[str, Any]) -> MuonState:
+            def zeros(names: tuple[str, ...]) -> dict[str, Any]:
+                return {name: jnp.zeros_like(params[name]) for name in names}
+
+            return MuonState(jnp.zeros((), jnp.int32), zeros(matrices), zeros(others), zeros(others))
+
+        def update(grads: dict[str, Any], state: MuonState, params: Any = None, **_: Any) -> Any:
+            lr, count = self.peak_lr * run.multiplier(state.count), state.count + 1
+            updates, momentum, m, v = {}, {}, {}, {}
+            for name in matrices:
+                momentum[name] = self.momentum * state.momentum[name] + grads[name]
+                nesterov = grads[name] + self.momentum * momentum[name]
+                factor = shape_factor(run.params[name].shape)
+                direction = factor * newton_schulz(nesterov, self.ns_steps, self.ns_eps)
+                updates[name] = -lr * (direction + self.weight_decay * params[name])
+            for name in others:
+                direction, m[name], v[name] = adam_step(
+                    state.m[name], state.v[name], grads[name], count, self.beta1, self.beta2, self.eps
+                )
+                decay = self.weight_decay if run.params[name].role in DECAYED_ROLES else 0.0
+                updates[name] = -lr * self.adam_lr_ratio * (direction + decay * params[name])
+            return updates, MuonState(count, momentum, m, v)
+
+        return optax.GradientTransformationExtraArgs(init, update)
+
+    def build_torch(self, params: Mapping[str, Any], run: Run) -> Any:
+        from optimizers.muon_torch import MuonTorch
+
+        return MuonTorch(self, params, run)
+
+    def state_floats(self, params: Mapping[str, Param]) -> int:
+        return sum(p.size * (1 if p.role == "hidden" else 2) for p in params.values())
+
+    def extra_flops(self, params: Mapping[str, Param], steps: int, batch_tokens: int) -> float:
+        return sum(newton_schulz_flops(p.shape, self.ns_steps) for p in params.values() if p.role == "hidden")

@@ -64,7 +64,7 @@ def prepare(name: str, vocab: int = 512, *, cache_dir: Path | None = None, progr
     if vocab < bpe.SMALLEST_VOCAB:
         raise ValueError(f"a byte-level vocabulary has at least {bpe.SMALLEST_VOCAB} tokens, not {vocab}")
     source = corpus_sources.find(name)
-    cache = cache_dir or _default_cache()
+    cache = cache_dir or cache_folder()
     pointer = cache / "sources" / short_hash(f"{PREPARATION} {vocab} {name} {source.stamp}".encode())
     if pointer.is_file() and (corpus := _load(name, vocab, cache / "corpora" / pointer.read_text())):
         return corpus
@@ -105,7 +105,7 @@ def check_size(corpus: Corpus, tokens_needed: int, eval_tokens: int) -> float:
     return tokens_needed / train
 
 
-def _default_cache() -> Path:
+def cache_folder() -> Path:
     chosen = os.environ.get("OPTIMIZER_BENCHMARK_CACHE")
     return Path(chosen or platformdirs.user_cache_dir("optimizer-benchmark"))
 

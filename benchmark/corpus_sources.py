@@ -36,9 +36,9 @@ def _versions(corpus: str, *packages: str) -> str:
         raise ValueError(f"corpus {corpus} needs the package {error.name}{hint}") from None
 
 
-# Webster's 1913 dictionary and its successor GCIDE. The package lost every non-ASCII letter; where that cut a
-# paragraph short, it left the tag of the source behind.
-_SOURCE_TAG = re.compile(r"1913|WordNet|PJC|Webster|Century Dict|wns=|http|\ufffd")
+# Webster's 1913 dictionary and its successor GCIDE. The package lost every letter that is not ASCII. Where that
+# cut a paragraph short, the tag of its source was left behind; elsewhere a space before a comma or a bracket.
+_DAMAGED = re.compile(r"1913|WordNet|PJC|Webster|Century Dict|wns=|http|\ufffd|\s[,;)\]]|\(,|\(\)|\(Zo,|[\\*]")
 _EDITOR_NOTE = re.compile(r"<--.*?-->|\{\d+\}|[{}]", re.DOTALL)
 
 
@@ -72,5 +72,5 @@ def _sense(word: str, sense: dict, etymology: str) -> Iterator[str]:
 def _clean(text: str | None) -> str:
     """The text on one line without editors' notes; empty if it was damaged."""
     text = " ".join(_EDITOR_NOTE.sub(" ", text or "").split())
-    damaged = _SOURCE_TAG.search(text) or text.count("[") != text.count("]")
+    damaged = _DAMAGED.search(text) or text.count("[") != text.count("]")
     return "" if damaged else text

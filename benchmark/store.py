@@ -7,6 +7,7 @@ results/<sweep>/sweep.json               the sweep's manifest: what was asked, w
 Needs neither jax nor torch nor ray. Next: analysis/, functions from these frames to tables.
 """
 
+import contextlib
 import json
 import os
 import tempfile
@@ -46,13 +47,19 @@ def save(record: Record, sweep_dir: Path) -> Path:
     """Write one record to its place. A finished record that is already there is kept: it is never replaced."""
     path = sweep_dir / "trials" / f"{record.trial.trial_id}.json"
     if path.exists():
-        try:
-            if record_from_json(path.read_text(encoding="utf-8")).status == "finished":
+        with contextlib.suppress(ValueError):  # damaged: the new record heals it
+            if read(path).status == "finished":
                 return path
-        except (ValueError, UnicodeDecodeError):
-            pass  # damaged: the new record heals it
     write_atomically(path, record.to_json() + "\n")
     return path
+
+
+def read(path: Path) -> Record:
+    """One record file. Raises ValueError that names the file and says what is wrong with it."""
+    try:
+        return record_from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def records(results: Path, damaged: list[str] | None = None) -> Iterator[tuple[str, Record]]:
@@ -100,7 +107,7 @@ def compact(sweep_dir: Path) -> Path:
         {} if not target.exists() else {json.loads(x)["trial_id"]: x for x in target.read_text().splitlines()}
     )
     for path in sorted(folder.glob("*.json")):
-        record = record_from_json(path.read_text(encoding="utf-8"))
+        record = read(path)
         lines[record.trial.trial_id] = record.to_json()
     write_atomically(target, "".join(lines[key] + "\n" for key in sorted(lines)))
     for path in folder.glob("*.json"):

@@ -74,6 +74,19 @@ def train(
     return outcomes
 
 
+def set_up(cache: Path) -> None:
+    """Prepare this process: compiled programs are kept in `cache` and found again by later processes."""
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def device() -> str:
+    """What this process computes on, such as `cpu` or `NVIDIA H100`."""
+    first = jax.devices()[0]
+    return "cpu" if first.platform == "cpu" else first.device_kind
+
+
 def evaluation_steps(steps: int, points: int) -> list[int]:
     """The steps after which the curve is evaluated: `points` of them, evenly spaced, the last at the end."""
     return sorted({max(1, round(steps * (i + 1) / points)) for i in range(points)})
@@ -194,7 +207,7 @@ class _Pack:
 
 
 class Programs:
-    """The compiled programs of one (optimizer statics, scale, batch, precision, pack size).
+    """The compiled programs of one (optimizer statics, scale, precision, pack size).
 
     Compiled ahead of time from the first arguments, so that compilation is timed apart and any later call
     with other shapes or types is an error instead of a silent recompilation. `compilations` counts them.

@@ -1,0 +1,37 @@
+"""`python -m benchmark.published`: write the study's figures, or anyone's, as a results set."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmark.published import importers, study
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, write, say where. Returns the exit status: 1 with one line on stderr for bad input."""
+    parser = argparse.ArgumentParser(prog="python -m benchmark.published", description=__doc__)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="results folder to write into")
+    parser.add_argument("--name", help="name of the results set (default: the file's or folder's)")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--result-json", type=Path, help="folder OPTIMIZER/SCALE/RATIO/result.json")
+    source.add_argument("--csv", type=Path, help="losses: optimizer, scale, chinchilla_ratio, val_loss ...")
+    asked = parser.parse_args(arguments)
+    try:
+        if asked.result_json:
+            name, found = asked.name or asked.result_json.name, importers.from_result_json(asked.result_json)
+        elif asked.csv:
+            name, found = asked.name or asked.csv.stem, importers.from_csv(asked.csv)
+        else:
+            name, found = asked.name or study.NAME, list(study.records())
+        folder = importers.results_set(asked.results, name)
+        told = study.manifest() if not (asked.result_json or asked.csv) else importers.manifest(name, found)
+        count = study.write(found, folder, told)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{count} records in {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,6 +4,7 @@ Dimensions: B batch, T sequence, D width, H heads, K head width, F MLP width, V 
 Parameters are a flat dict (benchmark/parameters.py). Next: train_jax.py.
 """
 
+import math
 from collections.abc import Mapping
 
 import jax
@@ -46,8 +47,9 @@ def logits(params: Params, tokens_BT: jax.Array, scale: Scale) -> jax.Array:
 
 def rope(length: int, head_width: int, dtype: jnp.dtype) -> tuple[jax.Array, jax.Array]:
     """Cosines and sines of the rotary embedding (arXiv 2104.09864), each [T, K / 2]."""
-    frequency = ROPE_BASE ** (-jnp.arange(0, head_width, 2, dtype=jnp.float32) / head_width)
-    angle = jnp.arange(length, dtype=jnp.float32)[:, None] * frequency
+    wide = jnp.promote_types(dtype, jnp.float32)
+    frequency = ROPE_BASE ** (-jnp.arange(0, head_width, 2, dtype=wide) / head_width)
+    angle = jnp.arange(length, dtype=wide)[:, None] * frequency
     return jnp.cos(angle).astype(dtype), jnp.sin(angle).astype(dtype)
 
 
@@ -67,7 +69,13 @@ def _attention(w: Params, x_BTD: jax.Array, rotation: tuple[jax.Array, jax.Array
     q_BTHK = _rotate(split(_linear(x_BTD, w["q"])), rotation)
     k_BTHK = _rotate(split(_linear(x_BTD, w["k"])), rotation)
     v_BTHK = split(_linear(x_BTD, w["v"]))
-    mixed_BTHK = jax.nn.dot_product_attention(q_BTHK, k_BTHK, v_BTHK, is_causal=True)
+    wide = jnp.promote_types(x_BTD.dtype, jnp.float32)
+    scores_BHTS = jnp.einsum("bthk,bshk->bhts", q_BTHK, k_BTHK, preferred_element_type=wide)
+    causal_TS = jnp.tril(jnp.ones((T, T), bool))
+    scores_BHTS = jnp.where(causal_TS, scores_BHTS / math.sqrt(D // heads), -jnp.inf)
+    # not jax.nn.dot_product_attention: it takes the softmax of float64 in float32
+    weights_BHTS = jax.nn.softmax(scores_BHTS, axis=-1).astype(x_BTD.dtype)
+    mixed_BTHK = jnp.einsum("bhts,bshk->bthk", weights_BHTS, v_BTHK)
     return _linear(mixed_BTHK.reshape(B, T, D), w["o"])
 
 

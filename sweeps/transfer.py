@@ -1,0 +1,184 @@
+"""Where a cell's search begins: stated, or carried over from the winners of other cells.
+
+The study's Phase II freezes what Phase I tasks agree on and tunes the rest; its Phase III predicts by a
+power law (arXiv 2509.02046). The policy `transfer` tunes on the smallest scale only. Next: law.py.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+from benchmark.spec import RECIPE, Value
+from benchmark.tasks import Task
+from optimizers.base import Axis
+from sweeps.cells import Cell, Opening, Solved
+from sweeps.law import fit
+from sweeps.ledger import Noise
+from sweeps.space import Setting, anchored, key, snapped
+from sweeps.sweep import Contestant, Protocol, Stage, Sweep
+
+
+def opening(cell: Cell, needed: Sequence[Solved], protocol: Protocol) -> Opening:
+    """The start and the axes of a cell, from the solved cells it needs (in the order of `Stage.after`)."""
+    stage, contestant = cell.stage, cell.contestant
+    space, stated = contestant.axes(stage.task.scale), contestant.start(stage.task.scale)
+    trained = [solved for solved in needed if solved.winner is not None]
+    if stage.start == "stated" or not trained:
+        notes: dict[str, Any] = {"start": "stated"}
+        start, sensitive = stated, tuple(space)
+    else:
+        first_phase = [s for s in trained if s.cell.stage.phase == "I"] or trained
+        agreed, sensitive = consensus(first_phase, space)
+        start, notes = _carried(stage, contestant, trained, first_phase, space, agreed, sensitive, protocol)
+        start = {**stated, **start}
+    names = {"all": _whole(contestant, space), "essential": contestant.essential, "sensitive": sensitive}[
+        stage.tune
+    ]
+    if stage.tune == "sensitive":
+        names = tuple(n for n in _whole(contestant, space) if n in sensitive) or contestant.essential
+    start = _runnable(start, stage.task, protocol.min_steps)
+    axes = {name: anchored(space[name], start[name]) for name in names}
+    prior = sum((s.noise for s in needed), Noise())
+    return Opening(start, axes, prior, notes)
+
+
+def consensus(solved: Sequence[Solved], space: Mapping[str, Axis]) -> tuple[dict[str, Value], tuple[str, ...]]:
+    """Values that every cell has within its noise band of its best, and the hyperparameters without one.
+
+    Of several agreed values the one that wins most cells is taken, then the one first in the grid. Only
+    hyperparameters that every cell has tuned can be found sensitive.
+    """
+    agreed: dict[str, Value] = {}
+    sensitive = []
+    for name, axis in space.items():
+        near = [_near_optimal(s, name) for s in solved]
+        common = set.intersection(*near)
+        if common:
+            wins = [s.winner[name] for s in solved if s.winner is not None]
+            agreed[name] = min(
+                common, key=lambda v: (-wins.count(v), axis.grid.index(v) if v in axis.grid else 99, str(v))
+            )
+        else:
+            sensitive.append(name)
+    return agreed, tuple(sensitive)
+
+
+def transferred(sweep: Sweep, rule: Literal["constant", "law", "width"]) -> Sweep:
+    """The sweep under the policy `transfer`: tuned on its smallest scale, carried to the others by `rule`."""
+    smallest = min(sweep.stages, key=lambda s: s.task.scale.num_params).task.scale.name
+    tuned = tuple(s for s in sweep.stages if s.task.scale.name == smallest)
+    sources = tuple(s.task.name for s in tuned if s.phase != "baseline")
+    carried = tuple(
+        dataclasses.replace(s, budget=0, start=rule, after=sources)
+        for s in sweep.stages
+        if s.task.scale.name != smallest
+    )
+    return dataclasses.replace(sweep, name=f"{sweep.name}-{rule}", stages=(*tuned, *carried))
+
+
+def nearest(task: Task, solved: Sequence[Solved]) -> Solved:
+    """The solved cell nearest in model size, then in data ratio; the first of equals."""
+
+    def distance(other: Solved) -> tuple[float, float]:
+        there = other.cell.stage.task
+        size = abs(math.log(there.scale.num_params / task.scale.num_params))
+        return size, abs(math.log(there.chinchilla_ratio / task.chinchilla_ratio))
+
+    return min(solved, key=distance)
+
+
+def _carried(
+    stage: Stage,
+    contestant: Contestant,
+    trained: Sequence[Solved],
+    first_phase: Sequence[Solved],
+    space: Mapping[str, Axis],
+    agreed: Setting,
+    sensitive: Sequence[str],
+    protocol: Protocol,
+) -> tuple[dict[str, Value], dict[str, Any]]:
+    """The start by the stage's rule, and what to say about it."""
+    source = trained[0] if stage.start == "winner" else nearest(stage.task, trained)
+    if stage.start == "consensus":
+        source = nearest(stage.task, first_phase)
+    start = dict(source.winner or {})
+    notes: dict[str, Any] = {"start": stage.start, "from": source.cell.key}
+    if stage.start in ("consensus", "law") and stage.budget:
+        start |= agreed
+        notes |= {"sensitive": list(sensitive), "agreed": dict(agreed)}
+    if stage.start == "law":
+        laws = {n: found for n in sensitive if (found := _predict(n, space[n], stage.task, trained))}
+        start |= {name: value for name, (value, _) in laws.items()}
+        notes |= {
+            "predicted": {n: v for n, (v, _) in laws.items()},
+            "laws": {n: w for n, (_, w) in laws.items()},
+        }
+    if stage.start == "width":
+        ratio = stage.task.scale.width / source.cell.stage.task.scale.width
+        exponents = protocol.width_exponents.get(contestant.name, protocol.width_exponents["*"])
+        scaled = {n: snapped(space[n], float(start[n]) * ratio**e) for n, e in exponents.items() if n in space}
+        start |= scaled
+        notes["scaled"] = dict(scaled)
+    return start, notes
+
+
+def _predict(
+    name: str, axis: Axis, task: Task, trained: Sequence[Solved]
+) -> tuple[Value, dict[str, Any]] | None:
+    """A hyperparameter at a task by the law through the winners; None for one that has no order or no law."""
+    if any(isinstance(value, str) for value in axis.grid):
+        return None
+    flip = (lambda x: 1 - x) if axis.scale == "log1m" else (lambda x: x)
+    points = [
+        (s.cell.stage.task.scale.num_params, s.cell.stage.task.chinchilla_ratio, flip(float(s.winner[name])))
+        for s in trained
+        if s.winner is not None
+    ]
+    law = fit(points)
+    if law is None:
+        return None
+    return snapped(axis, flip(law(task.scale.num_params, task.chinchilla_ratio))), asdict(law)
+
+
+def _near_optimal(solved: Solved, name: str) -> set[Value]:
+    """Values of a hyperparameter in settings whose loss is within the noise band of the winner's."""
+    assert solved.winner is not None
+    losses: dict[Any, dict[int, float]] = {}
+    for entry in solved.entries:
+        losses.setdefault(key(entry.setting), {})[entry.seed] = math.inf if entry.loss is None else entry.loss
+    best = losses.get(key(solved.winner), {})
+    band = solved.band if math.isfinite(solved.band) else 0.0
+    near = {solved.winner[name]}
+    for entry in solved.entries:
+        gaps = [
+            losses[key(entry.setting)][seed] - loss
+            for seed, loss in best.items()
+            if seed in losses[key(entry.setting)]
+        ]
+        if gaps and math.fsum(gaps) / len(gaps) <= band:
+            near.add(entry.setting[name])
+    return near
+
+
+def _whole(contestant: Contestant, space: Mapping[str, Axis]) -> tuple[str, ...]:
+    """Every hyperparameter in the order of a first pass: the essential ones, batch size (the study found it
+    first or second everywhere), the optimizer's own, the rest of the recipe."""
+    first = dict.fromkeys((*contestant.essential, "batch_size"))
+    return (
+        *first,
+        *(n for n in space if n not in first and n not in RECIPE),
+        *(n for n in RECIPE if n not in first),
+    )
+
+
+def _runnable(start: dict[str, Value], task: Task, min_steps: int) -> dict[str, Value]:
+    """The start with the largest batch size, not above its own, that leaves enough steps; else unchanged."""
+    sizes = [
+        size
+        for size in (*task.scale.batch_sizes, start["batch_size"])
+        if float(size) <= float(start["batch_size"])
+    ]
+    long_enough = [size for size in sizes if task.steps(int(size)) >= min_steps]
+    return {**start, "batch_size": max(long_enough, key=float)} if long_enough else start

@@ -21,10 +21,13 @@ import numpy as np
 import platformdirs
 from tqdm import tqdm
 
-from benchmark import bpe, corpus_build, corpus_sources
+from benchmark import bpe, corpus_build
 from benchmark.corpus_build import PREPARATION, SPLITS, Split, dtype, short_hash
+from benchmark.corpus_files import hub, local
+from benchmark.corpus_sources import Document, Source, apidocs, gcide
 from benchmark.store import write_atomically
 
+NAMES = "gcide, apidocs, local:PATH or hub:NAME[:CONFIG/SPLIT][@MEGABYTES]"
 MAX_EPOCHS = 4  # up to about here repeated data is worth nearly as much as new (arXiv 2305.16264)
 
 
@@ -63,13 +66,19 @@ def prepare(name: str, vocab: int = 512, *, cache_dir: Path | None = None, progr
     """
     if vocab < bpe.SMALLEST_VOCAB:
         raise ValueError(f"a byte-level vocabulary has at least {bpe.SMALLEST_VOCAB} tokens, not {vocab}")
-    source = corpus_sources.find(name)
+    source = find(name)
     cache = cache_dir or cache_folder()
     pointer = cache / "sources" / short_hash(f"{PREPARATION} {vocab} {name} {source.stamp}".encode())
     if pointer.is_file() and (corpus := _load(name, vocab, cache / "corpora" / pointer.read_text())):
         return corpus
-    reading = tqdm(source.documents(), f"{name}: reading", unit=" documents", disable=not progress, leave=False)
-    documents, content = corpus_build.distinct(reading)
+    reading = tqdm(
+        source.documents(),
+        f"{name}: reading",
+        unit=" documents",
+        disable=None if progress else True,
+        leave=False,
+    )
+    documents, content = corpus_build.in_hash_order(reading)
     if not documents:
         raise ValueError(f"corpus {name} is empty: there is no text in it")
     folder = cache / "corpora" / short_hash(f"{PREPARATION} {vocab} {content}".encode())
@@ -82,6 +91,20 @@ def prepare(name: str, vocab: int = 512, *, cache_dir: Path | None = None, progr
             " OPTIMIZER_BENCHMARK_CACHE to another folder"
         ) from error
     return corpus
+
+
+def find(name: str) -> Source:
+    """The source of this name. Raises ValueError that lists the names, or says what is missing."""
+    if name == "gcide":
+        return gcide()
+    if name == "apidocs":
+        return apidocs()
+    kind, _, where = name.partition(":")
+    if kind == "local" and where:
+        return local(Path(where))
+    if kind == "hub" and where:
+        return hub(where)
+    raise ValueError(f"unknown corpus {name!r}; choose {NAMES}")
 
 
 def check_size(corpus: Corpus, tokens_needed: int, eval_tokens: int) -> float:
@@ -123,14 +146,14 @@ def _load(name: str, vocab: int, folder: Path) -> Corpus | None:
     return Corpus(name=name, vocab=vocab, token_bytes=token_bytes, folder=folder, **meta)
 
 
-def _build(
-    name: str, documents: list[corpus_sources.Document], vocab: int, folder: Path, progress: bool
-) -> Corpus:
+def _build(name: str, documents: list[Document], vocab: int, folder: Path, progress: bool) -> Corpus:
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder.parent)
     temporary = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
     try:
-        with tqdm(desc=f"{name}: encoding", unit=" documents", disable=not progress, leave=False) as bar:
+        with tqdm(
+            desc=f"{name}: encoding", unit=" documents", disable=None if progress else True, leave=False
+        ) as bar:
             corpus_build.build(documents, vocab, temporary, bar)
         if folder.exists() and not _load(name, vocab, folder):  # damaged
             folder.rename(temporary / "damaged")
@@ -155,7 +178,7 @@ def _sweep(parent: Path) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Prepare a corpus and print what is in it; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmark.corpora", description="Prepare a corpus.")
-    parser.add_argument("name", help="gcide, apidocs, local:PATH or hub:NAME[:CONFIG/SPLIT]")
+    parser.add_argument("name", help=NAMES)
     parser.add_argument("--vocab", type=int, default=512, help="size of the byte-level BPE (default: 512)")
     options = parser.parse_args(arguments)
     try:

@@ -7,7 +7,9 @@ the folder in the user's cache.
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -17,7 +19,7 @@ from tqdm import tqdm
 
 from benchmark import bpe
 from benchmark.corpus_sources import Document
-from benchmark.dedup import drop_repeats
+from benchmark.dedup import new_paragraphs
 from benchmark.store import write_atomically
 
 PREPARATION = 1  # raise when the same text comes to give other tokens: what is cached is then made anew
@@ -33,31 +35,44 @@ def short_hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def distinct(documents: Iterable[Document]) -> tuple[list[Document], str]:
-    """The different documents in the order of their hashes, which is a shuffle, and a hash of them all."""
-    by_hash: dict[bytes, Document] = {}
+def in_hash_order(documents: Iterable[Document]) -> tuple[list[Document], str]:
+    """The documents that hold text, in the order of their hashes, which is a shuffle; and a hash of them all.
+
+    Documents of a group stand together, at the place of the group's hash.
+    """
+    keyed = []
     for document in documents:
-        if (text := "".join(document)).strip():
-            by_hash[hashlib.sha256(text.encode()).digest()] = document
-    order = sorted(by_hash)
-    return [by_hash[digest] for digest in order], short_hash(b"".join(order))
+        text = document.text
+        if text.strip():
+            own = hashlib.sha256(text.encode()).digest()
+            group = hashlib.sha256(document.group.encode()).digest() if document.group else own
+            keyed.append((group + own, document))
+    keyed.sort(key=itemgetter(0))
+    return [document for _, document in keyed], short_hash(b"".join(key for key, _ in keyed))
 
 
 def split(documents: list[Document]) -> dict[Split, list[Document]]:
-    """Cut documents in the order of their hashes by size: validation first, then test, then train.
+    """Cut documents in the order of their hashes by size: validation is filled first, then test.
 
-    Repeated paragraphs are dropped with the training documents counted first, so that what is held out is
-    new to training, and test also to validation. Documents that lose every paragraph are gone.
+    A group larger than all that is to be held out goes to train. Repeated paragraphs are dropped with the
+    training documents counted first, so that what is held out is new to training, and test also to validation.
     """
-    sizes = np.cumsum([sum(len(p.encode()) for p in document) for document in documents])
-    share = min(HELD_OUT_MOST, max(HELD_OUT, HELD_OUT_BYTES / sizes[-1]))
-    first, second = (int(np.searchsorted(sizes, n * share * sizes[-1])) + 1 for n in (1, 2))
-    parts = (documents[second:], documents[:first], documents[first:second])
-    kept = iter(drop_repeats([document for part in parts for document in part]))
-    splits: dict[Split, list[Document]] = {}
-    for name, part in zip(SPLITS, parts, strict=True):
-        splits[name] = [document for document in [next(kept) for _ in part] if document]
-    return splits
+    groups = [list(group) for _, group in groupby(documents, lambda d: d.group or d.text)]
+    sizes = [sum(len(p.encode()) for document in group for p in document.paragraphs) for group in groups]
+    room = min(HELD_OUT_MOST * sum(sizes), max(HELD_OUT * sum(sizes), HELD_OUT_BYTES))
+    parts: dict[Split, list[Document]] = {name: [] for name in SPLITS}
+    filled: dict[Split, int] = dict.fromkeys(SPLITS, 0)
+    for group, size in zip(groups, sizes, strict=True):
+        open_splits = [name for name in SPLITS[1:] if filled[name] < room and size <= room]
+        name: Split = open_splits[0] if open_splits else "train"
+        parts[name] += group
+        filled[name] += size
+    kept = iter(new_paragraphs([p for name in SPLITS for d in parts[name] for p in d.paragraphs]))
+    return {name: [_thinned(document, kept) for document in parts[name]] for name in SPLITS}
+
+
+def _thinned(document: Document, kept: Iterator[np.bool_]) -> Document:
+    return Document([paragraph for paragraph in document.paragraphs if next(kept)], document.group)
 
 
 def build(documents: list[Document], vocab: int, folder: Path, bar: tqdm) -> None:
@@ -65,10 +80,11 @@ def build(documents: list[Document], vocab: int, folder: Path, bar: tqdm) -> Non
 
     Raises ValueError if the documents do not fill the three splits.
     """
-    splits = split(documents)
-    if not all(splits.values()):
-        raise ValueError(f"{len(documents)} different documents do not fill train, validation and test")
-    texts = {name: ["".join(document) for document in part] for name, part in splits.items()}
+    number = len(documents)
+    texts = {name: [d.text for d in part if d.paragraphs] for name, part in split(documents).items()}
+    if not all(texts.values()):
+        raise ValueError(f"its {number} documents do not fill train, validation and test")
+    texts = {name: sorted(part, key=_place) for name, part in texts.items()}
     bar.reset(total=sum(map(len, texts.values())))
     tokenizer = bpe.train(bpe.sample(texts["train"], vocab), vocab)
     content = hashlib.sha256()
@@ -92,6 +108,10 @@ def build(documents: list[Document], vocab: int, folder: Path, bar: tqdm) -> Non
 def dtype(vocab: int) -> np.dtype:
     """How token ids are stored: two bytes, or four where the vocabulary needs them; little-endian."""
     return np.dtype("<u2" if vocab <= 1 << 16 else "<u4")
+
+
+def _place(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()  # shuffles the documents of a group in among the others
 
 
 def _write(

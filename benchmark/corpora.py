@@ -107,6 +107,12 @@ def find(name: str) -> Source:
     raise ValueError(f"unknown corpus {name!r}; choose {NAMES}")
 
 
+def cache_folder() -> Path:
+    """Where prepared corpora are kept: $OPTIMIZER_BENCHMARK_CACHE, or this application's place for the user."""
+    chosen = os.environ.get("OPTIMIZER_BENCHMARK_CACHE")
+    return Path(chosen or platformdirs.user_cache_dir("optimizer-benchmark"))
+
+
 def check_size(corpus: Corpus, tokens_needed: int, eval_tokens: int) -> float:
     """How many epochs of the corpus `tokens_needed` training tokens are.
 
@@ -126,11 +132,6 @@ def check_size(corpus: Corpus, tokens_needed: int, eval_tokens: int) -> float:
                 f" an evaluation needs {eval_tokens:,}; choose a larger corpus"
             )
     return tokens_needed / train
-
-
-def cache_folder() -> Path:
-    chosen = os.environ.get("OPTIMIZER_BENCHMARK_CACHE")
-    return Path(chosen or platformdirs.user_cache_dir("optimizer-benchmark"))
 
 
 def _load(name: str, vocab: int, folder: Path) -> Corpus | None:

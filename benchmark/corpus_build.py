@@ -63,8 +63,9 @@ def split(documents: list[Document]) -> dict[Split, list[Document]]:
     parts: dict[Split, list[Document]] = {name: [] for name in SPLITS}
     filled: dict[Split, int] = dict.fromkeys(SPLITS, 0)
     for group, size in zip(groups, sizes, strict=True):
-        open_splits = [name for name in SPLITS[1:] if filled[name] < room and size <= room]
-        name: Split = open_splits[0] if open_splits else "train"
+        name: Split = "train"
+        if size <= room and filled["test"] < room:
+            name = "validation" if filled["validation"] < room else "test"
         parts[name] += group
         filled[name] += size
     kept = iter(new_paragraphs([p for name in SPLITS for d in parts[name] for p in d.paragraphs]))

@@ -9,7 +9,7 @@ import io
 import json
 import lzma
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -59,17 +59,17 @@ def _local(files: list[Path]) -> Iterator[Document]:
 
 
 def _opened(file: Path) -> TextIO:
-    if file.suffix == ".gz":
-        binary: Any = gzip.open(file)
-    elif file.suffix == ".xz":
-        binary = lzma.open(file)
-    else:
-        binary = io.BufferedReader(_Zstandard(file)) if file.suffix == ".zst" else file.open("rb")
+    openers: dict[str, Callable[[Path], Any]] = {
+        ".gz": gzip.open,
+        ".xz": lzma.open,
+        ".zst": lambda path: io.BufferedReader(_Zstandard(path)),
+    }
+    binary = openers.get(file.suffix, lambda path: path.open("rb"))(file)
     return io.TextIOWrapper(binary, encoding="utf-8-sig")
 
 
 class _Zstandard(io.RawIOBase):
-    """All frames of a file. The library's own reader stops after the first, and takes a cut file for a whole."""
+    """All frames of a file; the library's own reader stops after the first and takes half a frame for whole."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")

@@ -25,3 +25,12 @@ def beta(grid: tuple[float, ...], start: float) -> Axis:
 def epsilon(grid: tuple[float, ...], start: float) -> Axis:
     """A guard against division by zero; float32 ends near 1e-38."""
     return Axis(grid, start, "log", low=1e-30, high=1e-2)
+
+
+# One start for AdamW and all that differ from it in one place: none of them gets a head start.
+MICRO_ADAM = {
+    "peak_lr": rate((0.008, 0.016, 0.032, 0.064), 0.032),
+    "weight_decay": decay((0.0, 0.1, 0.2, 0.4), 0.1),
+    "beta1": beta((0.8, 0.9, 0.95, 0.98), 0.9),
+    "beta2": beta((0.9, 0.95, 0.98, 0.99), 0.95),
+}

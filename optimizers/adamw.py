@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import optax
 
 from optimizers._decoupled import decay_groups, decayed_step, floats
-from optimizers._spaces import beta, decay, epsilon, rate
+from optimizers._spaces import MICRO_ADAM, beta, decay, epsilon, rate
 from optimizers.base import Axis, Info, Optimizer, Param, Run
 
 
@@ -33,12 +33,7 @@ class AdamW(Optimizer):
         essential=("peak_lr",),
     )
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
-        "micro": {
-            "peak_lr": rate((0.008, 0.016, 0.032, 0.064), 0.032),
-            "weight_decay": decay((0.0, 0.1, 0.2, 0.4), 0.1),
-            "beta1": beta((0.8, 0.9, 0.95, 0.98), 0.9),
-            "beta2": beta((0.9, 0.95, 0.98, 0.99), 0.95),
-        },
+        "micro": MICRO_ADAM,
         "paper": {
             "peak_lr": rate((0.004, 0.008, 0.016, 0.032), 0.016),
             "weight_decay": decay((0.0, 0.1, 0.2), 0.1),

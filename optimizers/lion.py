@@ -54,7 +54,7 @@ class Lion(Optimizer):
         from optimizers.lion_torch import LionTorch
 
         groups = decay_groups(params, self.weight_decay, run)
-        return LionTorch(groups, self.peak_lr, self.beta1, self.beta2)
+        return LionTorch(groups, self.peak_lr, beta1=self.beta1, beta2=self.beta2)
 
     def state_floats(self, params: Mapping[str, Param]) -> int:
         return floats(params)  # m

@@ -4,21 +4,14 @@ from typing import Any
 
 import torch
 
+from optimizers._decoupled_torch import DecoupledTorch
 
-class LionTorch(torch.optim.Optimizer):
-    """arXiv 2302.06675, Program 1; decoupled weight decay per group."""
 
-    def __init__(self, params: Any, lr: float, beta1: float, beta2: float) -> None:
-        super().__init__(params, {"lr": lr, "beta1": beta1, "beta2": beta2})
+class LionTorch(DecoupledTorch):
+    """Groups carry beta1 and beta2 (arXiv 2302.06675, Program 1)."""
 
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        for group in self.param_groups:
-            for p in group["params"]:
-                if not self.state[p]:
-                    self.state[p]["m"] = torch.zeros_like(p)
-                m = self.state[p]["m"]
-                u = m.lerp(p.grad, 1 - group["beta1"]).sign_()
-                m.lerp_(p.grad, 1 - group["beta2"])
-                p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(u, alpha=group["lr"])
-        return None
+    def direction(self, name: str, p: torch.Tensor, grad: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
+        m = self.state[p].setdefault("m", torch.zeros_like(p))
+        u = m.lerp(grad, 1 - group["beta1"]).sign_()
+        m.lerp_(grad, 1 - group["beta2"])
+        return u

@@ -4,6 +4,7 @@ Gradients are given, not computed, so that two implementations cannot drift apar
 is the update rule alone. Everything runs in float64. Each fixture is a function.
 """
 
+import functools
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -40,6 +41,12 @@ def toy_params() -> Callable[[], dict[str, Param]]:
 def initial() -> Callable[[Mapping[str, Param]], Arrays]:
     """Starting values: standard normal, the same for both frameworks."""
     return lambda params: {name: _normal(f"start {name}", p.shape) for name, p in params.items()}
+
+
+@pytest.fixture
+def normal() -> Callable[[str, tuple[int, ...]], np.ndarray]:
+    """(label, shape) -> the normal values both frameworks see; a run's noise has the label "noise NAME"."""
+    return _normal
 
 
 @pytest.fixture
@@ -86,7 +93,7 @@ def run_jax(float64: None, initial: Callable[..., Arrays]) -> Callable[..., Arra
         def normal(name: str, step: Any, shape: tuple[int, ...]) -> Any:
             return jnp.asarray(tables[name])[step].reshape(shape)
 
-        @jax.jit
+        @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
         def whole_run(floats: Any, values: Any, clip: Any, steps: Any) -> Any:
             schedule = multiplier or (lambda step: 1.0 - 0.5 * step / steps)
             tx = opt.replace(**floats).build_jax(Run(params, steps, schedule, normal, clip))
@@ -97,9 +104,8 @@ def run_jax(float64: None, initial: Callable[..., Arrays]) -> Callable[..., Arra
                 values = {name: values[name] + updates[name] for name in values}
                 return (values, state), values
 
-            return jax.lax.scan(step, (values, tx.init(values)), {n: jnp.asarray(g) for n, g in grads.items()})[
-                1
-            ]
+            inputs = {name: jnp.asarray(g) for name, g in grads.items()}
+            return jax.lax.scan(step, (values, tx.init(values)), inputs)[1]
 
         values = {name: jnp.asarray(x) for name, x in (start or initial(params)).items()}
         return {name: np.asarray(x) for name, x in whole_run(opt.floats(), values, clip_norm, steps).items()}
@@ -141,6 +147,30 @@ def run_torch(initial: Callable[..., Arrays]) -> Callable[..., Arrays]:
             optimizer.step()
             for name, value in values.items():
                 path[name].append(value.detach().numpy().copy())
+        return {name: np.stack(points) for name, points in path.items()}
+
+    return run
+
+
+@pytest.fixture
+def run_numpy(initial: Callable[..., Arrays]) -> Callable[..., Arrays]:
+    """(optimizer, params, grads, rule) -> the same as `run_jax`, for a rule written from its paper in numpy.
+
+    `rule(grads, t, values)` returns u by name, t counted from 1; rate and decay are applied here:
+    p <- p - lr_t (u + weight_decay p), with decay on matrices and the head alone.
+    """
+
+    def run(opt: Any, params: Mapping[str, Param], grads: Arrays, rule: Callable[..., Any]) -> Arrays:
+        steps = len(next(iter(grads.values())))
+        values = initial(params)
+        path: dict[str, list[np.ndarray]] = {name: [] for name in values}
+        for step in range(steps):
+            rate = opt.peak_lr * (1.0 - 0.5 * step / steps)
+            u = rule({name: g[step] for name, g in grads.items()}, step + 1, values)
+            for name, value in values.items():
+                decay = opt.weight_decay if params[name].role in ("hidden", "head") else 0.0
+                values[name] = value - rate * (u[name] + decay * value)
+                path[name].append(values[name])
         return {name: np.stack(points) for name, points in path.items()}
 
     return run

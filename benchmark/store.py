@@ -1,7 +1,7 @@
 """Records on disk, and records as DataFrames: the seam between training and reading.
 
 results/<sweep>/trials/<trial_id>.json   one record a file, written once and never changed
-results/<sweep>/trials.jsonl             the same, one record a line: a compact form for committed results
+results/<sweep>/trials.jsonl             an archive: the same, one record a line, for committed results
 results/<sweep>/sweep.json               the sweep's manifest: what was asked, what was chosen, what it cost
 
 Needs neither jax nor torch nor ray. Next: analysis/, functions from these frames to tables.
@@ -62,17 +62,20 @@ def read(path: Path) -> Record:
         raise ValueError(f"{path}: {error}") from None
 
 
-def records(results: Path, damaged: list[str] | None = None) -> Iterator[tuple[str, Record]]:
+def records(
+    results: Path, damaged: list[str] | None = None, archives: bool = True
+) -> Iterator[tuple[str, Record]]:
     """Yield (sweep, record) for every record below `results`, each trial once, in a stable order.
 
     A damaged record is skipped and a line about it appended to `damaged`: one bad file must not hide the
-    rest. A finished record wins over a failed one of the same trial. Raises ValueError if `results` is not
-    a folder.
+    rest. A finished record wins over a failed one of the same trial. `results` may also be one sweep's own
+    folder. Without `archives` only record files count: what was run here, not what came with the checkout.
+    Raises ValueError if `results` is not a folder.
     """
     if not results.is_dir():
         raise ValueError(f"no results folder at {results}; run a sweep first, or name another with --results")
     best: dict[str, tuple[str, Record]] = {}
-    for source, text in _texts(results, damaged):
+    for folder, text, source in _texts(results, damaged, archives):
         try:
             record = record_from_json(text)
         except ValueError as error:
@@ -81,22 +84,25 @@ def records(results: Path, damaged: list[str] | None = None) -> Iterator[tuple[s
             continue
         key = record.trial.trial_id
         if key not in best or (best[key][1].status == "failed" and record.status != "failed"):
-            best[key] = (source.relative_to(results).parts[0], record)
+            best[key] = (folder.name, record)
     yield from best.values()
 
 
-def _texts(results: Path, damaged: list[str] | None) -> Iterator[tuple[Path, str]]:
-    for path in sorted(results.glob("*/trials/*.json")) + sorted(results.glob("*/trials.jsonl")):
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            if damaged is not None:
-                damaged.append(f"{path}: cannot be read ({error})")
-            continue
-        if path.suffix == ".json":
-            yield path, text
-        else:
-            yield from ((path, line) for line in text.splitlines() if line.strip())
+def _texts(results: Path, damaged: list[str] | None, archives: bool) -> Iterator[tuple[Path, str, Path]]:
+    """(sweep folder, text of one record, file) for everything that should be a record."""
+    for folder in [results, *sorted(path for path in results.iterdir() if path.is_dir())]:
+        archive = [folder / "trials.jsonl"] if archives and (folder / "trials.jsonl").exists() else []
+        for path in [*sorted((folder / "trials").glob("*.json")), *archive]:
+            try:
+                text = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                if damaged is not None:
+                    damaged.append(f"{path}: cannot be read ({error})")
+                continue
+            if path.suffix == ".json":
+                yield folder, text, path
+            else:
+                yield from ((folder, line, path) for line in text.splitlines() if line.strip())
 
 
 def compact(sweep_dir: Path) -> Path:

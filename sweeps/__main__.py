@@ -1,0 +1,187 @@
+"""`python -m sweeps NAME`: run a sweep, or say what it would cost. Parses and calls; the work is drive.py's."""
+
+import argparse
+import dataclasses
+import os
+import sys
+from pathlib import Path
+
+import optimizers
+from benchmark import store
+from benchmark.corpora import prepare
+from sweeps import price
+from sweeps import sweep as sweeps
+from sweeps.contestants import contestants
+from sweeps.drive import Driver
+from sweeps.progress import Bar
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; the exit status is 0, 1 (an error, in one line), 2 (bad usage) or 130 (interrupted)."""
+    args = _parser().parse_args(argv)
+    try:
+        return _run(args)
+    except (ValueError, OSError) as error:
+        print(f"sweeps: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
+        return 130
+
+
+def _run(args: argparse.Namespace) -> int:
+    sweep = _sweep(args)
+    if args.dry_run:
+        known = _known(args)
+        peak = args.flops_per_second or price.calibrate() / len(os.sched_getaffinity(0))
+        print(price.table(sweep, known, args.workers or len(os.sched_getaffinity(0)), peak))
+        return 0
+    args.results.mkdir(parents=True, exist_ok=True)
+    driver = Driver(
+        sweep,
+        args.results,
+        reuse=args.reuse,
+        pack=args.pack,
+        timeout_seconds=args.timeout,
+        retry_failed=args.retry_failed,
+    )
+    for line in driver.damaged:
+        print(f"sweeps: ignored a damaged record, its trial will run again: {line}", file=sys.stderr)
+    try:
+        with Bar(driver):
+            _execute(driver, args)
+    finally:
+        driver.write_manifest()
+        driver.close()
+    if not driver.done:
+        print("Interrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
+        return 130
+    return _report(args, sweep.name)
+
+
+def _execute(driver: Driver, args: argparse.Namespace) -> None:
+    if driver.done:
+        return
+    if args.executor == "serial":
+        from sweeps import serial
+
+        serial.run(driver)
+        return
+    try:
+        from sweeps import execute
+    except ImportError as error:
+        raise ValueError(f"Ray is not installed ({error}); use --executor serial") from None
+    execute.run(driver, slots_per_gpu=args.slots_per_gpu)
+
+
+def _report(args: argparse.Namespace, name: str) -> int:
+    from benchmark.report import answer, build
+
+    index = build(args.results, args.out)
+    print()
+    print("\n".join(answer(store.load(args.results), name)))
+    print(f"\nThe leaderboard: {index.resolve()}")
+    return 0
+
+
+def _sweep(args: argparse.Namespace) -> sweeps.Sweep:
+    """The named sweep with the command's choices and the prepared corpus filled in."""
+    sweep = sweeps.select(sweeps.named(args.name), args.tasks)
+    names = args.optimizers or list(sweep.optimizers) or optimizers.names()
+    if sweep.baseline not in names:
+        names = [sweep.baseline, *names]  # nothing can be said without it; finished trials are not run again
+    vocab = max(stage.task.scale.vocab for stage in sweep.stages)
+    corpus_name = args.corpus or sweep.corpus
+    corpus = None if args.dry_run and vocab > 65_536 else prepare(corpus_name, vocab)
+    return dataclasses.replace(
+        sweep,
+        contestants=contestants(names, args.optimizer),
+        corpus=corpus_name,
+        corpus_hash=corpus.corpus_hash if corpus else "",
+        tokenizer_hash=corpus.tokenizer_hash if corpus else "",
+        backend=args.backend,
+        precision=args.precision,
+    )
+
+
+def _known(args: argparse.Namespace) -> dict:
+    roots = [root for root in (*args.reuse, args.results) if root.is_dir()]
+    return {r.trial.trial_id: r for root in roots for _, r in store.records(root)}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sweeps",
+        description="Tune and compare optimizers, then build the leaderboard. Running it again resumes.",
+        epilog="Example: python -m sweeps quick --optimizers adamw,muon --optimizer mine.py",
+    )
+    parser.add_argument("name", metavar="NAME", help=f"the sweep: {', '.join(sweeps.NAMES)}")
+    which = parser.add_argument_group("what to run")
+    which.add_argument("--optimizers", type=_list, default=[], metavar="A,B", help="these only (default: all)")
+    which.add_argument(
+        "--optimizer", type=Path, action="append", default=[], metavar="FILE", help="your own, from a file"
+    )
+    which.add_argument("--tasks", type=_list, default=[], metavar="T,U", help="these only, such as 27k-1x")
+    which.add_argument(
+        "--corpus", metavar="NAME", help="gcide, apidocs, local:PATH or hub:NAME (default: the sweep's)"
+    )
+    how = parser.add_argument_group("how to run it")
+    how.add_argument("--backend", choices=("jax", "torch"), default="jax", help="(default: jax)")
+    how.add_argument(
+        "--precision", choices=("float32", "bfloat16"), default="float32", help="(default: float32)"
+    )
+    how.add_argument(
+        "--executor", choices=("ray", "serial"), default="ray", help="serial needs no Ray (default: ray)"
+    )
+    how.add_argument(
+        "--pack", type=_positive, default=1, metavar="K", help="train K alike trials at once (GPU)"
+    )
+    how.add_argument("--slots-per-gpu", type=_positive, default=1, metavar="N", help="trials that share a GPU")
+    how.add_argument(
+        "--timeout", type=float, default=3600.0, metavar="SECONDS", help="a longer trial has hung; 0: no limit"
+    )
+    how.add_argument("--retry-failed", action="store_true", help="run trials again that failed before")
+    how.add_argument(
+        "--workers",
+        type=_positive,
+        metavar="N",
+        help="with --dry-run: price for N workers (default: the cores)",
+    )
+    how.add_argument(
+        "--flops-per-second",
+        type=float,
+        metavar="F",
+        help="with --dry-run: of one worker (default: timed here)",
+    )
+    how.add_argument("--dry-run", action="store_true", help="print trials, tokens, FLOPs and time, run nothing")
+    where = parser.add_argument_group("where")
+    where.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="(default: results)"
+    )
+    where.add_argument(
+        "--reuse",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="take finished trials from here too",
+    )
+    where.add_argument(
+        "--out", type=Path, default=Path("reports"), metavar="DIR", help="the site (default: reports)"
+    )
+    return parser
+
+
+def _list(text: str) -> list[str]:
+    return [part for part in text.split(",") if part]
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

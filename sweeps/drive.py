@@ -1,0 +1,163 @@
+"""The driver: asks `plan` what to run, hands it out, takes records in. It holds no state that disk lacks.
+
+execute.py (Ray) and serial.py pull jobs from it and push records to it. Killed at any moment, a new driver
+reads the records that are there and goes on.
+"""
+
+import fcntl
+import itertools
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmark import runner, store
+from benchmark.spec import Outcome, Record, Trial
+from sweeps.contestants import optimizer_class
+from sweeps.plan import Memory, Plan, plan
+from sweeps.summary import manifest
+from sweeps.sweep import Sweep
+from sweeps.worker import Job
+
+ATTEMPTS = 2  # a trial whose worker died is tried once more: the cause may have been the machine
+MANIFEST_EVERY = 20  # records between two writes of the manifest, which only the pages read
+
+
+@dataclass
+class Driver:
+    """One sweep being run into results/<sweep>/.
+
+    reuse: folders of archived records, such as results/reference, whose trials count as run.
+    known: every record there is, by trial id: what the plan is a function of.
+    on_record: called after each record that comes in, for a progress bar.
+    """
+
+    sweep: Sweep
+    results: Path
+    reuse: Sequence[Path] = ()
+    pack: int = 1
+    timeout_seconds: float = 0.0
+    retry_failed: bool = False
+    on_record: Callable[[Record, Plan], None] | None = None
+    known: dict[str, Record] = field(default_factory=dict)
+    in_flight: dict[str, Trial] = field(default_factory=dict)
+    attempts: Counter = field(default_factory=Counter)
+    damaged: list[str] = field(default_factory=list)
+    received: int = 0
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.results)
+        _clear_temporary(self.folder)
+        for root in self.reuse:
+            self._learn(store.records(root, self.damaged))
+        self.reused = set(self.known)
+        self._learn(store.records(self.results, self.damaged, archives=False))
+        self._memory = Memory()
+        self.current = plan(self.sweep, self.known, self._memory)
+
+    def _learn(self, found: Iterable[tuple[str, Record]]) -> None:
+        for _, record in found:
+            if not (record.status == "failed" and self.retry_failed):
+                self.known[record.trial.trial_id] = record
+
+    @property
+    def folder(self) -> Path:
+        return self.results / self.sweep.name
+
+    @property
+    def done(self) -> bool:
+        return self.current.done
+
+    def next_job(self) -> Job | None:
+        """The next pack that no worker has, or None while all that is ready is in flight."""
+        waiting = [t for t in self.current.ready if t.trial_id not in self.in_flight]
+        if not waiting:
+            return None
+        first = waiting[0]
+        alike = (t for t in waiting if _packs_with(t, first, self._class(first)))
+        mates = list(itertools.islice(alike, self.pack))
+        for trial in mates:
+            self.in_flight[trial.trial_id] = trial
+            self.attempts[trial.trial_id] += 1
+        purposes = {t.trial_id: self.current.purposes.get(t.trial_id, "") for t in mates}
+        source = self._source(first)
+        return Job(tuple(mates), purposes, source, str(self.folder), self.timeout_seconds)
+
+    def receive(self, records: Sequence[Record]) -> None:
+        """Take in a job's records; they are on disk when this returns. Raises OSError where that fails."""
+        for record in records:
+            store.save(record, self.folder)
+            self.known[record.trial.trial_id] = record
+            self.in_flight.pop(record.trial.trial_id, None)
+            self.received += 1
+        self.current = plan(self.sweep, self.known, self._memory)
+        if self.received % MANIFEST_EVERY == 0 or self.done:
+            self.write_manifest()
+        if self.on_record:
+            for record in records:
+                self.on_record(record, self.current)
+
+    def worker_died(self, job: Job, reason: str) -> None:
+        """A job's process is gone. What it wrote counts; what it did not is tried again or has failed."""
+        for trial in job.trials:
+            path = self.folder / "trials" / f"{trial.trial_id}.json"
+            if path.exists():
+                self.receive([store.read(path)])
+            elif self.attempts[trial.trial_id] < ATTEMPTS:
+                self.in_flight.pop(trial.trial_id, None)
+            else:
+                outcome = Outcome("failed", f"{reason} ({ATTEMPTS} attempts)")
+                purpose = job.purposes.get(trial.trial_id, "")
+                self.receive([runner.record(trial, self._class(trial), outcome, purpose=purpose)])
+
+    def write_manifest(self) -> None:
+        """Say on disk what the sweep is and how far it has come; reused records it rests on are copied here,
+        so that the pages need no other folder."""
+        content = manifest(self.sweep, self.current)
+        reused = self.reused.intersection(content["trial_ids"])
+        for trial_id in reused:
+            store.save(self.known[trial_id], self.folder)
+        text = json.dumps({**content, "reused": sorted(reused)}, indent=1, sort_keys=True)
+        store.write_atomically(self.folder / "sweep.json", text + "\n")
+
+    def close(self) -> None:
+        os.close(self._lock)
+
+    def _class(self, trial: Trial) -> Any:
+        return optimizer_class(trial.optimizer, self._source(trial))
+
+    def _source(self, trial: Trial) -> str:
+        return next(c.source for c in self.sweep.contestants if c.name == trial.optimizer)
+
+
+def _packs_with(trial: Trial, first: Trial, optimizer: Any) -> bool:
+    """Whether two trials differ only in what is traced: float hyperparameters, schedule and seed."""
+
+    def shape(t: Trial) -> tuple:
+        statics = runner.setting(optimizer, t).statics()
+        return (t.optimizer, t.rule, t.task, t.role, t.batch_size, t.backend, t.precision, *statics.values())
+
+    return trial is first or (trial.optimizer == first.optimizer and shape(trial) == shape(first))
+
+
+def _lock(results: Path) -> int:
+    """Claim the results folder. Two sweeps in one folder could run the same trial twice."""
+    handle = os.open(results / ".lock", os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise ValueError(
+            f"another sweep is writing to {results}; wait for it, or choose another folder with --results"
+        ) from None
+    return handle
+
+
+def _clear_temporary(folder: Path) -> None:
+    """Remove what a killed writer left: files that were never renamed into place."""
+    for path in folder.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,149 @@
+"""Run a sweep through Ray Tune: on the cores and GPUs of this machine, or on the cluster at RAY_ADDRESS.
+
+The searcher is a thin adapter: a free slot gets the plan's next pack, or a short wait where none is ready.
+Workers are long-lived (`reuse_actors`), hold a core each and write their own records. The only file that
+imports ray; its environment must be set before that.
+"""
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from typing import Any
+
+os.environ.setdefault("RAY_worker_niceness", "0")  # workers start at 15 and starve beside anything else
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # our records are the state; Tune's is not used
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+
+from benchmark.spec import record_from_json
+from sweeps import worker
+from sweeps.drive import Driver
+from sweeps.worker import Job
+
+SHORTEST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds; a wait backs off while nothing becomes ready
+
+
+class Worker(tune.Trainable):
+    """One slot: a process that trains whatever pack its next configuration names."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        if config["cores"]:
+            worker.hold_a_core(config["cores"])
+        self.job: Job | None = config["job"]
+        self.wait: float = config["wait"]
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.job, self.wait = new_config["job"], new_config["wait"]
+        return True
+
+    def step(self) -> dict[str, Any]:
+        if self.job is None:
+            time.sleep(self.wait)
+            return {"done": True, "records": []}
+        # only a worker that sees the driver's disk writes there; the driver saves what others return
+        shared = ray.get_runtime_context().get_node_id() == self.config["driver_node"]
+        records = worker.work(self.job, writes=shared)
+        return {"done": True, "records": [record.to_json() for record in records]}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict:
+        return {}
+
+    def load_checkpoint(self, checkpoint: dict | None) -> None:
+        pass
+
+
+class PlanSearcher(Searcher):
+    """Asks the driver for work and gives it the records. Errors of the driver itself end the sweep."""
+
+    def __init__(self, driver: Driver, cores: list[int], driver_node: str) -> None:
+        super().__init__(metric="records", mode="max")
+        self.driver, self.cores, self.driver_node = driver, cores, driver_node
+        self.jobs: dict[str, Job] = {}
+        self.idle_since: float | None = None
+        self.error: Exception | None = None
+
+    def suggest(self, trial_id: str) -> Any:
+        if self.driver.done or self.error:
+            return Searcher.FINISHED
+        config = {"cores": self.cores, "driver_node": self.driver_node, "job": None, "wait": 0.0}
+        job = self.driver.next_job()
+        if job is not None:
+            self.jobs[trial_id] = job
+            self.idle_since = None
+            return {**config, "job": job}
+        now = time.monotonic()
+        self.idle_since = self.idle_since or now
+        wait = min(LONGEST_WAIT, max(SHORTEST_WAIT, (now - self.idle_since) / 4))
+        return {**config, "wait": wait}
+
+    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        job = self.jobs.pop(trial_id, None)
+        if job is None or self.error:
+            return
+        try:
+            if error or not result or "records" not in result:
+                self.driver.worker_died(job, "its worker died: killed, out of memory, or a crash")
+            else:
+                self.driver.receive([record_from_json(text) for text in result["records"]])
+        except (OSError, ValueError) as problem:
+            self.error = problem  # raised again by run(), after Tune has let its workers go
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the plan and the records on disk are the whole state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing; see save."""
+
+
+def run(driver: Driver, slots_per_gpu: int = 1) -> None:
+    """Run until the plan is done. Returns early if interrupted; raises what the driver raised."""
+    cores = sorted(os.sched_getaffinity(0))
+    address = os.environ.get("RAY_ADDRESS")
+    local = {} if address else {"num_cpus": len(cores), "include_dashboard": False}
+    ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **local)
+    # Tune warns of metrics files that we switched off; a trial's own failure is shown by the driver
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    storage = tempfile.mkdtemp(
+        prefix="optimizer-benchmark-tune-"
+    )  # Tune's own files; nothing of ours reads them
+    try:
+        slot = _slot(slots_per_gpu)
+        # a pinned worker is one core; with GPUs, or on nodes whose cores we do not know, nothing is pinned
+        pinned = cores if not address and "gpu" not in slot else []
+        searcher = PlanSearcher(driver, pinned, ray.get_runtime_context().get_node_id())
+        tuner = tune.Tuner(
+            tune.with_resources(Worker, slot),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                num_samples=-1,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                name=driver.sweep.name,
+                storage_path=storage,
+                verbose=0,
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        tuner.fit()
+        if searcher.error:
+            raise searcher.error
+    finally:
+        ray.shutdown()
+        shutil.rmtree(storage, ignore_errors=True)
+
+
+def _slot(slots_per_gpu: int) -> dict[str, float]:
+    gpus = ray.cluster_resources().get("GPU", 0)
+    return {"cpu": 1, "gpu": 1 / slots_per_gpu} if gpus else {"cpu": 1}

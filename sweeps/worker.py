@@ -1,0 +1,107 @@
+"""What a worker process does, whoever started it: hold a core, train a pack, write its records.
+
+Used by execute.py (Ray) and serial.py. Long-lived, so that a framework starts and compiles once per worker.
+"""
+
+import contextlib
+import fcntl
+import functools
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark import runner, store
+from benchmark.corpora import Corpus, cache_folder, prepare
+from benchmark.spec import Cost, Outcome, Record, Trial
+from optimizers.base import Optimizer
+from sweeps.contestants import optimizer_class
+
+
+@dataclass(frozen=True)
+class Job:
+    """A pack of trials and what a worker needs besides them; everything in it can be pickled.
+
+    source: the user's optimizer file, or "" for a registered one.
+    folder: the sweep's folder on the driver's machine.
+    timeout_seconds: a trial that takes longer has hung (0: no limit).
+    """
+
+    trials: tuple[Trial, ...]
+    purposes: Mapping[str, str]
+    source: str
+    folder: str
+    timeout_seconds: float
+
+
+def work(job: Job, writes: bool = True) -> list[Record]:
+    """Train a job's pack. With `writes` the records are on disk before this returns, so that a kill of
+    anything afterwards loses nothing; a write that fails is left to the driver, which has them too."""
+    first = job.trials[0]
+    optimizer = optimizer_class(first.optimizer, job.source)
+    runner.trainer_of(first.backend).set_up(cache_folder() / "compiled")
+    corpus = _corpus(first.corpus, first.vocab)
+    if (corpus.corpus_hash, corpus.tokenizer_hash) != (first.corpus_hash, first.tokenizer_hash):
+        raise ValueError(f"corpus {first.corpus!r} on this machine is not the one that was planned with")
+    folder = Path(job.folder)
+    with _watchdog(job, optimizer, writes):
+        records = runner.run(
+            job.trials, optimizer, corpus, job.purposes, folder / "checkpoints" if writes else None
+        )
+    if writes:
+        with contextlib.suppress(OSError):  # a full disk: the driver tries again and says so
+            for record in records:
+                store.save(record, folder)
+    return records
+
+
+@functools.lru_cache(maxsize=2)
+def _corpus(name: str, vocab: int) -> Corpus:
+    return prepare(name, vocab, progress=False)
+
+
+@contextlib.contextmanager
+def _watchdog(job: Job, optimizer: type[Optimizer], writes: bool) -> Iterator[None]:
+    """End this process if the job outlasts its limit: a hang inside compiled code heeds nothing gentler."""
+
+    def expire() -> None:
+        reason = f"timeout: not finished after {job.timeout_seconds:g} seconds"
+        outcome = Outcome("failed", reason, cost=Cost(wall_seconds=job.timeout_seconds))
+        if writes:
+            for trial in job.trials:
+                purpose = job.purposes.get(trial.trial_id, "")
+                store.save(runner.record(trial, optimizer, outcome, purpose=purpose), Path(job.folder))
+        os._exit(3)
+
+    if not job.timeout_seconds:
+        yield
+        return
+    timer = threading.Timer(job.timeout_seconds * len(job.trials), expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def hold_a_core(cores: Sequence[int]) -> int | None:
+    """Pin this process to the first of `cores` that no other worker holds; None if all are taken.
+
+    Must come before jax is imported, which sizes its thread pool by the affinity. The lock is a file's, so
+    it goes with the process however that ends.
+    """
+    folder = Path(tempfile.gettempdir()) / f"optimizer-benchmark-cores-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    for core in cores:
+        handle = os.open(folder / str(core), os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            continue
+        os.sched_setaffinity(0, {core})
+        return core
+    return None

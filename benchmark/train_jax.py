@@ -20,6 +20,7 @@ import numpy as np
 import optax
 
 from benchmark import batches, checkpoint, model_jax, parameters, scales
+from benchmark.cadence import CHECKPOINT_SECONDS, CHUNK, evaluation_steps
 from benchmark.checkpoint import Progress
 from benchmark.corpora import Corpus
 from benchmark.outcome import EXPLODED, outcome
@@ -28,9 +29,7 @@ from benchmark.schedule import DECAY_KINDS, multiplier
 from benchmark.spec import Outcome, Point, Trial
 from optimizers.base import Optimizer, Param, Run
 
-CHUNK = 128  # steps in one call at most: long enough to hide the call, short enough to notice an explosion
 EVAL_CHUNK = 64  # sequences in one evaluation call
-CHECKPOINT_SECONDS = 60.0  # runs shorter than this never write one
 
 Tree = Any
 
@@ -85,11 +84,6 @@ def device() -> str:
     """What this process computes on, such as `cpu` or `NVIDIA H100`."""
     first = jax.devices()[0]
     return "cpu" if first.platform == "cpu" else first.device_kind
-
-
-def evaluation_steps(steps: int, points: int) -> list[int]:
-    """The steps after which the curve is evaluated: `points` of them, evenly spaced, the last at the end."""
-    return sorted({max(1, round(steps * (i + 1) / points)) for i in range(points)})
 
 
 class _Pack:

@@ -49,7 +49,7 @@ def logits(params: Params, tokens_BT: torch.Tensor, scale: Scale) -> torch.Tenso
 
 
 def rope(length: int, head_width: int, like: torch.Tensor) -> Rotation:
-    """Cosines and sines of the rotary embedding (arXiv 2104.09864), each [T, K / 2], typed and placed as `like`."""
+    """Cosines and sines of the rotary embedding (arXiv 2104.09864), [T, K / 2], of `like`'s type and device."""
     wide = torch.promote_types(like.dtype, torch.float32)
     frequency = ROPE_BASE ** (-torch.arange(0, head_width, 2, dtype=wide, device=like.device) / head_width)
     angle = torch.arange(length, dtype=wide, device=like.device)[:, None] * frequency
@@ -72,9 +72,9 @@ def _attention(w: Params, x_BTD: torch.Tensor, rotation: Rotation, heads: int) -
     q_BTHK = _rotate(split(F.linear(x_BTD, w["q"])), rotation)
     k_BTHK = _rotate(split(F.linear(x_BTD, w["k"])), rotation)
     v_BTHK = split(F.linear(x_BTD, w["v"]))
-    by_head = (x_BTHK.transpose(1, 2) for x_BTHK in (q_BTHK, k_BTHK, v_BTHK))
-    mixed_BTHK = F.scaled_dot_product_attention(*by_head, is_causal=True).transpose(1, 2)
-    return F.linear(mixed_BTHK.reshape(B, T, D), w["o"])
+    q_BHTK, k_BHTK, v_BHTK = (x_BTHK.transpose(1, 2) for x_BTHK in (q_BTHK, k_BTHK, v_BTHK))
+    mixed_BHTK = F.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, is_causal=True)
+    return F.linear(mixed_BHTK.transpose(1, 2).reshape(B, T, D), w["o"])
 
 
 def _rotate(x_BTHK: torch.Tensor, rotation: Rotation) -> torch.Tensor:

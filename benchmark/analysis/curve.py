@@ -69,10 +69,7 @@ def fit(ratios: Floats, losses: Floats) -> Curve:
         a, b, _ = _profile(exponent, t, losses, floor=False)
         return Curve(r0, a, b, exponent, "two baseline ratios")
     floor = len(ratios) == 3
-    if floor:
-        grid = np.linspace(0.05, 2.0, _GRID)
-    else:
-        grid = np.linspace(*_RANGE, _GRID) / (t.max() - t.min())
+    grid = np.linspace(0.05, 2.0, _GRID) if floor else np.linspace(*_RANGE, _GRID) / (t.max() - t.min())
     exponent = _search(grid, t, losses, floor)
     a, b, _ = _profile(exponent, t, losses, floor)
     return Curve(r0, a, b, exponent, "three baseline ratios" if floor else "")

@@ -5,7 +5,9 @@ shared by all of them and cancels in a comparison. The two-way fit takes the sha
 pooled over a scale's tasks, is the noise of a comparison. Next: speedup.py and flips.py, which use it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,8 @@ from numpy.typing import NDArray
 
 KEY = ["optimizer", "scale", "chinchilla_ratio", "seed"]
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 def check_losses(losses: pd.DataFrame) -> pd.DataFrame:
@@ -26,54 +30,79 @@ def check_losses(losses: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(
             f"losses lack the column(s) {', '.join(missing)}; needed are {', '.join(KEY)}, val_loss"
         )
-    frame = losses[[*KEY, "val_loss"]].drop_duplicates().sort_values(KEY, ignore_index=True)
+    frame = losses.reindex(columns=[*KEY, "val_loss"]).drop_duplicates().sort_values(by=KEY, ignore_index=True)
     frame = frame.astype({"chinchilla_ratio": float, "val_loss": float})
-    if not (np.isfinite(frame.chinchilla_ratio) & (frame.chinchilla_ratio > 0)).all():
+    ratio, loss = frame["chinchilla_ratio"].to_numpy(), frame["val_loss"].to_numpy()
+    if not (np.isfinite(ratio) & (ratio > 0)).all():
         raise ValueError("chinchilla_ratio must be positive and finite in every row")
-    if np.isneginf(frame.val_loss).any():
+    if np.isneginf(loss).any():
         raise ValueError("a val_loss of -inf is no loss; give inf for a diverged run, NaN for a failed one")
-    twice = frame[frame.duplicated(KEY)]
-    if len(twice):
-        first = twice.iloc[0]
+    twice = frame.duplicated(KEY).to_numpy()
+    if twice.any():
+        optimizer, scale, ratio, seed = frame[KEY].iloc[int(twice.argmax())]
         raise ValueError(
-            f"{len(twice)} run(s) have two different losses, first {first.optimizer} at {first.scale} "
-            f"{first.chinchilla_ratio:g}x seed {first.seed}; keep one row per run"
+            f"{twice.sum()} run(s) have two different losses, first {optimizer} at {scale} {ratio:g}x, "
+            f"seed {seed}; keep one row per run"
         )
     return frame
 
 
-@dataclass(frozen=True)
-class ScaleModel:
-    """The two-way fits of one scale's tasks, and the noise they share.
+def by_scale(losses: pd.DataFrame, noise_sd: float | None = None) -> Iterator[tuple[str, "ScaleModel"]]:
+    """Yield each scale with its model; `losses` is any frame that `check_losses` accepts."""
+    frame = check_losses(losses)
+    for scale in sorted(set(frame["scale"])):
+        yield scale, fit_scale(frame.loc[frame["scale"] == scale], noise_sd)
 
-    cells: one row per (optimizer, chinchilla_ratio), sorted: optimizer, chinchilla_ratio, n (finished seeds),
-        diverged, failed (numbers of seeds), val_loss (mean adjusted for missing seeds; the plain mean where
-        none is missing; inf where all diverged; NaN where none finished), val_loss_sd, adjusted.
-    covariance: of the finite cells' means given their tasks' seed effects, in units of the residual
-        variance; rows as in `cells[isfinite(val_loss)]`.
-    residual_ss, df: pooled residual sum of squares and its degrees of freedom; df is infinite where
-        `noise_sd` was given because no residual could be estimated; both are 0 where nothing is known.
-    seed_weights: (finite cells, seeds), the weight of each seed in the cell's task: 1 / number of seeds.
-    seed_a, seed_a_df: sum of squares and df of the seed effects that all ratios of the scale share.
-    seed_c_ms, seed_c_df, seed_c_size: mean square and df of seed x ratio effects; it estimates
-        residual variance + seed_c_size * variance of one seed x ratio effect.
+
+@dataclass(frozen=True)
+class Shared:
+    """What the seeds of one scale do to several optimizers at once, split by a weighted two-way fit.
+
+    a_ss, a_df: sum of squares and df of the effects that all ratios share.
+    c_ms, c_df, c_size: mean square and df of the effects that are a ratio's own; the mean square estimates
+        residual variance + c_size * variance of one such effect.
     """
 
-    cells: pd.DataFrame
+    a_ss: float = 0.0
+    a_df: int = 0
+    c_ms: float = 0.0
+    c_df: int = 0
+    c_size: float = 1.0
+
+
+@dataclass(frozen=True)
+class ScaleModel:
+    """The two-way fits of one scale's tasks, and the noise they share. Arrays have one entry per cell,
+    sorted by ratio and optimizer.
+
+    optimizer, ratio: the cell. n, diverged, failed: its numbers of seeds by outcome.
+    mean: over the finished seeds, adjusted by least squares for seeds the task has and the cell lacks
+        (`adjusted`), the plain mean where none is missing; inf where all diverged, NaN where none finished.
+    sd: of the finished seeds, NaN for one.
+    covariance: of the finite means, given their tasks' seed effects, in units of the residual variance.
+    residual_ss, df: pooled residual sum of squares and its df. Where `noise_sd` stands in for a residual, df is
+        infinite and residual_ss the variance itself; where nothing is known both are 0.
+    seed_weights: (finite cells, seeds), how much each seed's effect counts in the cell's task.
+    """
+
+    optimizer: NDArray[Any]
+    ratio: Floats
+    n: Ints
+    diverged: Ints
+    failed: Ints
+    mean: Floats
+    sd: Floats
+    adjusted: Bools
     covariance: Floats
     residual_ss: float
     df: float
     seed_weights: Floats
-    seed_a: float
-    seed_a_df: int
-    seed_c_ms: float
-    seed_c_df: int
-    seed_c_size: float
+    shared: Shared
 
     @property
-    def finite(self) -> NDArray[np.bool_]:
-        """Which rows of `cells` have a finite mean."""
-        return np.isfinite(self.cells.val_loss.to_numpy())
+    def finite(self) -> Bools:
+        """Which cells have a finite mean."""
+        return np.isfinite(self.mean)
 
     @property
     def residual_sd(self) -> float:
@@ -82,167 +111,153 @@ class ScaleModel:
             return float(np.sqrt(self.residual_ss))
         return float(np.sqrt(self.residual_ss / self.df)) if self.df else float("nan")
 
+    def standard_errors(self) -> Floats:
+        """Standard error of the difference of any two finite cells of one task: (finite, finite)."""
+        own = np.diag(self.covariance)
+        variance = own[:, None] + own[None, :] - 2 * self.covariance
+        return self.residual_sd * np.sqrt(np.maximum(variance, 0.0))
+
     def draw(self, draws: int, rng: np.random.Generator) -> Floats:
         """Draw means of the finite cells from their sampling distribution around the estimates.
 
         Shape (draws, finite cells). Each draw takes its variances from scaled inverse chi-squares, so that the
         spread of a difference is Student's t, not normal. The cells of one task share their seed effects:
-        they cancel between optimizers at one ratio, but a baseline curve through several ratios carries each
+        these cancel between optimizers at one ratio, but a baseline curve through several ratios carries each
         ratio's own. What a seed does alike to every ratio moves the whole curve and cancels too.
         """
-        mean = self.cells.val_loss.to_numpy()[self.finite]
-        tasks = self.cells.chinchilla_ratio.to_numpy()[self.finite]
-        variance = self._variance(self.residual_ss, self.df, draws, rng)
+        mean = self.mean[self.finite]
+        variance = _draw_variance(self.residual_ss, self.df, draws, rng)
         root = np.linalg.cholesky(self.covariance)
         noise = np.sqrt(variance)[:, None] * (rng.standard_normal((draws, len(mean))) @ root.T)
-        return mean + noise + self._draw_seed_effects(tasks, variance, draws, rng)
+        return mean + noise + self._draw_seed_effects(variance, draws, rng)
 
-    def _draw_seed_effects(
-        self, tasks: Floats, variance: Floats, draws: int, rng: np.random.Generator
-    ) -> Floats:
-        if not self.seed_c_df:
-            return np.zeros((draws, len(tasks)))
-        total = self._variance(self.seed_c_ms * self.seed_c_df, self.seed_c_df, draws, rng)
-        own = np.sqrt(np.maximum(total - variance, 0.0) / self.seed_c_size)
-        _, first, task = np.unique(tasks, return_index=True, return_inverse=True)
-        seeds = (self.seed_weights[first] > 0).sum(axis=1)
-        effect = own[:, None] * rng.standard_normal((draws, len(seeds))) / np.sqrt(seeds)
-        # only the part in which the tasks' seeds differ moves one ratio against another
-        weights = self.seed_weights[first] - self.seed_weights[first].mean(axis=0)
-        shared = np.sqrt(self._variance(self.seed_a, self.seed_a_df, draws, rng))
-        effect += shared[:, None] * (rng.standard_normal((draws, weights.shape[1])) @ weights.T)
+    def _draw_seed_effects(self, variance: Floats, draws: int, rng: np.random.Generator) -> Floats:
+        shared = self.shared
+        if not shared.c_df:
+            return np.zeros((draws, len(self.seed_weights)))
+        total = _draw_variance(shared.c_ms * shared.c_df, shared.c_df, draws, rng)
+        own_sd = np.sqrt(np.maximum(total - variance, 0.0) / shared.c_size)
+        _, first, task = np.unique(self.ratio[self.finite], return_index=True, return_inverse=True)
+        weights = self.seed_weights[first]
+        spread = np.sqrt((weights**2).sum(axis=1))
+        effect = own_sd[:, None] * rng.standard_normal((draws, len(weights))) * spread
+        if np.ptp(weights, axis=0).any():  # else every ratio has the same seeds, and what they share cancels
+            shared_sd = np.sqrt(_draw_variance(shared.a_ss, shared.a_df, draws, rng))
+            uneven = weights - weights.mean(axis=0)
+            effect += shared_sd[:, None] * (rng.standard_normal((draws, weights.shape[1])) @ uneven.T)
         return effect[:, task]
 
-    @staticmethod
-    def _variance(ss: float, df: float, draws: int, rng: np.random.Generator) -> Floats:
-        if np.isinf(df) or not df:
-            return np.full(draws, ss)
-        return ss / rng.chisquare(df, draws)
+
+def _draw_variance(ss: float, df: float, draws: int, rng: np.random.Generator) -> Floats:
+    if np.isinf(df) or not df:
+        return np.full(draws, ss)
+    return ss / rng.chisquare(df, draws)
 
 
 def fit_scale(losses: pd.DataFrame, noise_sd: float | None = None) -> ScaleModel:
-    """Fit one scale's tasks; `losses` as `check_losses` returns them, of one scale.
+    """Fit the tasks of one scale; `losses` as `check_losses` returns them.
 
     noise_sd: standard deviation of one run's loss in nats, used only where the residual cannot be estimated
         (one seed). Runs are then taken to be independent.
-    Tasks whose seeds do not connect the optimizers (each with seeds of its own) have no shared seed effects:
-    there the residual is a run's whole deviation from its cell's mean.
+    Where seeds do not connect a task's optimizers (each has seeds of its own) there are no shared seed effects,
+    and the residual is a run's whole deviation from its cell's mean.
     """
     if noise_sd is not None and not (np.isfinite(noise_sd) and noise_sd >= 0):
         raise ValueError(f"noise_sd must be a standard deviation in nats, 0 or more, not {noise_sd}")
-    cells = _cells(losses)
-    finished = losses[np.isfinite(losses.val_loss)]
-    seeds = {s: i for i, s in enumerate(sorted(finished.seed.unique()))}
-    fits = [_fit_task(task, seeds) for _, task in finished.groupby("chinchilla_ratio", sort=True)]
-    merged = cells.merge(
-        pd.concat([f.means for f in fits])
-        if fits
-        else pd.DataFrame(columns=["optimizer", "chinchilla_ratio", "mean"]),
-        how="left",
-        on=["optimizer", "chinchilla_ratio"],
-    )
-    cells["val_loss"] = np.where(cells.n > 0, merged["mean"].to_numpy(float), cells.val_loss)
-    cells = cells.sort_values(["chinchilla_ratio", "optimizer"], ignore_index=True)
+    loss = losses["val_loss"].to_numpy(float)
+    finite = np.isfinite(loss)
+    names, optimizer = np.unique(losses["optimizer"].to_numpy(str), return_inverse=True)
+    ratios, task = np.unique(losses["chinchilla_ratio"].to_numpy(float), return_inverse=True)
+    _, seed = np.unique(losses["seed"].to_numpy(), return_inverse=True)
+    cell, index = np.unique(task * len(names) + optimizer, return_inverse=True)
+    count = [np.bincount(index[w], minlength=len(cell)) for w in (finite, np.isposinf(loss), np.isnan(loss))]
+    n, diverged, failed = count
+    mean = np.where(diverged > 0, np.inf, np.nan)
+    fits = []
+    for t in range(len(ratios)):
+        here = finite & (task == t)
+        if here.any():
+            fits.append(_fit_task(optimizer[here], seed[here], loss[here], seed.max() + 1))
+            mean[np.unique(index[here])] = fits[-1].mean
     ss, df = sum(f.ss for f in fits), float(sum(f.df for f in fits))
     if df == 0 and noise_sd is not None:
         ss, df = noise_sd**2, np.inf
-    weights = np.vstack([np.tile(f.weights, (len(f.means), 1)) for f in fits]) if fits else np.zeros((0, 0))
-    covariance = _block_diagonal([f.covariance for f in fits])
-    return ScaleModel(cells, covariance, float(ss), df, weights, *_seed_effects(fits))
-
-
-def _cells(losses: pd.DataFrame) -> pd.DataFrame:
-    loss = losses.val_loss.to_numpy()
-    marked = losses.assign(
-        n=np.isfinite(loss),
-        diverged=np.isinf(loss),
-        failed=np.isnan(loss),
-        finite=losses.val_loss.where(np.isfinite(loss)),
+    plain = np.bincount(index[finite], loss[finite], len(cell)) / np.maximum(n, 1)
+    squares = np.bincount(index[finite], (loss - plain[index])[finite] ** 2, len(cell))
+    seeds = np.array([len(np.unique(seed[task == t])) for t in range(len(ratios))])
+    return ScaleModel(
+        optimizer=names[cell % len(names)],
+        ratio=ratios[cell // len(names)],
+        n=n,
+        diverged=diverged,
+        failed=failed,
+        mean=mean,
+        sd=np.sqrt(np.where(n > 1, squares, np.nan) / np.maximum(n - 1, 1)),
+        adjusted=(n > 0) & (n < seeds[cell // len(names)]),
+        covariance=_block_diagonal([f.covariance for f in fits]),
+        residual_ss=float(ss),
+        df=df,
+        seed_weights=np.vstack([np.tile(f.weights, (len(f.mean), 1)) for f in fits])
+        if fits
+        else np.zeros((0, 0)),
+        shared=_shared_effects(fits),
     )
-    groups = marked.groupby(["optimizer", "chinchilla_ratio"], sort=True)
-    cells = groups[["n", "diverged", "failed"]].sum().astype(int)
-    cells["val_loss"] = np.where(
-        cells.diverged > 0, np.inf, np.nan
-    )  # where a seed finished, its mean replaces this
-    cells["val_loss_sd"] = groups["finite"].std(ddof=1)
-    seeds = losses.groupby("chinchilla_ratio").seed.nunique()
-    cells = cells.reset_index()
-    cells["adjusted"] = (cells.n > 0) & (cells.n < cells.chinchilla_ratio.map(seeds))
-    return cells
 
 
 @dataclass(frozen=True)
 class _TaskFit:
-    means: pd.DataFrame
+    mean: Floats  # (optimizers of the task,)
     covariance: Floats
     ss: float
     df: int
-    weights: Floats  # (seeds of the scale,)
+    weights: Floats  # (seeds of the scale,): 1 / number of seeds of the task, 0 for others
     effects: Floats  # (seeds of the scale,), NaN where the task has no such seed
-    counts: Floats  # (seeds of the scale,), runs of each seed
+    runs: Floats  # (seeds of the scale,)
 
 
-def _fit_task(task: pd.DataFrame, seeds: dict[int, int]) -> _TaskFit:
-    names, optimizer = np.unique(task.optimizer.to_numpy(), return_inverse=True)
-    seed = np.array([seeds[s] for s in task.seed])
-    present = np.bincount(seed, minlength=len(seeds)).astype(float)
-    y = task.val_loss.to_numpy()
-    x = np.eye(len(names))[optimizer]
-    contrast = np.eye(len(names))
-    weights = (present > 0) / (present > 0).sum()
-    z = np.eye(len(seeds))[seed]
-    rank = np.linalg.matrix_rank(np.hstack([x, z]))
-    paired = rank == len(names) + (present > 0).sum() - 1
+def _fit_task(optimizer: Ints, seed: Ints, loss: Floats, seeds: int) -> _TaskFit:
+    names, row = np.unique(optimizer, return_inverse=True)
+    runs = np.bincount(seed, minlength=seeds).astype(float)
+    weights = (runs > 0) / (runs > 0).sum()
+    design, contrast = np.eye(len(names))[row], np.eye(len(names))
+    both = np.hstack([design, np.eye(seeds)[seed]])
+    rank = int(np.linalg.matrix_rank(both))
+    paired = rank == len(names) + (runs > 0).sum() - 1
     if paired:
-        x = np.hstack([x, z])
-        contrast = np.hstack([contrast, np.tile(weights, (len(names), 1))])
-    center = y.mean()  # keeps the arithmetic at the size of the differences
-    inverse = np.linalg.pinv(x)
-    solution = inverse @ (y - center)
-    residual = y - center - x @ solution
-    df = len(y) - (rank if paired else len(names))
+        design, contrast = both, np.hstack([contrast, np.tile(weights, (len(names), 1))])
+    inverse = np.linalg.pinv(design)
+    center = loss.mean()  # keeps the arithmetic at the size of the differences
+    solution = inverse @ (loss - center)
+    residual = loss - center - design @ solution
+    df = len(loss) - (rank if paired else len(names))
+    effects = np.full(seeds, np.nan)
+    if paired:
+        effects[runs > 0] = solution[len(names) :][runs > 0]
     root = contrast @ inverse
-    effects = np.full(len(seeds), np.nan)
-    if paired:
-        effects[present > 0] = solution[len(names) :][present > 0]
-    means = pd.DataFrame(
-        {
-            "optimizer": names,
-            "chinchilla_ratio": task.chinchilla_ratio.iloc[0],
-            "mean": contrast @ solution + center,
-        }
-    )
-    return _TaskFit(
-        means, root @ root.T, float(residual @ residual) if df else 0.0, int(df), weights, effects, present
-    )
+    ss = float(residual @ residual) if df else 0.0
+    return _TaskFit(contrast @ solution + center, root @ root.T, ss, df, weights, effects, runs)
 
 
-def _seed_effects(fits: list[_TaskFit]) -> tuple[float, int, float, int, float]:
-    """Split the tasks' seed effects into what all ratios share (a) and what is a ratio's own (c).
-
-    Weighted two-way fit of the estimated effects on seed and task; a weight is the number of runs behind an
-    effect, so that without any seed x ratio effect the weighted mean square estimates the residual variance.
-    """
-    if not fits:
-        return 0.0, 0, 0.0, 0, 1.0
-    effects, counts = np.array([f.effects for f in fits]), np.array([f.counts for f in fits])
+def _shared_effects(fits: list[_TaskFit]) -> Shared:
+    """Fit the tasks' seed effects by task and seed. A weight is the number of runs behind an effect, so that
+    where no effect is a ratio's own the weighted mean square estimates the residual variance alone."""
+    effects = np.array([f.effects for f in fits])
+    if not np.isfinite(effects).any():
+        return Shared()
     task, seed = np.nonzero(np.isfinite(effects))
-    if not len(task):
-        return 0.0, 0, 0.0, 0, 1.0
-    x = np.hstack([np.eye(len(fits))[task], np.eye(effects.shape[1])[seed]])
-    y, root = effects[task, seed], np.sqrt(counts[task, seed])
-    rank = int(np.linalg.matrix_rank(x))
-    df = len(y) - rank
-    inverse = np.linalg.pinv(root[:, None] * x)
+    design = np.hstack([np.eye(len(fits))[task], np.eye(effects.shape[1])[seed]])
+    y, root = effects[task, seed], np.sqrt(np.array([f.runs for f in fits])[task, seed])
+    weighted = root[:, None] * design
+    inverse = np.linalg.pinv(weighted)
     solution = inverse @ (root * y)
     shared = solution[len(fits) :][np.unique(seed)]
-    a = float(((shared - shared.mean()) ** 2).sum())
+    a_ss, a_df = float(((shared - shared.mean()) ** 2).sum()), len(shared) - 1
+    df = len(y) - int(np.linalg.matrix_rank(design))
     if df == 0:
-        return a, len(shared) - 1, 0.0, 0, 1.0
-    residual = root * (y - x @ solution)
-    hat = (root[:, None] * x) @ inverse
-    size = float((root**2 * (1 - np.diag(hat))).sum() / df)
-    return a, len(shared) - 1, float(residual @ residual / df), df, size
+        return Shared(a_ss, a_df)
+    residual = root * y - weighted @ solution
+    size = float((root**2 * (1 - np.diag(weighted @ inverse))).sum() / df)
+    return Shared(a_ss, a_df, float(residual @ residual) / df, df, size)
 
 
 def _block_diagonal(blocks: list[Floats]) -> Floats:

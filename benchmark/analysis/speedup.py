@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchmark.analysis import curve
-from benchmark.analysis.residuals import ScaleModel, check_losses, fit_scale
+from benchmark.analysis.residuals import Bools, Floats, ScaleModel, by_scale, check_losses
 
 LEVEL = 0.95
 COLUMNS = [
     "optimizer", "scale", "chinchilla_ratio", "n", "val_loss", "val_loss_sd", "d_eff", "speedup", "lo", "hi",
     "verdict", "extrapolated", "flags",
 ]  # fmt: skip
-Floats = NDArray[np.float64]
+QUALITY_COLUMNS = [
+    "scale", "baseline_ratio", "baseline_loss", "fitted", "residual", "optimizer", "chinchilla_ratio",
+    "speedup", "speedup_without", "change",
+]  # fmt: skip
 
 
 def speedups(
@@ -42,26 +45,25 @@ def speedups(
         n_bootstrap: draws behind each interval.
         seed: of the draws. A scale's draws do not depend on which other scales are there.
 
-    Returns columns n (finished seeds), val_loss (mean over seeds, adjusted for missing ones), val_loss_sd, d_eff
-    (the ratio at which the baseline reaches this loss; infinite at or below its floor), speedup, lo and hi
-    (95 % interval), verdict (faster, slower, inseparable), extrapolated (d_eff outside the baseline's ratios),
-    flags (text, "; " between, empty where all is well). Where the baseline has one ratio only, speedup is NaN and
-    the verdict is that of the paired comparison at that ratio. Raises ValueError for unusable input.
+    Returns columns n (finished seeds), val_loss (mean over seeds, adjusted for missing ones), val_loss_sd,
+    d_eff (the ratio at which the baseline reaches this loss; infinite at or below its floor), speedup, lo and
+    hi (95 % interval), verdict (faster, slower, inseparable), extrapolated (d_eff outside the baseline's
+    ratios), flags (text, "; " between, empty where all is well). Where the baseline has one ratio only, speedup
+    is NaN and the verdict is that of the paired comparison at that ratio. Raises ValueError for unusable input.
     """
-    frame = check_losses(losses)
-    if baseline not in set(frame.optimizer):
+    names = sorted(set(check_losses(losses)["optimizer"]))
+    if baseline not in names:
         raise ValueError(
-            f"no losses of the baseline {baseline!r}; there are {', '.join(sorted(set(frame.optimizer)))}"
+            f"no losses of the baseline {baseline!r}; there are {', '.join(names) or 'none at all'}"
         )
     if n_bootstrap < 100:
         raise ValueError(f"n_bootstrap must be 100 or more for a 95 % interval, not {n_bootstrap}")
     tables = []
-    for scale, group in frame.groupby("scale", sort=True):
-        rng = np.random.default_rng([seed, zlib.crc32(str(scale).encode())])
-        model = fit_scale(group, noise_sd)
+    for scale, model in by_scale(losses, noise_sd):
+        rng = np.random.default_rng([seed, zlib.crc32(scale.encode())])
         tables.append(_scale_table(model, baseline, n_bootstrap, rng).assign(scale=scale))
-    table = pd.concat(tables)[COLUMNS]
-    return table.sort_values(["scale", "optimizer", "chinchilla_ratio"], ignore_index=True)
+    order = ["scale", "optimizer", "chinchilla_ratio"]
+    return pd.concat(tables).reindex(columns=COLUMNS).sort_values(by=order, ignore_index=True)
 
 
 def fit_quality(losses: pd.DataFrame, baseline: str = "adamw") -> pd.DataFrame:
@@ -71,65 +73,61 @@ def fit_quality(losses: pd.DataFrame, baseline: str = "adamw") -> pd.DataFrame:
     (nats) of that baseline point, speedup with all points, speedup_without it, and their difference `change`.
     The last two are NaN where fewer than four points would remain; scales with one baseline ratio are left out.
     """
-    tables = []
-    for scale, group in check_losses(losses).groupby("scale", sort=True):
-        cells = fit_scale(group).cells
-        cells = cells[np.isfinite(cells.val_loss)]
-        base, other = cells[cells.optimizer == baseline], cells[cells.optimizer != baseline]
-        if len(base) < 2:
+    rows = []
+    for scale, model in by_scale(losses):
+        base, other = model.finite & (model.optimizer == baseline), model.finite & (model.optimizer != baseline)
+        ratios, means = model.ratio[base], model.mean[base]
+        if len(ratios) < 2:
             continue
-        ratios, means = base.chinchilla_ratio.to_numpy(), base.val_loss.to_numpy()[None]
-        full = curve.fit(ratios, means)
-        fitted = full.loss(ratios)[0]
-        keep = other[["optimizer", "chinchilla_ratio"]].assign(scale=scale, speedup=_point(full, other))
-        for i, ratio in enumerate(ratios):
-            without = np.nan
+        full = curve.fit(ratios, means[None])
+        speedup = full.d_eff(model.mean[None, other])[0] / model.ratio[other]
+        for i, fitted in enumerate(full.loss(ratios)[0]):
+            without = np.full(other.sum(), np.nan)
             if len(ratios) > 4:
-                without = _point(curve.fit(np.delete(ratios, i), np.delete(means, i, axis=1)), other)
-            point = {"baseline_ratio": ratio, "baseline_loss": means[0, i], "fitted": fitted[i]}
-            tables.append(keep.assign(**point, residual=means[0, i] - fitted[i], speedup_without=without))
-    columns = [
-        "scale", "baseline_ratio", "baseline_loss", "fitted", "residual", "optimizer", "chinchilla_ratio", "speedup",
-        "speedup_without",
-    ]  # fmt: skip
-    table = (
-        pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns, dtype=float)
-    )
-    return table.assign(change=table.speedup_without - table.speedup)
-
-
-def _point(fitted: curve.Curve, cells: pd.DataFrame) -> Floats:
-    return fitted.d_eff(cells.val_loss.to_numpy()[None])[0] / cells.chinchilla_ratio.to_numpy()
+                rest = curve.fit(np.delete(ratios, i), np.delete(means, i)[None])
+                without = rest.d_eff(model.mean[None, other])[0] / model.ratio[other]
+            point = (scale, ratios[i], means[i], fitted, means[i] - fitted)
+            cells = zip(model.optimizer[other], model.ratio[other], speedup, without, strict=True)
+            rows += [(*point, *cell, cell[3] - cell[2]) for cell in cells]
+    return pd.DataFrame(rows, columns=pd.Index(QUALITY_COLUMNS))
 
 
 def _scale_table(model: ScaleModel, baseline: str, draws: int, rng: np.random.Generator) -> pd.DataFrame:
-    table = model.cells.assign(d_eff=np.nan, speedup=np.nan, lo=np.nan, hi=np.nan)
-    finite = model.finite
-    is_base = (table.optimizer == baseline).to_numpy()
-    base = is_base[finite]
-    known = table[finite]
-    ratios = known.chinchilla_ratio.to_numpy()
-    flag = _baseline_flag(table[is_base])
+    finite, is_base = model.finite, model.optimizer == baseline
+    base, ratios = is_base[finite], model.ratio[finite]
+    d_eff, lo, hi = (np.full(len(finite), np.nan) for _ in range(3))
+    notes = _baseline_notes(model, is_base)
     if base.sum() >= 2:
-        fitted = curve.fit(ratios[base], known.val_loss.to_numpy()[base][None])
-        d_eff = fitted.d_eff(known.val_loss.to_numpy()[None])[0]
-        table.loc[finite, "d_eff"], table.loc[finite, "speedup"] = d_eff, d_eff / ratios
+        fitted = curve.fit(ratios[base], model.mean[None, finite & is_base])
+        notes.append(
+            fitted.flag if fitted.falls[0] else "undefined: the baseline's loss does not fall with data"
+        )
+        d_eff[finite] = fitted.d_eff(model.mean[None, finite])[0]
         if model.df:
             means = model.draw(draws, rng)
-            drawn = curve.fit(ratios[base], means[:, base]).d_eff(means) / ratios
-            table.loc[finite, "lo"], table.loc[finite, "hi"] = interval(drawn)
-        flag = (
-            [*flag, fitted.flag] if fitted.falls[0] else [*flag, "undefined: the baseline's loss does not fall"]
-        )
-        table.loc[np.isposinf(table.val_loss), ["d_eff", "speedup", "lo", "hi"]] = 0.0
-    table.loc[is_base & finite, ["speedup", "lo", "hi"]] = 1.0
-    table.loc[is_base & finite, "d_eff"] = table.chinchilla_ratio
-    span = (ratios[base].min(), ratios[base].max()) if base.any() else (np.nan, np.nan)
-    table["extrapolated"] = (table.d_eff < span[0]) | (table.d_eff > span[1])
-    direct = _direct_verdict(model, baseline)
-    table["verdict"] = _verdicts(table, direct, defined=base.sum() >= 2)
-    table["flags"] = _flags(table, flag, direct, model.df, is_base)
-    return table
+            lo[finite], hi[finite] = interval(curve.fit(ratios[base], means[:, base]).d_eff(means) / ratios)
+        never = np.isposinf(model.mean)  # every seed diverged: no amount of baseline is too small
+        d_eff[never], lo[never], hi[never] = 0.0, 0.0, 0.0
+    own = is_base & finite
+    d_eff[own], lo[own], hi[own] = model.ratio[own], 1.0, 1.0
+    direct = paired_verdicts(model, baseline)
+    interval_verdict = np.where(lo > 1, "faster", np.where(hi < 1, "slower", "inseparable"))
+    verdict = interval_verdict if base.sum() >= 2 else np.where(direct == "", "inseparable", direct)
+    columns = {
+        "optimizer": model.optimizer,
+        "chinchilla_ratio": model.ratio,
+        "n": model.n,
+        "val_loss": model.mean,
+        "val_loss_sd": model.sd,
+        "d_eff": d_eff,
+        "speedup": d_eff / model.ratio,
+        "lo": lo,
+        "hi": hi,
+        "verdict": verdict,
+        "extrapolated": (d_eff < ratios[base].min(initial=np.inf)) | (d_eff > ratios[base].max(initial=0.0)),
+        "flags": _flags(model, notes, d_eff, np.where(verdict == direct, "", direct), is_base),
+    }
+    return pd.DataFrame(columns)
 
 
 def interval(draws: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:
@@ -144,61 +142,55 @@ def interval(draws: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:
     return lo, hi
 
 
-def _direct_verdict(model: ScaleModel, baseline: str) -> pd.Series:
-    """Verdict of the paired comparison with the baseline at the same ratio, for every cell of the scale."""
-    cells = model.cells
-    out = pd.Series("inseparable", index=cells.index)
-    place = {i: k for k, i in enumerate(cells.index[model.finite])}
-    own = {r: i for i, r in cells.chinchilla_ratio[(cells.optimizer == baseline) & model.finite].items()}
-    cov = model.covariance
-    for i, ratio in cells.chinchilla_ratio.items():
-        if ratio not in own or own[ratio] == i or not model.df:
-            continue
-        if np.isposinf(cells.val_loss[i]):
-            out[i] = "slower"
-        if i not in place:
-            continue
-        j, k = place[i], place[own[ratio]]
-        se = model.residual_sd * np.sqrt(cov[j, j] + cov[k, k] - 2 * cov[j, k])
-        gap = cells.val_loss[own[ratio]] - cells.val_loss[i]
-        if abs(gap) > se * stats.t.ppf((1 + LEVEL) / 2, model.df):
-            out[i] = "faster" if gap > 0 else "slower"
+def paired_verdicts(model: ScaleModel, baseline: str) -> NDArray[np.str_]:
+    """Each cell against the baseline's at the same ratio: Student's t at 95 % with the pooled residual.
+
+    No curve enters, so this holds for a single ratio too. A cell whose seeds all diverged is slower; where there
+    is nothing to compare (the baseline itself, a ratio it lacks, noise unknown) the text is empty.
+    """
+    out = np.full(len(model.mean), "", dtype="U11")
+    if not model.df:
+        return out
+    t = stats.t.ppf((1 + LEVEL) / 2, model.df)
+    place = np.cumsum(model.finite) - 1
+    errors = model.standard_errors()
+    for own in np.flatnonzero(model.finite & (model.optimizer == baseline)):
+        same = (model.ratio == model.ratio[own]) & (np.arange(len(out)) != own)
+        out[same & np.isposinf(model.mean)] = "slower"
+        same &= model.finite
+        bound = errors[place[own], place[same]] * t
+        gap = model.mean[same] - model.mean[own]
+        out[same] = np.where(gap < -bound, "faster", np.where(gap > bound, "slower", "inseparable"))
     return out
 
 
-def _verdicts(table: pd.DataFrame, direct: pd.Series, defined: bool) -> pd.Series:
-    if not defined:
-        return direct
-    verdict = pd.Series("inseparable", index=table.index)
-    verdict[table.lo > 1] = "faster"
-    verdict[table.hi < 1] = "slower"
-    return verdict
-
-
-def _baseline_flag(base: pd.DataFrame) -> list[str]:
-    flags = [f"baseline diverged at {r:g}x" for r in base.chinchilla_ratio[np.isposinf(base.val_loss)]]
-    count = int(np.isfinite(base.val_loss).sum())
+def _baseline_notes(model: ScaleModel, is_base: Bools) -> list[str]:
+    notes = [f"baseline diverged at {r:g}x" for r in model.ratio[is_base & np.isposinf(model.mean)]]
+    count = (is_base & model.finite).sum()
     if count < 2:
-        flags.append("undefined: one baseline ratio" if count else "undefined: no finished baseline")
-    return flags
+        notes.append("undefined: one baseline ratio" if count else "undefined: no finished baseline")
+    return [*notes, "noise_sd given"] if np.isinf(model.df) else notes
 
 
 def _flags(
-    table: pd.DataFrame, scale: list[str], direct: pd.Series, df: float, is_base: NDArray[np.bool_]
+    model: ScaleModel, notes: list[str], d_eff: Floats, otherwise: NDArray[np.str_], is_base: Bools
 ) -> list[str]:
-    noise = ["no interval: one seed and no noise_sd"] if not df else ["noise_sd given"] if np.isinf(df) else []
     out = []
-    for i, row in enumerate(table.itertuples()):
-        flags = [*scale, *noise]
-        if row.diverged:
-            flags.append(f"diverged seeds: {row.diverged}" + ("" if row.n else " (all)"))
-        if row.failed:
-            flags.append(f"failed seeds: {row.failed}" + ("" if row.n or row.diverged else " (all)"))
-        if row.adjusted:
+    for i in range(len(d_eff)):
+        flags = [*notes]
+        if not model.df and not is_base[i]:
+            flags.append("no interval: too few seeds and no noise_sd")
+        if model.diverged[i]:
+            flags.append(
+                f"diverged seeds: {model.diverged[i]}" + (" (all)" if np.isposinf(model.mean[i]) else "")
+            )
+        if model.failed[i]:
+            flags.append(f"failed seeds: {model.failed[i]}" + (" (all)" if np.isnan(model.mean[i]) else ""))
+        if model.adjusted[i]:
             flags.append("adjusted for missing seeds")
-        if np.isposinf(row.d_eff):
+        if np.isposinf(d_eff[i]):
             flags.append("at or below the baseline's floor")
-        if not is_base[i] and row.n and row.verdict != direct.iloc[i]:
-            flags.append(f"paired comparison at this ratio: {direct.iloc[i]}")
+        if otherwise[i]:
+            flags.append(f"paired comparison at this ratio: {otherwise[i]}")
         out.append("; ".join(f for f in flags if f))
     return out

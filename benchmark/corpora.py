@@ -69,28 +69,14 @@ def prepare(name: str, vocab: int = 512, *, cache_dir: Path | None = None, progr
     source = find(name)
     cache = cache_dir or cache_folder()
     pointer = cache / "sources" / short_hash(f"{PREPARATION} {vocab} {name} {source.stamp}".encode())
-    if pointer.is_file() and (corpus := _load(name, vocab, cache / "corpora" / pointer.read_text())):
-        return corpus
-    reading = tqdm(
-        source.documents(),
-        f"{name}: reading",
-        unit=" documents",
-        disable=None if progress else True,
-        leave=False,
-    )
-    documents, content = corpus_build.in_hash_order(reading)
-    if not documents:
-        raise ValueError(f"corpus {name} is empty: there is no text in it")
-    folder = cache / "corpora" / short_hash(f"{PREPARATION} {vocab} {content}".encode())
     try:
-        corpus = _load(name, vocab, folder) or _build(name, documents, vocab, folder, progress)
-        write_atomically(pointer, folder.name)
+        found = pointer.is_file() and _load(name, vocab, cache / "corpora" / pointer.read_text())
+        return found or _prepared(name, vocab, source, cache, pointer, None if progress else True)
     except OSError as error:
         raise ValueError(
-            f"cannot keep corpus {name} in {cache} ({error.strerror}): free space there, or set"
+            f"cannot keep corpus {name} in {cache} ({error.strerror}); free space there, or set"
             " OPTIMIZER_BENCHMARK_CACHE to another folder"
         ) from error
-    return corpus
 
 
 def find(name: str) -> Source:
@@ -147,29 +133,44 @@ def _load(name: str, vocab: int, folder: Path) -> Corpus | None:
     return Corpus(name=name, vocab=vocab, token_bytes=token_bytes, folder=folder, **meta)
 
 
-def _build(name: str, documents: list[Document], vocab: int, folder: Path, progress: bool) -> Corpus:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder.parent)
-    temporary = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
-    try:
-        with tqdm(
-            desc=f"{name}: encoding", unit=" documents", disable=None if progress else True, leave=False
-        ) as bar:
-            corpus_build.build(documents, vocab, temporary, bar)
-        if folder.exists() and not _load(name, vocab, folder):  # damaged
-            folder.rename(temporary / "damaged")
-        if not folder.exists():
-            temporary.rename(folder)
-    except ValueError as error:
-        raise ValueError(f"corpus {name} is too small: {error}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+def _prepared(name: str, vocab: int, source: Source, cache: Path, pointer: Path, silent: bool | None) -> Corpus:
+    """Read and prepare; `silent` is tqdm's `disable`: None shows a bar on a terminal only."""
+    bar = tqdm(source.documents(), f"{name}: reading", unit=" documents", disable=silent, leave=False)
+    documents, content = corpus_build.in_hash_order(bar)
+    if not documents:
+        raise ValueError(f"corpus {name} is empty: there is no text in it")
+    folder = cache / "corpora" / short_hash(f"{PREPARATION} {vocab} {content}".encode())
+    if not _load(name, vocab, folder):
+        with tqdm(desc=f"{name}: encoding", unit=" documents", disable=silent, leave=False) as bar:
+            _build(name, documents, vocab, folder, bar)
+    write_atomically(pointer, folder.name)
     corpus = _load(name, vocab, folder)
     assert corpus, f"{folder} was just written"
     return corpus
 
 
-def _sweep(parent: Path) -> None:
+def _build(name: str, documents: list[Document], vocab: int, folder: Path, bar: tqdm) -> None:
+    """Make the corpus aside and rename it into place; whoever comes second keeps the first one's."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(folder.parent)
+    temporary = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+    try:
+        corpus_build.build(documents, vocab, temporary, bar)
+        if folder.exists() and not _load(name, vocab, folder):
+            folder.rename(temporary / "damaged")
+        temporary.chmod(0o755)  # a shared cache is for others too
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not _load(name, vocab, folder):  # else another process was first, with the same corpus
+                raise
+    except ValueError as error:
+        raise ValueError(f"corpus {name} is too small: {error}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_leftovers(parent: Path) -> None:
     """Remove what killed preparations left behind a day or longer ago."""
     for left in parent.glob(".making-*"):
         if time.time() - left.stat().st_mtime > 86_400:

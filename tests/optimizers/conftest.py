@@ -4,7 +4,6 @@ Gradients are given, not computed, so that two implementations cannot drift apar
 is the update rule alone. Everything runs in float64. Each fixture is a function.
 """
 
-import functools
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -93,7 +92,7 @@ def run_jax(float64: None, initial: Callable[..., Arrays]) -> Callable[..., Arra
         def normal(name: str, step: Any, shape: tuple[int, ...]) -> Any:
             return jnp.asarray(tables[name])[step].reshape(shape)
 
-        @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+        @jax.jit
         def whole_run(floats: Any, values: Any, clip: Any, steps: Any) -> Any:
             schedule = multiplier or (lambda step: 1.0 - 0.5 * step / steps)
             tx = opt.replace(**floats).build_jax(Run(params, steps, schedule, normal, clip))

@@ -1,0 +1,85 @@
+"""A chart once, shown three ways: inline SVG for every reader, the same with hover where scripts run, and files
+to download. All come from one Vega-Lite specification, so that they cannot disagree.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import vl_convert
+from markupsafe import Markup
+
+from benchmark.report import style, text
+
+WIDTH, HEIGHT = 640, 340
+PRINT = "#1d1f21"  # what `currentColor` becomes in a file that leaves its page
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with what a reader needs beside it.
+
+    key: file name and anchor, unique on its page. alt: what the chart shows, for those who do not see it.
+    """
+
+    key: str
+    title: str
+    alt: str
+    caption: str
+    chart: alt.Chart | alt.LayerChart
+    width: int = WIDTH
+    height: int = HEIGHT
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """The Vega-Lite specification, look included."""
+        sized = self.chart.properties(width=self.width, height=self.height)
+        return {**sized.to_dict(validate=False), "config": style.CONFIG}
+
+    @cached_property
+    def svg(self) -> str:
+        drawn = vl_convert.vegalite_to_svg(self.spec)
+        # clip paths are numbered through the whole process: neither stable nor unique on a page
+        numbers = {n: i for i, n in enumerate(dict.fromkeys(re.findall(r"\bclip(\d+)\b", drawn)))}
+        return re.sub(r"\bclip(\d+)\b", lambda m: f"clip-{self.key}-{numbers[m[1]]}", drawn)
+
+    @property
+    def inline(self) -> Markup:
+        """The SVG for the page: it takes the page's text colour."""
+        return Markup(self.svg)
+
+    @property
+    def data(self) -> Markup:
+        """The specification for the script that draws it anew with hover."""
+        return text.script_json(self.spec)
+
+    def save(self, folder: Path) -> None:
+        """Write KEY.svg and KEY.png (twice the size, white ground) into `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        svg = self.svg.replace("currentColor", PRINT)
+        (folder / f"{self.key}.svg").write_text(svg, encoding="utf-8")
+        white = svg.replace("<g ", f'<rect width="100%" height="100%" fill="#fff"/><g ', 1)
+        (folder / f"{self.key}.png").write_bytes(vl_convert.svg_to_png(white, scale=2))
+
+
+def by_optimizer(optimizers: list[str], titles: dict[str, str]) -> dict[str, Any]:
+    """Colour and shape encodings with one shared legend, from a field `optimizer` that holds titles."""
+    looks = style.scales(optimizers, titles)
+    return {
+        "color": alt.Color("optimizer:N", title=None, scale=alt.Scale(**looks["color"])),
+        "shape": alt.Shape("optimizer:N", title=None, scale=alt.Scale(**looks["shape"])),
+    }
+
+
+def chosen() -> tuple[alt.Parameter, Any]:
+    """A legend to click: the parameter, and the opacity that fades what is not chosen."""
+    pick = alt.selection_point(fields=["optimizer"], bind="legend", name="pick")
+    return pick, alt.condition(pick, alt.value(1), alt.value(0.12))
+
+
+def javascript() -> str:
+    """Vega, Vega-Lite and vega-embed as one script; wrapped, because the bundle leaks its top-level names."""
+    return f"(function () {{\n{vl_convert.javascript_bundle()}\n}})();\n"

@@ -1,0 +1,56 @@
+"""A page for every record, with everything in it."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from benchmark.report import style, text
+from benchmark.report.lines import line_chart
+from benchmark.report.study import Study
+from benchmark.spec import Record
+from benchmark.store import Results
+
+if TYPE_CHECKING:
+    from benchmark.report.site import Site
+
+
+def write(site: "Site", results: Results, studies: list[Study]) -> None:
+    """Write records/<trial_id>.html for every record."""
+    titles = {o: t for study in studies for o, t in study.titles.items()}
+    for trial_id, record in results.by_id.items():
+        site.write(
+            f"records/{trial_id}.html",
+            "record.html",
+            None,
+            heading=f"Record {trial_id}",
+            **_context(record, titles),
+        )
+
+
+def _context(record: Record, titles: Mapping[str, str]) -> dict[str, Any]:
+    trial = record.trial
+    title = titles.get(trial.optimizer, trial.optimizer)
+    outcome = f"{record.status}: {record.reason}" if record.reason else record.status
+    points = [(p.tokens, p.val_loss) for p in record.curve]
+    shape = {k: v for k, v in dataclasses.asdict(trial).items() if k not in ("hyperparameters", "evaluation")}
+    losses = {
+        "final loss (nats/token)": record.val_loss, "bits per byte": record.bits_per_byte,
+        "training loss (nats/token)": record.train_loss, "data epochs": record.data_epochs, "purpose": record.purpose,
+        "finished at": record.finished_at,
+    }  # fmt: skip
+    groups = (
+        ("Outcome", {"status": outcome, **losses}),
+        ("Trial", {**shape, **{f"evaluation {k}": v for k, v in dataclasses.asdict(trial.evaluation).items()}}),
+        ("Hyperparameters", dict(trial.hyperparameters)),
+        ("Cost", dataclasses.asdict(record.cost)),
+        ("Environment", dict(record.environment)),
+        ("Optimizer", dict(record.facts)),
+    )
+    return {
+        "trial_id": trial.trial_id,
+        "summary": f"{title} at {trial.task}, {trial.role} run, seed {trial.seed}: {outcome}.",
+        "curve": line_chart([points], style.look(trial.optimizer)[0], f"Loss curve of record {trial.trial_id}"),
+        "groups": [(name, [(k, text.value(v)) for k, v in pairs.items()]) for name, pairs in groups if pairs],
+        "json": json.dumps(json.loads(record.to_json()), indent=1),
+    }

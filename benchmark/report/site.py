@@ -1,0 +1,133 @@
+"""Build the site: every page of every sweep, from a results folder and nothing else.
+
+Same results, same bytes: no page holds a time of its own. Layout of the site:
+index.html, <sweep>/*.html, <sweep>/cells/, <sweep>/figures/, records/<trial_id>.html, assets/.
+"""
+
+import posixpath
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from benchmark import store
+from benchmark.report import cells, figures, leaderboard, method, optimizer, records, style, text
+from benchmark.report.study import Study, studies
+
+HERE = Path(__file__).parent
+PAGES = (
+    ("index.html", "Leaderboard"),
+    ("optimizers/index.html", "Optimizers"),
+    ("method.html", "Method"),
+)
+
+
+def build(results: Path, out: Path) -> Path:
+    """Write the site for `results` into `out` and return its index. Raises ValueError without records."""
+    loaded = store.load(results)
+    found = studies(loaded)
+    if not found:
+        hint = f"; {len(loaded.damaged)} damaged file(s), first {loaded.damaged[0]}" if loaded.damaged else ""
+        raise ValueError(
+            f"no records in {results}; run a sweep first, or name another folder with --results{hint}"
+        )
+    site = Site(out, found)
+    site.write_assets()
+    for study in found:
+        _write_study(site, study, loaded.damaged)
+    _write_index(site, found[0], "index.html", f"{slug(found[0].name)}/")
+    records.write(site, loaded, found)
+    return out / "index.html"
+
+
+def slug(name: str) -> str:
+    """A file name for any name: unchanged where it is harmless, else marked by a hash so that none collide."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name.replace("/", "--")).strip(".")
+    return safe if safe == name.replace("/", "--") else f"{safe}-{sha256(name.encode()).hexdigest()[:6]}"
+
+
+def safe_url(url: str) -> str:
+    """The address if it leads to the web; a harmless one for any other scheme."""
+    return url if re.match(r"https?://", url) else "#"
+
+
+@dataclass
+class Site:
+    """Where pages go and what they share."""
+
+    out: Path
+    studies: list[Study]
+
+    def __post_init__(self) -> None:
+        self.env = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(HERE / "templates"),
+            autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        )  # fmt: skip
+        self.env.filters.update(
+            text.FILTERS, safe_url=safe_url, slug=slug, marker=lambda o: Markup(style.marker(o))
+        )
+
+    def write_assets(self) -> None:
+        assets = self.out / "assets"
+        assets.mkdir(parents=True, exist_ok=True)
+        for source in sorted((HERE / "static").iterdir()):
+            (assets / source.name).write_bytes(source.read_bytes())
+        (assets / "charts.js").write_text(figures.javascript(), encoding="utf-8")
+
+    def render(self, template: str, **values: Any) -> str:
+        return self.env.get_template(template).render(**values)
+
+    def write(
+        self, path: str, template: str, study: Study | None, base: str | None = None, **values: Any
+    ) -> None:
+        """Render a page. `path` is relative to the site, `base` the way from the page to its sweep's folder."""
+        folder = posixpath.dirname(path)
+        root = "../" * (folder.count("/") + 1) if folder else ""
+        if base is None:
+            base = root + (f"{slug(study.name)}/" if study else "")
+        owner = study or self.studies[0]
+        home = f"{root}{slug(owner.name)}/"
+        shared = {
+            "root": root, "base": base, "study": study, "sweeps": self.studies, "figures": [], "here": "",
+            "nav": [(home + page, label) for page, label in PAGES], "filename": "index.html",
+        }  # fmt: skip
+        self.text(path, self.render(template, **{**shared, **values}))
+
+    def text(self, path: str, content: str) -> None:
+        target = self.out / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content, encoding="utf-8")
+
+
+def save_figures(study: Study, site: Site, charts: Iterable[figures.Figure | None]) -> list[figures.Figure]:
+    """Write the files of the charts that exist, and return these charts."""
+    kept = [chart for chart in charts if chart is not None]
+    for chart in kept:
+        chart.save(site.out / slug(study.name) / "figures")
+    return kept
+
+
+def _write_study(site: Site, study: Study, damaged: tuple[str, ...]) -> None:
+    folder = slug(study.name)
+    _write_index(site, study, f"{folder}/index.html", "")
+    cells.write(site, study, folder)
+    optimizer.write(site, study, folder)
+    site.write(
+        f"{folder}/method.html",
+        "method.html",
+        study,
+        here="Method",
+        filename="method.html",
+        **method.page(study, damaged),
+    )
+
+
+def _write_index(site: Site, study: Study, path: str, base: str) -> None:
+    context = leaderboard.page(study)
+    charts = save_figures(study, site, context.pop("figures"))
+    site.write(path, "leaderboard.html", study, base, here="Leaderboard", figures=charts, **context)

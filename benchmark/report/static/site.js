@@ -1,0 +1,250 @@
+// Sorting, filtering and hover. Everything that this script touches is already on the page without it.
+"use strict";
+
+const $$ = (query, within = document) => [...within.querySelectorAll(query)];
+
+// ---- charts: the static drawing is replaced by the same chart with hover, when it comes into view
+function drawCharts() {
+  if (!window.vegaEmbed) return;
+  const draw = async (figure) => {
+    const spec = JSON.parse(figure.querySelector("script").textContent);
+    const plot = figure.querySelector(".plot");
+    const box = document.createElement("div");
+    box.style.width = "100%";
+    const height = plot.getBoundingClientRect().height;
+    plot.style.minHeight = `${height}px`;
+    spec.width = Math.max(220, Math.min(plot.clientWidth, 736) - 64);
+    spec.config.legend.columns = plot.clientWidth < 480 ? 3 : 6;
+    plot.replaceChildren(box);
+    await window.vegaEmbed(box, spec, { renderer: "svg", actions: false });
+    plot.style.minHeight = "";
+  };
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries.filter((e) => e.isIntersecting)) {
+      seen.unobserve(entry.target);
+      draw(entry.target);
+    }
+  }, { rootMargin: "200px" });
+  $$("figure.chart").forEach((figure) => seen.observe(figure));
+}
+
+// ---- the leaderboard: its whole state is in the address
+const controls = document.getElementById("controls");
+const boards = $$(".board");
+const state = { scale: "", ratio: "", metric: "tokens", q: "", sort: "", hide: "", open: "" };
+
+function readAddress() {
+  const given = new URLSearchParams(location.hash.slice(1));
+  for (const key of Object.keys(state)) if (given.has(key)) state[key] = given.get(key);
+}
+
+function writeAddress() {
+  const kept = new URLSearchParams(Object.entries(state).filter(([key, value]) => value && !(key === "metric" && value === "tokens")));
+  history.replaceState(null, "", `#${kept}`);
+  $$("a[data-keep]").forEach((a) => { a.hash = location.hash; });
+}
+
+const board = () => boards.find((b) => b.dataset.scale === state.scale && b.dataset.ratio === state.ratio);
+
+function visible(cell) {
+  return !cell.classList.contains("gone") && cell.dataset.col;
+}
+
+function show() {
+  const current = board();
+  boards.forEach((b) => b.classList.toggle("gone", b !== current));
+  const hidden = new Set(state.hide.split(",").filter(Boolean));
+  if (!current) {
+    say("This scale was not run at this ratio.");
+    writeAddress();
+    return;
+  }
+  $$("[data-col]", current).forEach((cell) => {
+    const other = cell.dataset.metric && cell.dataset.metric !== state.metric;
+    cell.classList.toggle("gone", other || hidden.has(cell.dataset.col));
+  });
+  sort(current);
+  const words = state.q.toLowerCase().split(/\s+/).filter(Boolean);
+  let count = 0;
+  for (const row of $$("tbody tr[data-cell]", current)) {
+    const text = row.dataset.find.toLowerCase();
+    const match = words.every((word) => text.includes(word));
+    row.classList.toggle("gone", !match);
+    count += match;
+    toggle(row, match && state.open.split(",").includes(row.dataset.cell));
+  }
+  say(words.length ? `${count} of ${$$("tbody tr[data-cell]", current).length} rows` : "");
+  writeAddress();
+}
+
+function sort(current) {
+  const down = state.sort.startsWith("-");
+  const key = state.sort.replace(/^-/, "");
+  for (const th of $$("thead th", current)) {
+    if (th.dataset.col === key) th.setAttribute("aria-sort", down ? "descending" : "ascending");
+    else th.removeAttribute("aria-sort");
+  }
+  const body = current.querySelector("tbody");
+  const rows = $$("tr[data-cell]", body);
+  const value = (row) => {
+    const cells = $$(`[data-col="${CSS.escape(key)}"]`, row);
+    return (cells.find((c) => !c.dataset.metric || c.dataset.metric === state.metric) ?? cells[0]).dataset.v;
+  };
+  const compare = (a, b) => {
+    if (!key) return a.dataset.order - b.dataset.order;
+    const [x, y] = [value(a), value(b)];
+    if (x === "" || y === "") return (x === "") - (y === ""); // what is missing comes last, either way
+    const order = isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y;
+    return (down ? -order : order) || a.dataset.order - b.dataset.order;
+  };
+  for (const row of rows.sort(compare)) {
+    const detail = row.nextElementSibling?.classList.contains("detail") ? row.nextElementSibling : null;
+    body.append(row);
+    if (detail) body.append(detail);
+  }
+}
+
+// ---- a row's detail comes from a script beside the cell's page: a file:// page may not fetch
+const waiting = new Map();
+window.cell = (name, html) => { waiting.get(name)?.(html); };
+
+function toggle(row, open) {
+  const button = row.querySelector(".expand");
+  if ((button.getAttribute("aria-expanded") === "true") === open) return;
+  button.setAttribute("aria-expanded", open);
+  button.textContent = open ? "▾" : "▸";
+  let detail = row.nextElementSibling;
+  if (!open) {
+    if (detail?.classList.contains("detail")) detail.remove();
+    return;
+  }
+  detail = document.createElement("tr");
+  detail.className = "detail";
+  detail.setAttribute("role", "row");
+  const td = document.createElement("td");
+  td.setAttribute("role", "cell");
+  td.colSpan = row.children.length;
+  td.textContent = "Loading …";
+  detail.append(td);
+  row.after(detail);
+  const source = row.querySelector("th a").href.replace(/\.html$/, ".js");
+  waiting.set(row.dataset.cell, (html) => {
+    td.innerHTML = html;
+    $$("a[href]", td).forEach((a) => { a.href = new URL(a.getAttribute("href"), source); });
+  });
+  const script = document.createElement("script");
+  script.src = source;
+  script.onload = () => script.remove();
+  document.head.append(script);
+}
+
+// ---- copying: exactly the cells that are shown
+function table() {
+  const current = board();
+  const text = (cell) => {
+    const copy = cell.cloneNode(true);
+    $$("svg, .expand", copy).forEach((x) => x.remove());
+    return copy.textContent.replace(/[↕↑↓]/g, "").replace(/\s+/g, " ").trim();
+  };
+  const rows = [$$("thead tr", current)[0], ...$$("tbody tr[data-cell]:not(.gone)", current)];
+  return rows.map((row) => $$("[data-col]", row).filter(visible).map(text));
+}
+
+const formats = {
+  csv: (rows) => rows.map((r) => r.map((c) => (/[",\n]/.test(c) ? `"${c.replaceAll('"', '""')}"` : c)).join(",")).join("\n"),
+  markdown: (rows) => {
+    const line = (r) => `| ${r.map((c) => c.replaceAll("|", "\\|")).join(" | ")} |`;
+    return [line(rows[0]), line(rows[0].map(() => "---")), ...rows.slice(1).map(line)].join("\n");
+  },
+  latex: (rows) => {
+    const special = { "×": "$\\times$", "±": "$\\pm$", "∞": "$\\infty$", "−": "$-$", "–": "--", "≈": "$\\approx$", "▲": "$\\blacktriangle$", "▼": "$\\blacktriangledown$", "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}" };
+    const safe = (c) => c.replace(/[&%$#_{}]/g, "\u0000$&").replace(/[×±∞−–≈▲▼\\~^]/g, (x) => special[x]).replaceAll("\u0000", "\\");
+    const line = (r) => `${r.map(safe).join(" & ")} \\\\`;
+    return [`\\begin{tabular}{${"l".repeat(rows[0].length)}}`, "\\toprule", line(rows[0]), "\\midrule", ...rows.slice(1).map(line), "\\bottomrule", "\\end{tabular}"].join("\n");
+  },
+};
+
+function say(text) {
+  document.getElementById("status").textContent = text;
+}
+
+async function copy(kind) {
+  const text = formats[kind](table());
+  document.body.dataset.copied = text;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch { // a file:// page may have no clipboard
+    const area = document.createElement("textarea");
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  say(`Copied as ${kind === "csv" ? "CSV" : kind === "latex" ? "LaTeX" : "Markdown"}`);
+}
+
+function setUp() {
+  controls.hidden = false;
+  [state.scale, state.ratio] = [boards[0].dataset.scale, boards[0].dataset.ratio];
+  readAddress();
+  for (const current of boards) {
+    $$("tbody tr[data-cell]", current).forEach((row, i) => {
+      row.dataset.order = i;
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "expand";
+      button.textContent = "▸";
+      button.setAttribute("aria-expanded", "false");
+      button.setAttribute("aria-label", `Details of ${row.querySelector("th").textContent.trim()}`);
+      button.onclick = () => {
+        const open = new Set(state.open.split(",").filter(Boolean));
+        open.has(row.dataset.cell) ? open.delete(row.dataset.cell) : open.add(row.dataset.cell);
+        state.open = [...open].join(",");
+        show();
+      };
+      row.querySelector("th").prepend(button);
+    });
+    for (const th of $$("thead th", current)) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...th.childNodes);
+      button.onclick = () => {
+        const key = th.dataset.col;
+        state.sort = state.sort === key ? `-${key}` : key;
+        show();
+      };
+      th.append(button);
+    }
+  }
+  const box = controls.querySelector(".columns fieldset");
+  const hidden = new Set(state.hide.split(",").filter(Boolean));
+  const offered = new Map($$("thead th", boards[0]).map((th) => [th.dataset.col, th.querySelector("button").firstChild.textContent.trim()]));
+  offered.delete("optimizer");
+  for (const [key, label] of offered) {
+    const item = document.createElement("label");
+    const input = document.createElement("input");
+    input.type = "checkbox";
+    input.checked = !hidden.has(key);
+    input.value = key;
+    input.onchange = () => {
+      state.hide = $$("input:not(:checked)", box).map((i) => i.value).join(",");
+      show();
+    };
+    item.append(input, ` ${key === "speedup" ? "Speedup" : label}`);
+    box.append(item);
+  }
+  for (const name of ["scale", "ratio", "metric", "q"]) {
+    const input = controls.elements[name];
+    if (!input) continue;
+    input.value = state[name];
+    input.oninput = () => { state[name] = input.value; show(); };
+  }
+  controls.onsubmit = (event) => event.preventDefault();
+  $$("[data-copy]").forEach((button) => { button.onclick = () => copy(button.dataset.copy); });
+  addEventListener("hashchange", () => location.reload());
+  show();
+}
+
+if (controls && boards.length) setUp();
+drawCharts();

@@ -1,0 +1,174 @@
+"""One sweep made ready for the pages: its runs, its losses, and what the analysis says of them.
+
+A page reads a Study and nothing else. Next: sentence.py, the one sentence that all of this is for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmark import scales
+from benchmark.analysis import speedup, tuning
+from benchmark.spec import Record
+from benchmark.store import Results
+
+LOSSES = ["optimizer", "scale", "chinchilla_ratio", "seed", "val_loss"]
+ASSUMED_NOISE_SD = 0.003  # nats; the study's own acceptance band (arXiv 2509.02046), for its single seeds
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """A task as the manifest describes it."""
+
+    name: str
+    scale: str
+    ratio: float
+    tokens: int
+    num_params: int
+
+
+@dataclass(frozen=True)
+class Study:
+    """A sweep's manifest with exactly the runs it names. `name` is its folder below results."""
+
+    name: str
+    manifest: Mapping[str, Any]
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    by_id: Mapping[str, Record]
+
+    @property
+    def title(self) -> str:
+        return str(self.manifest.get("title") or self.name)
+
+    @property
+    def baseline(self) -> str:
+        return str(self.manifest.get("baseline", "adamw"))
+
+    @property
+    def theirs(self) -> bool:
+        """Whether the losses are published figures of others, not our runs."""
+        return bool(self.manifest.get("published"))
+
+    @property
+    def optimizers(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.manifest["optimizers"]
+
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        return {name: str(facts.get("title") or name) for name, facts in self.optimizers.items()}
+
+    @cached_property
+    def tasks(self) -> list[TaskFacts]:
+        """Smallest model first, then by token budget."""
+        found = [
+            TaskFacts(t["name"], t["scale"], t["chinchilla_ratio"], t["tokens"], t["num_params"])
+            for t in self.manifest["tasks"]
+        ]
+        return sorted(found, key=lambda t: (t.num_params, t.scale, t.ratio))
+
+    @cached_property
+    def scales(self) -> list[str]:
+        return list(dict.fromkeys(t.scale for t in self.tasks))
+
+    def cell(self, optimizer: str, task: str) -> Mapping[str, Any]:
+        """The manifest's entry for an optimizer on a task; empty where it was not asked for."""
+        return self.manifest.get("cells", {}).get(f"{optimizer}/{task}", {})
+
+    @cached_property
+    def losses(self) -> pd.DataFrame:
+        """Report runs, one row per optimizer, scale, ratio and seed; a diverged one has an infinite loss, a
+        failed one none, as the analysis expects."""
+        chosen = self.runs[self.runs["role"] == "report"]
+        loss = chosen["val_loss"].astype(float).mask(chosen["status"] == "diverged", np.inf)
+        return chosen.assign(val_loss=loss)[[*LOSSES, "trial_id", "task"]].reset_index(drop=True)
+
+    @cached_property
+    def noise_sd(self) -> float | None:
+        """The assumed sd of one run: only for published figures, which have one seed."""
+        return ASSUMED_NOISE_SD if self.theirs else None
+
+    @cached_property
+    def speedups(self) -> pd.DataFrame:
+        """analysis.speedup.speedups of the losses, with a `task` column."""
+        if self.baseline not in set(self.losses["optimizer"]):
+            return _with_task(pd.DataFrame(columns=speedup.COLUMNS))
+        return _with_task(speedup.speedups(self.losses[LOSSES], self.baseline, self.noise_sd))
+
+    @cached_property
+    def lr_curves(self) -> pd.DataFrame:
+        """analysis.tuning.lr_curves of the tuning runs."""
+        return tuning.lr_curves(self.runs) if len(self.runs) else pd.DataFrame(columns=["task"])
+
+    @cached_property
+    def bands(self) -> Mapping[tuple[str, str], tuple[int, int]]:
+        return {}
+
+    def results_for(self, task: str) -> pd.DataFrame:
+        """The speedup rows of a task, best loss first."""
+        rows = self.speedups[self.speedups["task"] == task]
+        return rows.sort_values(["val_loss", "optimizer"], ignore_index=True)
+
+    @cached_property
+    def headline(self) -> TaskFacts | None:
+        """The largest task on which the baseline and another optimizer have results."""
+        for task in reversed(self.tasks):
+            done = set(self.results_for(task.name).query("n > 0")["optimizer"])
+            if self.baseline in done and len(done) > 1:
+                return task
+        return None
+
+
+def _with_task(table: pd.DataFrame) -> pd.DataFrame:
+    names = [f"{s}-{r:g}x" for s, r in zip(table["scale"], table["chinchilla_ratio"], strict=True)]
+    return table.assign(task=names)
+
+
+def studies(results: Results) -> list[Study]:
+    """Every sweep below a results folder: ours before others', larger headline tasks first."""
+    names = dict.fromkeys([*results.sweeps, *(results.runs["sweep"] if len(results.runs) else ())])
+    found = [_study(name, results) for name in names]
+    return sorted(found, key=lambda s: (s.theirs, -(s.headline.tokens if s.headline else 0), s.name))
+
+
+def _study(name: str, results: Results) -> Study:
+    runs, curves = results.runs, results.curves
+    if runs.empty:
+        runs = pd.DataFrame(columns=["trial_id", "role", "status", "task", "sweep", *LOSSES])
+    given = results.sweeps.get(name, {})
+    ids = _trial_ids(given) if "trial_ids" in given else set(runs.loc[runs["sweep"] == name, "trial_id"])
+    mine = runs[runs["trial_id"].isin(ids)].reset_index(drop=True)
+    if not curves.empty:
+        curves = curves[curves["trial_id"].isin(ids)].reset_index(drop=True)
+    by_id = {i: results.by_id[i] for i in mine["trial_id"]}
+    return Study(name, {**_described(name, mine, by_id), **given}, mine, curves, by_id)
+
+
+def _trial_ids(manifest: Mapping[str, Any]) -> set[str]:
+    """The runs that a comparison may use. A search that was repeated on other seeds (`optimizer/task#offset`)
+    is left out: its report runs have other settings at the same seeds."""
+    repeats = [c for key, c in manifest.get("cells", {}).items() if "#" in key.rsplit("/", 1)[-1]]
+    repeated = {i for c in repeats for i in (*c.get("tuning", ()), *c.get("reports", ()))}
+    cells = [c for key, c in manifest.get("cells", {}).items() if "#" not in key.rsplit("/", 1)[-1]]
+    return set(manifest["trial_ids"]) - (repeated - {i for c in cells for i in (*c["tuning"], *c["reports"])})
+
+
+def _described(name: str, runs: pd.DataFrame, by_id: Mapping[str, Record]) -> dict[str, Any]:
+    """What the records themselves say of a sweep: stands in for what a manifest leaves out."""
+    first = runs.iloc[0] if len(runs) else {}
+    shared = ("corpus", "corpus_hash", "tokenizer_hash", "backend", "precision")
+    owners = runs.drop_duplicates("optimizer").set_index("optimizer")["trial_id"].items()
+    return {
+        "name": name, "title": name, "baseline": "adamw", "protocol": {}, "cells": {}, "notes": [],
+        **{key: str(first[key]) if len(runs) else "" for key in shared},
+        "optimizers": {str(o): dict(by_id[i].facts) for o, i in owners},
+        "tasks": [
+            {"name": t.task, "scale": t.scale, "chinchilla_ratio": t.chinchilla_ratio, "tokens": t.tokens,
+             "num_params": scales.SCALES[t.scale].num_params if t.scale in scales.SCALES else 0}
+            for t in runs.drop_duplicates("task").itertuples()
+        ],
+    }  # fmt: skip

@@ -1,0 +1,93 @@
+"""Colours, markers and the look of charts: the same for an optimizer on every page.
+
+Colours keep 3:1 contrast on the light and on the dark page; a marker's shape says the same as its colour.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+# Scalar methods in cool colours, matrix methods in warm ones; after Okabe and Ito's and Tol's palettes.
+_KNOWN = {
+    "adamw": ("#7d7f85", "circle"),
+    "nadamw": ("#3f83c4", "square"),
+    "lion": ("#1f948a", "diamond"),
+    "mars": ("#7f76d6", "triangle-up"),
+    "cautious": ("#4b93ad", "triangle-down"),
+    "adam_mini": ("#848c35", "cross"),
+    "sophia": ("#a567bd", "triangle-right"),
+    "muon": ("#d2621f", "circle"),
+    "soap": ("#cb4c86", "square"),
+    "kron": ("#ab7f12", "diamond"),
+    "scion": ("#cc4f4f", "triangle-up"),
+}
+_SHAPES = (
+    "circle",
+    "square",
+    "cross",
+    "diamond",
+    "triangle-up",
+    "triangle-down",
+    "triangle-right",
+    "triangle-left",
+)
+_OTHERS = ("#5b8a3c", "#b0662f", "#5f7fd0", "#b3569f", "#2f929e", "#98805a")
+
+
+def look(optimizer: str) -> tuple[str, str]:
+    """Colour and marker shape of an optimizer, from its name alone, so that no page or sweep changes them."""
+    if optimizer in _KNOWN:
+        return _KNOWN[optimizer]
+    digest = hashlib.sha256(optimizer.encode()).digest()
+    return _OTHERS[digest[0] % len(_OTHERS)], _SHAPES[digest[1] % len(_SHAPES)]
+
+
+def scales(optimizers: Iterable[str], titles: dict[str, str]) -> dict[str, dict[str, list[str]]]:
+    """Vega domains and ranges for titles: {"color": {...}, "shape": {...}}."""
+    chosen = list(optimizers)
+    domain = [titles.get(o, o) for o in chosen]
+    return {
+        "color": {"domain": domain, "range": [look(o)[0] for o in chosen]},
+        "shape": {"domain": domain, "range": [look(o)[1] for o in chosen]},
+    }
+
+
+_INK = "currentColor"
+# `currentColor` lets the page's own text colour reach into a chart, so that one chart serves light and dark.
+CONFIG: dict[str, Any] = {
+    "background": "transparent",
+    "font": "sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": _INK, "titleColor": _INK, "domainColor": _INK, "tickColor": _INK, "gridColor": _INK,
+        "domainOpacity": 0.35, "tickOpacity": 0.35, "gridOpacity": 0.1, "labelFontSize": 12, "titleFontSize": 12,
+        "titleFontWeight": 500, "titlePadding": 10, "labelPadding": 5, "tickSize": 4, "labelOpacity": 0.85,
+    },
+    "legend": {
+        "labelColor": _INK, "titleColor": _INK, "labelFontSize": 12, "titleFontSize": 12, "orient": "bottom",
+        "columns": 6, "symbolSize": 90, "titleFontWeight": 500, "labelLimit": 130, "offset": 16, "columnPadding": 14,
+    },
+    "header": {"labelColor": _INK, "titleColor": _INK, "labelFontSize": 12},
+    "title": {"color": _INK, "fontSize": 13, "fontWeight": 600, "anchor": "start", "offset": 12},
+    "text": {"color": _INK, "fontSize": 12},
+    "rule": {"color": _INK},
+    "line": {"strokeWidth": 2},
+    "point": {"size": 70, "filled": True, "opacity": 1},
+}  # fmt: skip
+
+_MARKS = {
+    "circle": '<circle cx="6" cy="6" r="4.6"/>',
+    "square": '<rect x="1.8" y="1.8" width="8.4" height="8.4"/>',
+    "diamond": '<path d="M6 .6 11 6 6 11.4 1 6Z"/>',
+    "cross": '<path d="M4.2 1h3.6v3.2H11v3.6H7.8V11H4.2V7.8H1V4.2h3.2Z"/>',
+    "triangle-up": '<path d="M6 1 11.4 10.6H.6Z"/>',
+    "triangle-down": '<path d="M6 11 11.4 1.4H.6Z"/>',
+    "triangle-right": '<path d="M11 6 1.4 11.4V.6Z"/>',
+    "triangle-left": '<path d="M1 6 10.6 11.4V.6Z"/>',
+}
+
+
+def marker(optimizer: str) -> str:
+    """The optimizer's marker as inline SVG, for tables and lists."""
+    colour, shape = look(optimizer)
+    return f'<svg class="marker" viewBox="0 0 12 12" aria-hidden="true" fill="{colour}">{_MARKS[shape]}</svg>'

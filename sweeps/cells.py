@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -20,12 +21,12 @@ class Cell:
     stage: Stage
     seed_offset: int = 0
 
-    @property
+    @cached_property
     def key(self) -> str:
         repeat = f"#{self.seed_offset}" if self.seed_offset else ""
         return f"{self.contestant.name}/{self.stage.task.name}{repeat}"
 
-    @property
+    @cached_property
     def after(self) -> tuple[str, ...]:
         """Keys of the cells whose winners this one needs."""
         return tuple(f"{self.contestant.name}/{name}" for name in self.stage.after)
@@ -54,7 +55,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Solved:
-    """A cell's search as far as the records take it. complete: it will ask for no further tuning trial."""
+    """A cell's search as far as the records take it.
+
+    complete: it will ask for no further tuning trial. near: settings within the noise band of the winner,
+    itself included. swings: hyperparameter -> largest loss difference of one step. skipped: why it was not
+    searched at all, or empty.
+    """
 
     cell: Cell
     opening: Opening
@@ -63,6 +69,7 @@ class Solved:
     complete: bool
     winner: Setting | None
     tuning_loss: float | None
+    near: tuple[Setting, ...]
     noise: Noise
     band: float
     swings: Mapping[str, float]

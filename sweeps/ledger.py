@@ -56,7 +56,7 @@ class Entry:
 class Ledger:
     """The account of one search.
 
-    lookup: (setting, seed) -> loss as in `Entry`.
+    lookup: (setting, seed, purpose) -> loss as in `Entry`; called once for each trial.
     possible: whether a setting can be run at all; those that cannot are never asked and cost nothing.
     seeds: tuning seeds; the first is used for every setting, the others for replicates.
     prior: noise that is known from elsewhere.
@@ -65,7 +65,7 @@ class Ledger:
 
     def __init__(
         self,
-        lookup: Callable[[Setting, int], float | None],
+        lookup: Callable[[Setting, int, str], float | None],
         budget: int,
         seeds: Sequence[int] = (0,),
         possible: Callable[[Setting], bool] = lambda setting: True,
@@ -98,7 +98,7 @@ class Ledger:
                     answers.append(None)
                     continue
                 self._asked.add((name, seed))
-                loss = self._lookup(setting, seed)
+                loss = self._lookup(setting, seed, purpose)
                 self.entries.append(Entry(setting, seed, purpose, loss))
                 if loss is not None:
                     self._losses.setdefault(name, {})[seed] = loss
@@ -134,6 +134,14 @@ class Ledger:
     def band(self) -> float:
         """The band of a single paired difference, stated or measured."""
         return self._stated_band if self._stated_band is not None else (self.prior + self.noise()).band
+
+    def near(self, best: Setting) -> list[Setting]:
+        """Settings whose loss, at the seeds that they share with the best one, is within the band of it."""
+        band, name = self.band(), key(best)
+        settings = {key(entry.setting): entry.setting for entry in self.entries}
+        gaps = {other: self._gaps(other, name) for other in settings if other != name}
+        close = (other for other, g in gaps.items() if g and math.fsum(g) / len(g) <= band < math.inf)
+        return [best, *(settings[other] for other in close)]
 
     def replicate(self, settings: Sequence[Setting], keep: int = 0) -> None:
         """Ask for every tuning seed of two settings, to measure the noise."""

@@ -16,7 +16,7 @@ from optimizers.base import Axis
 from sweeps.cells import Cell, Opening, Solved
 from sweeps.law import fit
 from sweeps.ledger import Noise
-from sweeps.space import Setting, anchored, key, snapped
+from sweeps.space import Setting, anchored, snapped
 from sweeps.sweep import Contestant, Protocol, Stage, Sweep
 
 
@@ -53,7 +53,7 @@ def consensus(solved: Sequence[Solved], space: Mapping[str, Axis]) -> tuple[dict
     agreed: dict[str, Value] = {}
     sensitive = []
     for name, axis in space.items():
-        near = [_near_optimal(s, name) for s in solved]
+        near = [{setting[name] for setting in s.near} for s in solved]
         common = set.intersection(*near)
         if common:
             wins = [s.winner[name] for s in solved if s.winner is not None]
@@ -105,7 +105,7 @@ def _carried(
         source = nearest(stage.task, first_phase)
     start = dict(source.winner or {})
     notes: dict[str, Any] = {"start": stage.start, "from": source.cell.key}
-    if stage.start in ("consensus", "law") and stage.budget:
+    if stage.start in ("consensus", "law"):
         start |= agreed
         notes |= {"sensitive": list(sensitive), "agreed": dict(agreed)}
     if stage.start == "law":
@@ -140,26 +140,6 @@ def _predict(
     if law is None:
         return None
     return snapped(axis, flip(law(task.scale.num_params, task.chinchilla_ratio))), asdict(law)
-
-
-def _near_optimal(solved: Solved, name: str) -> set[Value]:
-    """Values of a hyperparameter in settings whose loss is within the noise band of the winner's."""
-    assert solved.winner is not None
-    losses: dict[Any, dict[int, float]] = {}
-    for entry in solved.entries:
-        losses.setdefault(key(entry.setting), {})[entry.seed] = math.inf if entry.loss is None else entry.loss
-    best = losses.get(key(solved.winner), {})
-    band = solved.band if math.isfinite(solved.band) else 0.0
-    near = {solved.winner[name]}
-    for entry in solved.entries:
-        gaps = [
-            losses[key(entry.setting)][seed] - loss
-            for seed, loss in best.items()
-            if seed in losses[key(entry.setting)]
-        ]
-        if gaps and math.fsum(gaps) / len(gaps) <= band:
-            near.add(entry.setting[name])
-    return near
 
 
 def _whole(contestant: Contestant, space: Mapping[str, Axis]) -> tuple[str, ...]:

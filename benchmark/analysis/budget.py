@@ -1,0 +1,109 @@
+"""What a number of trials buys: the best so far, and the expected best of k.
+
+Functions of frames like `store.Results.runs`; all of them are offered by tuning.py, where to read on.
+"""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import special, stats
+
+from benchmark.analysis.settings import CELL, cells, rows, table
+
+LEVEL = 0.95
+
+
+def best_so_far(runs: pd.DataFrame) -> pd.DataFrame:
+    """The lowest loss of any trial so far, in the order tried, per optimizer, task and kind of search.
+
+    Returns CELL, search ("coordinate" or "random"), trial (from 1; diverged and failed ones count), trial_id,
+    finished_at, purpose, status, val_loss, best (NaN until one has finished). Runs without a time have no order
+    and are left out. One seed's luck is in it: the report seeds say what the winner is worth.
+    """
+    tuned = rows(runs, (runs["role"] == "tuning") & (runs["finished_at"] != ""))
+    kind = np.where(tuned["purpose"].str.startswith("random"), "random", "coordinate")
+    best = np.where(tuned["status"] == "finished", tuned["val_loss"].astype(float), np.nan)
+    tuned = tuned.assign(search=kind, best=best)
+    order = [*CELL, "search"]
+    tuned = tuned.sort_values([*order, "finished_at", "trial_id"], ignore_index=True)
+    groups = tuned.groupby(order, sort=False)
+    best = groups["best"].transform(lambda losses: losses.cummin().ffill())
+    tuned = tuned.assign(trial=groups.cumcount() + 1, best=best)
+    columns = ["trial", "trial_id", "finished_at", "purpose", "status", "val_loss", "best"]
+    return tuned.loc[:, [*order, *columns]]
+
+
+def expected_best_of_k(runs: pd.DataFrame) -> pd.DataFrame:
+    """What the best of k independent trials is worth, for k = 1 to n; from random-search trials only.
+
+    Returns CELL, k, n, diverged, expected, median, lo, hi. `expected` averages the lowest loss over all subsets
+    of k trials (unbiased: order statistics without replacement); a diverged trial counts there as the worst
+    finished loss of its task. `median` is that of the same subsets. lo and hi: exact 95 % interval for the
+    median of the best of k, free of any distribution (an order statistic's binomial); infinite where n trials
+    cannot bound it, which is so for the lower end once k nears n.
+    """
+    drawn = rows(runs, (runs["role"] == "tuning") & runs["purpose"].str.startswith("random"))
+    drawn = rows(drawn, drawn["status"].isin(["finished", "diverged"]))
+    loss = np.where(drawn["status"] == "finished", drawn["val_loss"].astype(float), np.inf)
+    drawn = drawn.assign(loss=loss)
+    finite = rows(drawn, np.isfinite(loss))
+    worst = {c["task"]: g["loss"].to_numpy(float).max() for c, g in cells(finite, ["task"])}
+    found = [
+        _best_of_k(np.sort(g["loss"].to_numpy(float)), worst.get(c["task"], np.inf)).assign(**c)
+        for c, g in cells(drawn)
+    ]
+    columns = [*CELL, "k", "n", "diverged", "expected", "median", "lo", "hi"]
+    return pd.concat(found, ignore_index=True).loc[:, columns] if found else table([], columns)
+
+
+def _best_of_k(losses: np.ndarray, worst: float) -> pd.DataFrame:
+    n = len(losses)
+    k = np.arange(1, n + 1)
+    rank = np.arange(1, n + 1)[:, None]  # (ranks, k)
+    # the chance that the lowest of k drawn without replacement is the one of this rank
+    chance = special.comb(n - rank, k - 1) / special.comb(n, k)
+    reached = np.cumsum(chance, axis=0) >= 0.5 - 1e-12
+    quantile = 1 - 0.5 ** (1 / k)  # of one trial's losses: where the median of the best of k lies
+    tail = (1 - LEVEL) / 2
+    # Y_(j) > q when fewer than j trials lie below q; Y_(j) < q when j or more do
+    low = np.array([sum(stats.binom.cdf(np.arange(n), n, q) <= tail) for q in quantile])
+    high = np.array([n - sum(stats.binom.sf(np.arange(n), n, q) <= tail) for q in quantile])
+    padded = np.concatenate([[-np.inf], losses, [np.inf]])
+    return pd.DataFrame(
+        {
+            "k": k,
+            "n": n,
+            "diverged": int(np.isinf(losses).sum()),
+            "expected": np.where(np.isinf(losses), worst, losses) @ chance,
+            "median": losses[reached.argmax(axis=0)],
+            "lo": padded[low],
+            "hi": padded[high + 1],
+        }
+    )
+
+
+def budget_swaps(expected: pd.DataFrame) -> pd.DataFrame:
+    """Pairs whose order by `expected_best_of_k` depends on how many trials one can afford.
+
+    Returns task, leader_before, leader_after, k (the first budget with the new order), and by how many nats
+    the leader leads: gap_before (at k - 1), gap_after (at the largest common k). `clear` where the
+    95 % intervals of the medians are disjoint both at k = 1 and at the largest k.
+    """
+    found: list[dict[str, Any]] = []
+    for task, group in cells(expected, ["task"]):
+        curves = {name["optimizer"]: g.set_index("k") for name, g in cells(group, ["optimizer"])}
+        for first, second in combinations(sorted(curves), 2):
+            a, b = curves[first].align(curves[second], join="inner", axis=0)
+            gap = (b.expected - a.expected).to_numpy()  # positive: the first leads
+            ahead = np.sign(gap)
+            for i in np.flatnonzero(ahead[1:] * ahead[:-1] < 0) + 1:
+                leaders = (first, second) if gap[i - 1] > 0 else (second, first)
+                apart = [(a.hi.iloc[j] < b.lo.iloc[j], b.hi.iloc[j] < a.lo.iloc[j]) for j in (0, -1)]
+                clear = (apart[0][0] and apart[1][1]) or (apart[0][1] and apart[1][0])
+                ends = {"gap_before": abs(gap[i - 1]), "gap_after": abs(gap[-1]), "clear": bool(clear)}
+                pair = {"leader_before": leaders[0], "leader_after": leaders[1]}
+                found.append({**task, **pair, "k": int(a.index[i]), **ends})
+    columns = ["task", "leader_before", "leader_after", "k", "gap_before", "gap_after", "clear"]
+    return table(found, columns)

@@ -1,0 +1,159 @@
+"""What tuning was worth: searches as they went, sensitivity, edges, learning-rate tolerance.
+
+Functions of frames like `store.Results.runs`. `band` is the noise in nats: settings within it of the best count
+as equal to it (the study's own is 0.003). The parts: settings.py, budget.py, and whatif.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmark.analysis.budget import best_so_far, budget_swaps, expected_best_of_k
+from benchmark.analysis.settings import CELL, Floats, cells, table, tuned
+from benchmark.analysis.whatif import claimed, transfer_cost
+
+__all__ = [
+    "best_so_far",
+    "budget_swaps",
+    "claimed",
+    "edges",
+    "expected_best_of_k",
+    "lr_curves",
+    "lr_tolerance",
+    "scaling_sensitive",
+    "sensitivity",
+    "transfer_cost",
+]
+
+
+def sensitivity(runs: pd.DataFrame, band: float = 0.0) -> pd.DataFrame:
+    """How much loss rises when one hyperparameter leaves the best setting and the others stay.
+
+    Returns CELL, hyperparameter, best_value, n (finished one-at-a-time neighbours), diverged, min_rise,
+    median_rise and max_rise in nats over the finished ones (NaN without any).
+    """
+    found = []
+    for cell in tuned(runs):
+        best = cell.centre(band)
+        for name in cell.names:
+            _, line = cell.along(best, name)
+            rise = (cell.loss[line] - cell.loss[best])[line != best]
+            finite = rise[np.isfinite(rise)]
+            low, middle, high = np.quantile(finite, [0, 0.5, 1]) if len(finite) else [np.nan] * 3
+            counts = {"n": len(finite), "diverged": len(rise) - len(finite)}
+            sizes = {"min_rise": low, "median_rise": middle, "max_rise": high}
+            what = {"hyperparameter": name, "best_value": cell.column(name)[best]}
+            if len(rise):
+                found.append({**cell.labels, **what, **counts, **sizes})
+    columns = [*CELL, "hyperparameter", "best_value", "n", "diverged", "min_rise", "median_rise", "max_rise"]
+    return table(found, columns)
+
+
+def scaling_sensitive(runs: pd.DataFrame, band: float) -> pd.DataFrame:
+    """Which hyperparameters need tuning again on another task (the study's rule, arXiv 2509.02046).
+
+    A hyperparameter is insensitive if one value occurs in every task among the settings within `band` of the
+    best. Returns optimizer, hyperparameter, tasks (where it was varied), agreed (the values that serve all,
+    a tuple) and sensitive. A hyperparameter that varied in fewer than two tasks is left out.
+    """
+    near: dict[tuple[str, str], list[set[Any]]] = {}
+    for cell in tuned(runs):
+        good = cell.loss <= cell.loss[0] + band
+        for name in cell.names:
+            values = cell.column(name)
+            if len(set(values) - {None}) > 1:
+                near.setdefault((cell.labels["optimizer"], name), []).append(set(values[good]) - {None})
+    found = []
+    for (optimizer, name), values in near.items():
+        agreed = tuple(sorted(set.intersection(*values), key=str))
+        verdict = {"tasks": len(values), "agreed": agreed, "sensitive": not agreed}
+        if len(values) > 1:
+            found.append({"optimizer": optimizer, "hyperparameter": name, **verdict})
+    return table(found, ["optimizer", "hyperparameter", "tasks", "agreed", "sensitive"])
+
+
+def edges(
+    runs: pd.DataFrame, spaces: Mapping[str, Mapping[str, Sequence[Any]]], band: float = 0.0
+) -> pd.DataFrame:
+    """Whether each numeric optimum is bracketed, or lies at the edge of what was tried.
+
+    spaces: optimizer -> hyperparameter -> declared grid; only hyperparameters in it are judged.
+    Returns CELL, hyperparameter, best_value, low and high (ends of declared and tried values), edge ("low",
+    "high" or ""), below and above (one-at-a-time trials on either side, diverged ones included: divergence is a
+    bracket too) and bracketed. A value of 0 is the end of what has a meaning: nothing need lie below it.
+    """
+    found = []
+    for cell in tuned(runs):
+        best = cell.centre(band)
+        for name, grid in spaces.get(cell.labels["optimizer"], {}).items():
+            value = cell.setting(best).get(name)
+            if not isinstance(value, float):
+                continue
+            line, _ = cell.along(best, name)
+            known = [float(v) for v in (*grid, *cell.column(name)) if isinstance(v, int | float)]
+            low, high = min(known), max(known)
+            edge = "low" if value <= low and value > 0 else "high" if value >= high else ""
+            below, above = int((line < value).sum()), int((line > value).sum())
+            ends = {"hyperparameter": name, "best_value": value, "low": low, "high": high}
+            sides = {"edge": edge if low < high else "", "below": below, "above": above}
+            bracketed = (below > 0 or value == 0) and above > 0
+            found.append({**cell.labels, **ends, **sides, "bracketed": bracketed})
+    columns = [*CELL, "hyperparameter", "best_value", "low", "high", "edge", "below", "above", "bracketed"]
+    return table(found, columns)
+
+
+def lr_curves(runs: pd.DataFrame, band: float = 0.0) -> pd.DataFrame:
+    """Loss against the peak learning rate with everything else at the best setting, aligned at the optimum.
+
+    Returns CELL, peak_lr, octaves (log2 of the rate over the best of the curve), val_loss (infinite where it
+    diverged), rise (nats above the lowest of the curve), diverged, seeds.
+    """
+    found = []
+    for cell in tuned(runs):
+        rates, line = cell.along(cell.centre(band), "peak_lr")
+        loss, rates = cell.loss[line], rates.astype(float)
+        best = int(np.argmin(loss))
+        for rate, value, seeds in zip(rates, loss, cell.seeds[line], strict=True):
+            point = {"peak_lr": rate, "octaves": np.log2(rate / rates[best]), "val_loss": value}
+            ends = {"rise": value - loss[best], "diverged": np.isinf(value), "seeds": seeds}
+            found.append({**cell.labels, **point, **ends})
+    return table(found, [*CELL, "peak_lr", "octaves", "val_loss", "rise", "diverged", "seeds"])
+
+
+def lr_tolerance(runs: pd.DataFrame, gap: float, band: float = 0.0) -> pd.DataFrame:
+    """How many octaves of learning rate stay within `gap` nats of the curve's lowest loss.
+
+    Loss is interpolated linearly in log2 of the rate. Returns CELL, gap, rates (tried), low_lr, high_lr,
+    octaves, low_end and high_end: "crossed" (interpolated), "diverged" (the next rate diverged: the range ends
+    at the last that did not) or "censored" (the rates tried end first). The latter two make `octaves` a lower
+    bound, which `at_least` says. Raises ValueError unless gap is positive.
+    """
+    if not gap > 0:
+        raise ValueError(f"gap must be a positive number of nats, not {gap}")
+    found = []
+    for cell, curve in cells(lr_curves(runs, band)):
+        x, rise = curve["octaves"].to_numpy(float), curve["rise"].to_numpy(float)
+        start = int(np.argmin(rise))
+        low, low_end = _reach(-x[start::-1], rise[start::-1], gap)
+        high, high_end = _reach(x[start:], rise[start:], gap)
+        best = float(curve["peak_lr"].to_numpy()[start])
+        spans = {"low_lr": best * 2**-low, "high_lr": best * 2**high, "octaves": low + high}
+        open_end = low_end != "crossed" or high_end != "crossed"
+        ends = {"low_end": low_end, "high_end": high_end, "at_least": open_end}
+        found.append({**cell, "gap": gap, "rates": len(curve), **spans, **ends})
+    columns = ["gap", "rates", "low_lr", "high_lr", "octaves", "low_end", "high_end", "at_least"]
+    return table(found, [*CELL, *columns])
+
+
+def _reach(x: Floats, rise: Floats, gap: float) -> tuple[float, str]:
+    """Octaves from the first point to where the rise passes the gap, and how that end is known."""
+    beyond = np.flatnonzero(rise > gap)
+    if not len(beyond):
+        return float(x[-1]), "censored"
+    i = int(beyond[0])
+    if np.isinf(rise[i]):
+        return float(x[i - 1]), "diverged"
+    share = (gap - rise[i - 1]) / (rise[i] - rise[i - 1])
+    return float(x[i - 1] + share * (x[i] - x[i - 1])), "crossed"

@@ -144,7 +144,7 @@ def hub(spec: str) -> Source:
     The first megabytes of text (1000 unless said) are streamed and kept in memory while they are prepared:
     count on six times as much. What is cached stays as it is when the data set changes.
     """
-    match = re.fullmatch(r"(?P<name>[^:@]+)(:(?P<config>[^/@]*)(/(?P<split>[^/@]+))?)?(@(?P<size>\d+))?", spec)
+    match = re.fullmatch(r"(?P<name>[^:@]+)(:(?P<config>[^:/@]*)(/(?P<split>[^/@]+))?)?(@(?P<size>\d+))?", spec)
     if not match:
         raise ValueError(f"corpus hub:{spec}: write hub:NAME[:CONFIG/SPLIT][@MEGABYTES]")
     if not importlib.util.find_spec("datasets"):

@@ -145,8 +145,8 @@ def interval(draws: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:
 def paired_verdicts(model: ScaleModel, baseline: str) -> NDArray[np.str_]:
     """Each cell against the baseline's at the same ratio: Student's t at 95 % with the pooled residual.
 
-    No curve enters, so this holds for a single ratio too. A cell whose seeds all diverged is slower; where there
-    is nothing to compare (the baseline itself, a ratio it lacks, noise unknown) the text is empty.
+    No curve enters, so this holds for a single ratio too. A cell whose seeds all diverged is slower; where
+    there is nothing to compare (the baseline itself, a ratio it lacks, noise unknown) the text is empty.
     """
     out = np.full(len(model.mean), "", dtype="U11")
     if not model.df:

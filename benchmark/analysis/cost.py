@@ -1,0 +1,55 @@
+"""What the speedup in tokens is worth in seconds and in FLOPs, with the memory it takes beside it.
+
+A method that needs fewer tokens but more time per token is worth its tokens times the baseline's cost per token
+over its own. Next: tuning.py.
+"""
+
+import numpy as np
+import pandas as pd
+
+from benchmark.analysis.places import seconds_per_token
+
+CELL = ["optimizer", "scale", "chinchilla_ratio"]
+COLUMNS = [
+    *CELL, "speedup", "lo", "hi", "machine", "seconds_per_token", "speedup_seconds", "lo_seconds", "hi_seconds",
+    "flops_per_token", "optimizer_share", "speedup_flops", "lo_flops", "hi_flops", "peak_memory_bytes",
+    "state_bytes",
+]  # fmt: skip
+
+
+def costs(speedups: pd.DataFrame, runs: pd.DataFrame, baseline: str = "adamw") -> pd.DataFrame:
+    """Speedup in tokens, in seconds and in FLOPs, one row per cell of `speedups` and machine.
+
+    Args:
+        speedups: as `speedup.speedups` returns it.
+        runs: as in `store.Results.runs`; finished report runs count.
+
+    speedup_seconds = speedup x baseline's training seconds per token / the optimizer's, on one machine and at
+    the same task; NaN where the baseline was not timed there. speedup_flops likewise with the FLOPs of model
+    and optimizer, counted from shapes, so on no machine in particular. optimizer_share: the optimizer's part.
+    lo and hi carry the interval of the token speedup alone: the spread of times is not in it.
+    Memory is the median over runs on that machine, in bytes; zero (not measured) is NaN.
+    """
+    done = runs.loc[(runs["role"] == "report") & (runs["status"] == "finished")]
+    seconds, flops = seconds_per_token(done), _flops_per_token(done)
+    memory = done.groupby(["machine", *CELL], as_index=False)[["peak_memory_bytes", "state_bytes"]].median()
+    table = speedups.reindex(columns=[*CELL, "speedup", "lo", "hi"])
+    table = table.merge(memory.replace(0, np.nan), on=CELL, how="left")
+    table = table.merge(seconds, on=["machine", *CELL], how="left").merge(flops, on=CELL, how="left")
+    for unit, by in (("seconds", ["machine", *CELL[1:]]), ("flops", CELL[1:])):
+        price = f"{unit}_per_token"
+        own = table.loc[table["optimizer"] == baseline].drop_duplicates(by).set_index(by)[price]
+        yardstick = own.reindex(pd.MultiIndex.from_frame(table.reindex(columns=by))).to_numpy(float)
+        factor = yardstick / table[price].to_numpy(float)
+        table = table.assign(**{f"{name}_{unit}": table[name] * factor for name in ("speedup", "lo", "hi")})
+    return table.reindex(columns=COLUMNS).sort_values(by=[*CELL, "machine"], ignore_index=True)
+
+
+def _flops_per_token(done: pd.DataFrame) -> pd.DataFrame:
+    model, optimizer = done["model_flops"].to_numpy(float), done["optimizer_flops"].to_numpy(float)
+    total = np.where(model > 0, model + optimizer, np.nan)
+    priced = done.assign(
+        flops_per_token=total / done["tokens"].to_numpy(float), optimizer_share=optimizer / total
+    )
+    prices = priced.groupby(CELL)[["flops_per_token", "optimizer_share"]].median()
+    return prices.reset_index()

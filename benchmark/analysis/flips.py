@@ -1,0 +1,205 @@
+"""Does the order of two optimizers depend on where one looks? And which order is there at all?
+
+A flip is `confirmed` only where simultaneous intervals exclude zero on opposite sides; a changed sign alone is
+`possible`, and with noise and enough pairs there are always some. Parts: contrasts.py (one task's pairs),
+places.py (what is looked at). Next: cost.py.
+"""
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmark.analysis import places
+from benchmark.analysis.contrasts import Contrasts, Gap, contrasts
+from benchmark.analysis.residuals import ScaleModel, by_scale
+from benchmark.analysis.tuning import expected_best_of_k
+
+COLUMNS = [
+    "optimizer_a", "optimizer_b", "kind", "scale", "chinchilla_ratio", "where_1", "where_2", "diff_1", "diff_2",
+    "lo_1", "hi_1", "lo_2", "hi_2", "status", "mechanism",
+]  # fmt: skip
+BAND_COLUMNS = ["optimizer", "scale", "chinchilla_ratio", "n", "val_loss", "rank", "rank_lo", "rank_hi"]
+SIZES = ["diff_1", "diff_2", "lo_1", "hi_1", "lo_2", "hi_2"]
+Rows = list[dict[str, Any]]
+
+
+def flips(
+    curves: pd.DataFrame,
+    losses: pd.DataFrame,
+    runs: pd.DataFrame | None = None,
+    baseline: str = "adamw",
+    noise_sd: float | None = None,
+) -> pd.DataFrame:
+    """Pairs of optimizers whose order differs between two places, one row per pair and two places.
+
+    Args:
+        curves: as in `store.Results.curves`; may be empty.
+        losses: a losses frame (see speedup.py).
+        runs: as in `store.Results.runs`: adds the kinds "budget" and "seconds", and mechanisms.
+        baseline: whose curve translates seconds into data.
+        noise_sd: as in speedup.py.
+
+    Kinds: "fraction" (10 % … 90 % of training against its end, on the same validation sequences), "ratio",
+    "scale", "budget" (median best of k random-search trials, small k against the largest k that has an
+    interval), "seconds" (equal tokens against equal time, on one machine). Columns diff_* = loss of a minus
+    loss of b in nats, with 95 % intervals lo_* to hi_* that hold at once for all pairs and all places of a
+    kind; status `confirmed` or `possible`; mechanism, where one is visible ("" if none). For "budget" the
+    interval is the pair's exact intervals subtracted, which is wider than 95 % but not simultaneous.
+    """
+    models = dict(by_scale(losses, noise_sd))
+    found = [*_along_training(places.along_training(curves, losses), noise_sd)]
+    found += _between_tasks(models)
+    if runs is not None:
+        found += _between_units(models, places.in_seconds(losses, runs, baseline), noise_sd)
+        found += _between_budgets(expected_best_of_k(runs))
+    recipes = {} if runs is None else places.decay_recipes(runs)
+    diverged = {(s, m.optimizer[i], m.ratio[i]) for s, m in models.items() for i in np.flatnonzero(m.diverged)}
+    for row in found:
+        row["mechanism"] = _mechanism(row, recipes, diverged)
+    table = pd.DataFrame(found, columns=pd.Index(COLUMNS))
+    order = ["status", "kind", "scale", "chinchilla_ratio", "optimizer_a", "optimizer_b", "where_1"]
+    return table.sort_values(by=order, ignore_index=True)
+
+
+def rank_bands(losses: pd.DataFrame, noise_sd: float | None = None) -> pd.DataFrame:
+    """The ranks each optimizer may have on a task, one row per (optimizer, scale, chinchilla_ratio).
+
+    rank_lo is 1 + the number of optimizers significantly better, rank_hi is K - the number significantly worse
+    (95 % at once for all pairs of the task). K counts the optimizers with a finished or diverged run; one whose
+    seeds all diverged is worse than every one that finished. Where the noise is unknown a band is 1 to K.
+    """
+    rows: Rows = []
+    for scale, model in by_scale(losses, noise_sd):
+        for ratio in np.unique(model.ratio):
+            rows += [{"scale": scale, "chinchilla_ratio": ratio, **row} for row in _task_bands(model, ratio)]
+    order = ["scale", "chinchilla_ratio", "rank", "optimizer"]
+    return pd.DataFrame(rows, columns=pd.Index(BAND_COLUMNS)).sort_values(by=order, ignore_index=True)
+
+
+def _task_bands(model: ScaleModel, ratio: float) -> Rows:
+    pairs = contrasts(model, ratio)
+    here = model.ratio == ratio
+    lost = np.flatnonzero(here & np.isposinf(model.mean))
+    count = dict(zip(model.optimizer[here], model.n[here], strict=True))
+    total = len(pairs.names) + len(lost)
+    gap = pairs.mean[:, None] - pairs.mean[None, :]
+    better, worse = (gap > pairs.half_width).sum(axis=1), (-gap > pairs.half_width).sum(axis=1)
+    rank = 1 + (gap > 0).sum(axis=1)
+    rows: Rows = [
+        {"optimizer": name, "n": count[name], "val_loss": pairs.mean[i], "rank": rank[i]}
+        | {"rank_lo": 1 + better[i], "rank_hi": total - worse[i] - len(lost)}
+        for i, name in enumerate(pairs.names)
+    ]
+    last = {"n": 0, "val_loss": np.inf, "rank": len(pairs.names) + 1}
+    last |= {"rank_lo": len(pairs.names) + 1, "rank_hi": total}
+    return [*rows, *({"optimizer": model.optimizer[i], **last} for i in lost)]
+
+
+def _compare(one: Contrasts, two: Contrasts, **labels: object) -> Rows:
+    """The flips between two tables of pairs."""
+    rows: Rows = []
+    for a, b in combinations(sorted(set(one.names) & set(two.names)), 2):
+        rows += _flip(a, b, one.interval(a, b), two.interval(a, b), **labels)
+    return rows
+
+
+def _flip(a: str, b: str, one: Gap, two: Gap, **labels: object) -> Rows:
+    """One row if the two differences have opposite signs, none otherwise."""
+    if one[0] * two[0] >= 0:
+        return []
+    apart = one[2] < 0 < two[1] or two[2] < 0 < one[1]
+    sizes = dict(zip(SIZES, (one[0], two[0], *one[1:], *two[1:]), strict=True))
+    status = "confirmed" if apart else "possible"
+    return [{"optimizer_a": a, "optimizer_b": b, **labels, **sizes, "status": status}]
+
+
+def _along_training(frames: Mapping[float, pd.DataFrame], noise_sd: float | None) -> Rows:
+    models = {fraction: dict(by_scale(frame, noise_sd)) for fraction, frame in frames.items()}
+    tables = sum(len(np.unique(m.ratio)) for at in models.values() for m in at.values())
+    rows: Rows = []
+    for scale, end in models.get(1.0, {}).items():
+        for ratio in np.unique(end.ratio):
+            last = contrasts(end, ratio, tables)
+            task = {"kind": "fraction", "scale": scale, "chinchilla_ratio": ratio, "where_2": "end"}
+            for fraction in (f for f in models if f < 1):
+                early = contrasts(models[fraction][scale], ratio, tables)
+                rows += _compare(early, last, **task, where_1=f"{fraction:.0%}")
+    return rows
+
+
+def _between_tasks(models: Mapping[str, ScaleModel]) -> Rows:
+    tasks = [(scale, ratio) for scale, model in models.items() for ratio in np.unique(model.ratio)]
+    tables = {task: contrasts(models[task[0]], task[1], len(tasks)) for task in tasks}
+    rows: Rows = []
+    for one, two in combinations(tasks, 2):
+        if one[0] == two[0]:
+            where = {"where_1": f"{one[1]:g}x", "where_2": f"{two[1]:g}x"}
+            rows += _compare(
+                tables[one], tables[two], kind="ratio", scale=one[0], chinchilla_ratio=np.nan, **where
+            )
+        elif one[1] == two[1]:
+            where = {"where_1": one[0], "where_2": two[0]}
+            rows += _compare(tables[one], tables[two], kind="scale", scale="", chinchilla_ratio=one[1], **where)
+    return rows
+
+
+def _between_units(
+    models: Mapping[str, ScaleModel], seconds: Mapping[str, pd.DataFrame], noise_sd: float | None
+) -> Rows:
+    rows: Rows = []
+    fits = [(machine, *fit) for machine, frame in seconds.items() for fit in by_scale(frame, noise_sd)]
+    tables = 2 * sum(len(np.unique(model.ratio)) for _, _, model in fits)
+    for machine, scale, model in fits:
+        for ratio in np.unique(model.ratio):
+            where = {"where_1": "tokens", "where_2": f"seconds on {machine}"}
+            sides = (contrasts(models[scale], ratio, tables), contrasts(model, ratio, tables))
+            rows += _compare(*sides, kind="seconds", scale=scale, chinchilla_ratio=ratio, **where)
+    return rows
+
+
+def _between_budgets(expected: pd.DataFrame) -> Rows:
+    rows: Rows = []
+    bounded = expected.loc[np.isfinite(expected[["lo", "hi"]].to_numpy(float)).all(axis=1)]
+    columns = ["optimizer", "k", "median", "lo", "hi"]
+    for (scale, ratio), task in bounded.groupby(["scale", "chinchilla_ratio"], sort=True):
+        best: dict[str, dict[int, Gap]] = {}
+        for name, k, *median in task[columns].itertuples(index=False, name=None):
+            best.setdefault(name, {})[k] = (median[0], median[1], median[2])
+        for a, b in combinations(sorted(best), 2):
+            common = sorted(best[a].keys() & best[b].keys())
+            gaps = {k: _minus(best[a][k], best[b][k]) for k in common}
+            for k in common[:-1]:
+                where = {"where_1": f"best of {k}", "where_2": f"best of {common[-1]}"}
+                labels = {"kind": "budget", "scale": scale, "chinchilla_ratio": ratio, **where}
+                rows += _flip(a, b, gaps[k], gaps[common[-1]], **labels)
+    return rows
+
+
+def _minus(a: Gap, b: Gap) -> Gap:
+    return a[0] - b[0], a[1] - b[2], a[2] - b[1]
+
+
+def _mechanism(
+    row: Mapping[str, Any],
+    recipes: Mapping[tuple[str, str, float], str],
+    diverged: set[tuple[str, str, float]],
+) -> str:
+    names = (row["optimizer_a"], row["optimizer_b"])
+    cells = [[c for c in recipes if c[1] == name and _covers(row, c)] for name in names]
+    decays = [sorted({recipes[c] for c in found}) for found in cells]
+    notes = []
+    if all(len(d) == 1 for d in decays) and decays[0] != decays[1]:
+        notes.append(f"decay: {decays[0][0]} against {decays[1][0]}")
+    lost = sorted({c[1] for c in diverged if c[1] in names and _covers(row, c)})
+    return "; ".join([*notes, *(f"diverged seeds of {name}" for name in lost)])
+
+
+def _covers(row: Mapping[str, Any], cell: tuple[str, str, float]) -> bool:
+    """Whether a flip looks at this cell (scale, optimizer, ratio)."""
+    scales = {row["where_1"], row["where_2"]} if row["kind"] == "scale" else {row["scale"]}
+    ratio = f"{cell[2]:g}x"
+    ratios = {row["where_1"], row["where_2"]} if row["kind"] == "ratio" else {f"{row['chinchilla_ratio']:g}x"}
+    return cell[0] in scales and ratio in ratios

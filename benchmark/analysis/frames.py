@@ -1,0 +1,56 @@
+"""Which runs a comparison rests on: the losses frame, chosen out of `store.Results.runs`.
+
+One sweep, one corpus, one backend, one precision: losses of different experiments are not compared. A diverged
+or failed run stays a row, because a gap would hide it. Next: speedup.py.
+"""
+
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+
+SAME = ["corpus", "corpus_hash", "tokenizer_hash", "backend", "precision", "eval_split"]
+COLUMNS = ["optimizer", "scale", "chinchilla_ratio", "seed", "val_loss", "task", "status", "reason", "trial_id"]
+RUN = ["optimizer", "scale", "chinchilla_ratio", "seed"]
+
+
+def report_losses(
+    runs: pd.DataFrame,
+    trial_ids: Collection[str] | None = None,
+    corpus: str | None = None,
+    backend: str | None = None,
+    precision: str | None = None,
+) -> pd.DataFrame:
+    """The report runs as a losses frame: val_loss is inf for a diverged run and NaN for a failed one.
+
+    trial_ids: the runs of one sweep, as its manifest lists them; all if None.
+    corpus, backend, precision: keep these only.
+
+    Also returns task, status, reason and trial_id. Raises ValueError where the runs left are not of one
+    experiment, or where two of them are the same optimizer, task and seed with different settings.
+    """
+    wanted = (runs["role"] == "report").to_numpy()
+    if trial_ids is not None:
+        wanted &= runs["trial_id"].isin(list(trial_ids)).to_numpy()
+    for column, value in (("corpus", corpus), ("backend", backend), ("precision", precision)):
+        if value is not None:
+            wanted &= (runs[column] == value).to_numpy()
+    chosen = runs.loc[wanted]
+    for column in SAME:
+        found = sorted({str(v) for v in chosen[column]})
+        if len(found) > 1:
+            raise ValueError(
+                f"report runs differ in {column} ({', '.join(found)}) and cannot be compared; choose one, "
+                "or pass one sweep's trial_ids"
+            )
+    twice = chosen.duplicated(RUN).to_numpy()
+    if twice.any():
+        first = chosen.iloc[int(twice.argmax())]
+        raise ValueError(
+            f"{first['optimizer']} on {first['task']} has two report runs of seed {first['seed']} with "
+            "different settings; pass the trial_ids of one sweep"
+        )
+    loss = chosen["val_loss"].to_numpy(float, na_value=np.nan)
+    status = chosen["status"].to_numpy(str)
+    loss = np.where(status == "diverged", np.inf, np.where(status == "failed", np.nan, loss))
+    return chosen.assign(val_loss=loss).reindex(columns=COLUMNS).sort_values(by=RUN, ignore_index=True)

@@ -1,0 +1,90 @@
+"""Where an order of optimizers can be looked at, each as a losses frame: a point of training, or equal time.
+
+Next: flips.py, which compares the orders.
+"""
+
+import numpy as np
+import pandas as pd
+
+from benchmark.analysis import curve
+from benchmark.analysis.residuals import KEY, by_scale, check_losses
+
+FRACTIONS = tuple(i / 10 for i in range(1, 11))
+CURVE_COLUMNS = [*KEY, "fraction", "val_loss"]
+
+
+def along_training(curves: pd.DataFrame, losses: pd.DataFrame) -> dict[float, pd.DataFrame]:
+    """Losses at each tenth of training, from the recorded points on either side (linear between them).
+
+    Only runs that are in `losses` and did not fail; a diverged one is infinite beyond its last point. All
+    tenths, the end included, come from the curve: the same sequences everywhere. Empty without curves.
+    """
+    if curves.empty:
+        return {}
+    if "role" in curves:
+        curves = curves.loc[curves["role"] == "report"]
+    known = check_losses(losses).rename(columns={"val_loss": "final"})
+    points = curves.reindex(columns=CURVE_COLUMNS).merge(known.dropna(subset=["final"]), on=KEY)
+    rows: list[tuple[object, ...]] = []
+    for key, run in points.sort_values(by="fraction").groupby(KEY, sort=True):
+        fraction, loss = run["fraction"].to_numpy(float), run["val_loss"].to_numpy(float)
+        beyond = np.inf if np.isposinf(run["final"].iloc[0]) else np.nan
+        at = np.interp(FRACTIONS, fraction, loss, left=np.nan, right=beyond)
+        rows += [
+            (*np.atleast_1d(np.array(key, dtype=object)), f, x) for f, x in zip(FRACTIONS, at, strict=True)
+        ]
+    table = pd.DataFrame(rows, columns=pd.Index(CURVE_COLUMNS))
+    return {f: table.loc[table["fraction"] == f].drop(columns="fraction") for f in FRACTIONS}
+
+
+def in_seconds(losses: pd.DataFrame, runs: pd.DataFrame, baseline: str) -> dict[str, pd.DataFrame]:
+    """Losses at equal time, per machine: what each run would have reached with the baseline's seconds.
+
+    A run that takes twice the baseline's seconds per token gets half the data it had, counted on the
+    baseline's curve: loss -> d_eff -> d_eff x (baseline's seconds per token / its own) -> loss. Training time
+    alone counts, the median over a cell's report runs. Needs the baseline on the same machine and task.
+    """
+    speed = seconds_per_token(runs)
+    frames = {}
+    for machine, known in speed.groupby("machine", sort=True):
+        per_cell = known.set_index(["optimizer", "scale", "chinchilla_ratio"])["seconds_per_token"].to_dict()
+        parts = []
+        for scale, model in by_scale(losses):
+            base = model.finite & (model.optimizer == baseline)
+            if base.sum() < 2:
+                continue
+            fitted = curve.fit(model.ratio[base], model.mean[None, base])
+            part = check_losses(losses).query("scale == @scale")
+            cells = list(zip(part["optimizer"], part["chinchilla_ratio"], strict=True))
+            own = np.array([per_cell.get((o, scale, r), np.nan) for o, r in cells])
+            yardstick = np.array([per_cell.get((baseline, scale, r), np.nan) for _, r in cells])
+            d_eff = fitted.d_eff(part["val_loss"].to_numpy()[None])[0] * yardstick / own
+            parts.append(part.assign(val_loss=fitted.loss(d_eff)[0]).loc[np.isfinite(d_eff)])
+        if sum(len(part) for part in parts):
+            frames[str(machine)] = pd.concat(parts)
+    return frames
+
+
+def seconds_per_token(runs: pd.DataFrame) -> pd.DataFrame:
+    """Median training seconds per token of each cell's finished report runs on each machine that is named.
+
+    Columns machine, optimizer, scale, chinchilla_ratio, seconds_per_token.
+    """
+    timed = runs.loc[(runs["role"] == "report") & (runs["status"] == "finished")]
+    timed = timed.loc[(timed["train_seconds"] > 0) & (timed["tokens"] > 0) & (timed["machine"] != "")]
+    by = ["machine", "optimizer", "scale", "chinchilla_ratio"]
+    timed = timed.assign(seconds_per_token=timed["train_seconds"].astype(float) / timed["tokens"].astype(float))
+    return timed.groupby(by, as_index=False, sort=True)["seconds_per_token"].median()
+
+
+def decay_recipes(runs: pd.DataFrame) -> dict[tuple[str, str, float], str]:
+    """How the learning rate decays in each (scale, optimizer, ratio), where all report runs agree."""
+    report = runs.loc[runs["role"] == "report"]
+    if not {"hp.decay_kind", "hp.decay_fraction"} <= set(report.columns):
+        return {}
+    found: dict[tuple[str, str, float], set[str]] = {}
+    columns = ["scale", "optimizer", "chinchilla_ratio", "hp.decay_kind", "hp.decay_fraction"]
+    for scale, optimizer, ratio, kind, fraction in report[columns].itertuples(index=False, name=None):
+        text = f"{kind} over the last {fraction:.0%}" if fraction < 1 else f"{kind} throughout"
+        found.setdefault((scale, optimizer, ratio), set()).add(text)
+    return {cell: texts.pop() for cell, texts in found.items() if len(texts) == 1}

@@ -43,7 +43,7 @@ def load(path: Path, count: int) -> tuple[Progress, list[np.ndarray]] | None:
     count: how many arrays the run's state has; a checkpoint of another shape is another program's.
     """
     try:
-        with np.load(path) as file:
+        with np.load(io.BytesIO(path.read_bytes())) as file:
             raw = json.loads(file["meta"].tobytes())
             arrays = [file[f"array{i}"] for i in range(len(file.files) - 1)]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

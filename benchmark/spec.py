@@ -173,7 +173,7 @@ def record_from_json(text: str) -> Record:
     try:
         body = json.loads(text)
         schema, trial_id = body.pop("schema"), body.pop("trial_id")
-    except (json.JSONDecodeError, AttributeError, KeyError) as error:
+    except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not a record ({type(error).__name__}: {error})") from None
     if schema != SCHEMA:
         raise ValueError(f"schema {schema}, but this version reads schema {SCHEMA}")

@@ -341,7 +341,7 @@ def _clip(grads: Tree, params: Mapping[str, Param], roles: Sequence[str], clip_n
     clipped = {name: g for name, g in grads.items() if params[name].role in roles}
     if not clipped:
         return grads
-    norm = optax.global_norm(clipped)
+    norm = optax.tree.norm(clipped)
     factor = jnp.where((clip_norm > 0) & (norm > clip_norm), clip_norm / norm, 1.0)
     return {**grads, **{name: g * factor for name, g in clipped.items()}}
 

@@ -110,12 +110,11 @@ def run(driver: Driver, slots_per_gpu: int = 1) -> None:
     cores = sorted(os.sched_getaffinity(0))
     address = os.environ.get("RAY_ADDRESS")
     local = {} if address else {"num_cpus": len(cores), "include_dashboard": False}
-    ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **local)
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **local)
     # Tune warns of metrics files that we switched off; a trial's own failure is shown by the driver
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    storage = tempfile.mkdtemp(
-        prefix="optimizer-benchmark-tune-"
-    )  # Tune's own files; nothing of ours reads them
+    # for Tune's own files, which nothing of ours reads
+    storage = tempfile.mkdtemp(prefix="optimizer-benchmark-tune-")
     try:
         slot = _slot(slots_per_gpu)
         # a pinned worker is one core; with GPUs, or on nodes whose cores we do not know, nothing is pinned

@@ -6,6 +6,7 @@ sequences.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -61,7 +62,8 @@ def prepare(name: str, vocab: int = 512, *, cache_dir: Path | None = None, progr
 
     name: gcide, apidocs, local:PATH or hub:NAME. vocab: size of the byte-level BPE.
     cache_dir: instead of $OPTIMIZER_BENCHMARK_CACHE or the user's cache folder. Two processes may prepare at
-    once, and either may be killed: a corpus appears in the cache whole or not at all.
+    once, and either may be killed: a corpus appears in the cache whole or not at all. Text is held in memory
+    while it is prepared: count on eight times its size.
     Raises ValueError: unknown name, missing package or path, unreadable or too little text, unwritable cache.
     """
     if vocab < bpe.SMALLEST_VOCAB:
@@ -156,8 +158,8 @@ def _build(name: str, documents: list[Document], vocab: int, folder: Path, bar: 
     temporary = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
     try:
         corpus_build.build(documents, vocab, temporary, bar)
-        if folder.exists() and not _load(name, vocab, folder):
-            folder.rename(temporary / "damaged")
+        if not _load(name, vocab, folder):
+            shutil.rmtree(folder, ignore_errors=True)  # damaged, if it is there at all
         temporary.chmod(0o755)  # a shared cache is for others too
         try:
             temporary.rename(folder)
@@ -173,8 +175,9 @@ def _build(name: str, documents: list[Document], vocab: int, folder: Path, bar: 
 def _remove_leftovers(parent: Path) -> None:
     """Remove what killed preparations left behind a day or longer ago."""
     for left in parent.glob(".making-*"):
-        if time.time() - left.stat().st_mtime > 86_400:
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another process removes it or finishes with it
+            if time.time() - left.stat().st_mtime > 86_400:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def main(arguments: list[str] | None = None) -> int:

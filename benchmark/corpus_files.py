@@ -141,8 +141,8 @@ def _paragraphs(lines: TextIO) -> Iterator[str]:
 def hub(spec: str) -> Source:
     """A data set from a hub, `NAME[:CONFIG/SPLIT][@MEGABYTES]`, its text in the column `text`.
 
-    The first megabytes of text (1000 unless said) are streamed and kept in memory while they are prepared:
-    count on six times as much. What is cached stays as it is when the data set changes.
+    The first megabytes of text are streamed (1000 unless said). What is cached stays as it is when the data
+    set changes.
     """
     match = re.fullmatch(r"(?P<name>[^:@]+)(:(?P<config>[^:/@]*)(/(?P<split>[^/@]+))?)?(@(?P<size>\d+))?", spec)
     if not match:

@@ -198,6 +198,7 @@ def test_a_damaged_cache_is_made_anew(
     assert healed.corpus_hash == corpus.corpus_hash
     assert len(healed.tokens("train")) == corpus.counts["train"]
     assert [p.name for p in (tmp_path / "corpora").iterdir()] == [folder.name]
+    assert len(list(folder.iterdir())) == 5
 
 
 def _preparing(name: str, cache: Path, **environment: str) -> subprocess.Popen[str]:

@@ -1,0 +1,159 @@
+"""The two-way residual model, against statsmodels and by hand."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from benchmark.analysis.residuals import check_losses, fit_scale
+from benchmark.analysis.simulate import MICRO, study
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # statsmodels uses what pandas has deprecated
+    import statsmodels.formula.api as smf
+
+
+def losses(seeds: int = 3, start: int = 0) -> pd.DataFrame:
+    return study(MICRO, seeds, np.random.default_rng(start))
+
+
+def ols(frame: pd.DataFrame, ratio: float):
+    task = frame[(frame.chinchilla_ratio == ratio) & np.isfinite(frame.val_loss)]
+    return smf.ols("val_loss ~ 0 + C(optimizer) + C(seed, Sum)", data=task).fit()
+
+
+@pytest.mark.parametrize("missing", [0, 1, 4])
+def test_residual_means_and_covariance_are_those_of_ordinary_least_squares(missing: int) -> None:
+    frame = check_losses(losses().drop(index=[5, 40, 60, 65][:missing]))
+    model = fit_scale(frame)
+    fits = {ratio: ols(frame, ratio) for ratio in (1.0, 2.0, 4.0, 8.0)}
+    assert model.residual_ss == pytest.approx(sum(fit.ssr for fit in fits.values()), rel=1e-9)
+    assert model.df == sum(fit.df_resid for fit in fits.values())
+    for ratio, fit in fits.items():
+        here = model.ratio == ratio
+        names = [f"C(optimizer)[{name}]" for name in model.optimizer[here]]
+        np.testing.assert_allclose(model.mean[here], fit.params[names], rtol=0, atol=1e-12)
+        covariance = model.covariance[np.ix_(here, here)]
+        np.testing.assert_allclose(covariance, fit.normalized_cov_params.loc[names, names], atol=1e-9)
+
+
+def test_df_is_optimizers_less_one_times_seeds_less_one_per_task() -> None:
+    assert fit_scale(check_losses(losses(5))).df == 4 * (6 - 1) * (5 - 1)
+
+
+def test_mean_is_the_plain_mean_where_no_seed_is_missing() -> None:
+    frame = losses()
+    model = fit_scale(check_losses(frame))
+    plain = frame.groupby(["chinchilla_ratio", "optimizer"]).val_loss.agg(["mean", "std"])
+    np.testing.assert_allclose(model.mean, plain["mean"], rtol=1e-13)
+    np.testing.assert_allclose(model.sd, plain["std"], rtol=1e-9)
+    assert not model.adjusted.any()
+
+
+def test_a_missing_seed_does_not_move_a_mean_by_the_luck_of_that_seed() -> None:
+    frame = losses()
+    frame.loc[frame.seed == 0, "val_loss"] += 1.0  # an unlucky seed for all
+    without = frame[~((frame.optimizer == "e") & (frame.seed == 0) & (frame.chinchilla_ratio == 1.0))]
+    whole, part = fit_scale(check_losses(frame)), fit_scale(check_losses(without))
+    cell = (whole.optimizer == "e") & (whole.ratio == 1.0)
+    assert part.adjusted[cell].all() and part.n[cell] == 2
+    assert abs(part.mean[cell] - whole.mean[cell]) < 0.02
+
+
+def test_seed_by_ratio_mean_square_is_that_of_the_three_way_table() -> None:
+    frame = losses(4)
+    model = fit_scale(check_losses(frame))
+    table = frame.groupby(["chinchilla_ratio", "seed"]).val_loss.mean().unstack()
+    residual = table - table.mean(axis=0) - table.mean(axis=1).to_numpy()[:, None] + table.to_numpy().mean()
+    square = 6 * (residual.to_numpy() ** 2).sum() / (3 * 3)
+    assert model.shared.c_ms == pytest.approx(square, rel=1e-9)
+    assert (model.shared.c_df, model.shared.c_size) == (9, pytest.approx(6))
+
+
+def test_variances_are_recovered_on_average() -> None:
+    models = [fit_scale(check_losses(losses(5, start))) for start in range(60)]
+    residual = np.mean([m.residual_sd**2 for m in models])
+    own = np.mean([(m.shared.c_ms - m.residual_sd**2) / m.shared.c_size for m in models])
+    # 60 estimates on 80 and 12 degrees of freedom: standard errors of about 2 % and 6 %
+    assert residual == pytest.approx(MICRO.residual_sd**2, rel=0.08)
+    assert own == pytest.approx(MICRO.seed_sd**2, rel=0.25)
+
+
+def test_drawn_differences_within_a_task_are_student_t() -> None:
+    model = fit_scale(check_losses(losses()))
+    drawn = model.draw(100_000, np.random.default_rng(0))
+    gap = drawn[:, 1] - drawn[:, 0]
+    half = model.standard_errors()[0, 1] * stats.t.ppf(0.975, model.df)
+    assert np.quantile(gap, [0.025, 0.975]) == pytest.approx(
+        model.mean[1] - model.mean[0] + np.array([-half, half]), abs=0.03 * half
+    )
+    assert model.standard_errors()[0, 1] == pytest.approx(model.residual_sd * np.sqrt(2 / 3))
+
+
+def test_what_a_seed_does_to_every_ratio_is_not_drawn_but_what_it_does_to_one_is() -> None:
+    def spread(frame: pd.DataFrame) -> float:
+        model = fit_scale(check_losses(frame))
+        drawn = model.draw(4000, np.random.default_rng(0))
+        first = model.ratio[model.finite] == 1.0
+        return (drawn[:, first].mean(axis=1) - drawn[:, ~first].mean(axis=1)).std()
+
+    frame = losses()
+    shared = frame.assign(val_loss=frame.val_loss + 0.1 * frame.seed)
+    own = frame.assign(val_loss=frame.val_loss + 0.1 * frame.seed * (frame.chinchilla_ratio == 1.0))
+    assert spread(shared) == pytest.approx(spread(frame), rel=1e-6)
+    assert spread(own) > 4 * spread(frame)
+
+
+def test_other_seeds_at_other_ratios_leave_the_shared_part_in() -> None:
+    frame = losses(4)
+    frame["val_loss"] += 0.1 * frame.seed
+    part = frame[(frame.chinchilla_ratio != 1.0) | (frame.seed == 0)]
+    model = fit_scale(check_losses(part))
+    drawn = model.draw(4000, np.random.default_rng(0))
+    first = model.ratio[model.finite] == 1.0
+    between = drawn[:, first].mean(axis=1) - drawn[:, ~first].mean(axis=1)
+    assert between.std() > 0.1  # one seed of a spread of .13 against the mean of four
+
+
+def test_optimizers_with_seeds_of_their_own_share_nothing() -> None:
+    frame = losses()
+    frame["seed"] += 10 * frame.groupby("optimizer").ngroup()
+    model = fit_scale(check_losses(frame))
+    within = frame.groupby(["optimizer", "chinchilla_ratio"]).val_loss.var(ddof=1)
+    assert model.df == 4 * 6 * 2
+    assert model.residual_sd**2 == pytest.approx(within.mean(), rel=1e-9)
+
+
+def test_one_seed_takes_the_noise_that_is_given_and_two_do_not() -> None:
+    one = check_losses(losses(1))
+    assert np.isnan(fit_scale(one).residual_sd)
+    assert fit_scale(one, noise_sd=0.01).residual_sd == 0.01
+    two = check_losses(losses(2))
+    assert fit_scale(two, noise_sd=0.01).residual_sd == fit_scale(two).residual_sd
+
+
+@pytest.mark.parametrize("noise", [-0.1, np.nan, np.inf])
+def test_noise_that_is_no_standard_deviation_is_refused(noise: float) -> None:
+    with pytest.raises(ValueError, match="noise_sd"):
+        fit_scale(check_losses(losses(1)), noise)
+
+
+def test_bad_frames_are_refused_with_the_reason() -> None:
+    frame = losses()
+    with pytest.raises(ValueError, match=r"lack the column.* seed"):
+        check_losses(frame.drop(columns="seed"))
+    with pytest.raises(ValueError, match="positive"):
+        check_losses(frame.assign(chinchilla_ratio=0.0))
+    with pytest.raises(ValueError, match="-inf"):
+        check_losses(frame.assign(val_loss=-np.inf))
+    with pytest.raises(ValueError, match=r"two different losses.*adamw at simulated 1x, seed 0"):
+        check_losses(pd.concat([frame, frame.iloc[:1].assign(val_loss=9.0)]))
+
+
+def test_the_input_is_left_alone() -> None:
+    frame = losses().sample(frac=1, random_state=0)
+    before = frame.copy()
+    check_losses(frame)
+    pd.testing.assert_frame_equal(frame, before)

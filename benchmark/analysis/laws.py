@@ -1,0 +1,256 @@
+"""Power laws in model size and data: of the loss, and of the best hyperparameters.
+
+    hyperparameter:  h(N, r) = A * N**B * r**C + E        (the form of arXiv 2509.02046, Phase III)
+    loss:            L(N, D) = A * N**B + F * D**C + E    (the form of arXiv 2203.15556)
+
+N: non-embedding parameters, D: tokens, r = D / (20 N). Hyperparameters come from geometric grids, so they are
+fitted in logarithms; a loss is fitted in nats. Intervals are from a residual bootstrap.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark import scales
+from benchmark.analysis.settings import cells, rows, table
+from benchmark.tasks import TOKENS_PER_PARAMETER
+
+Floats = NDArray[np.float64]
+Form = Literal["hyperparameter", "loss"]
+LEVEL = 0.95
+FEWEST = 4  # points below which a law is flagged
+FEWEST_FLOOR = 6  # points below which E is not told from the power and stays 0
+_FLOORS = np.linspace(0.0, 0.98, 50)  # candidates for a hyperparameter's E, in units of its smallest value
+_STEEPEST, _FLATTEST = -1.5, -0.02  # exponents of a loss; closer to 0 a power is no longer told from the floor
+
+
+@dataclass(frozen=True)
+class Law:
+    """A fitted law. Row 0 of the arrays is the fit, the others are bootstrap draws.
+
+    exponents: (B, C). coefficients: (A, E) of a hyperparameter, (A, F, E) of a loss, for N in units of `size`
+    and r or D in units of `data`. residual_sd: in logarithms or nats, corrected for the parameters fitted.
+    held_out: error at the point of largest compute when fitted without it (relative, or nats); NaN where too
+    few points remain. flags: what a reader must know, empty where all is well. complement: the law is of
+    1 - value.
+    """
+
+    form: Form
+    points: int
+    exponents: Floats
+    coefficients: Floats
+    residual_sd: float
+    size: float
+    data: float
+    held_out: float
+    flags: tuple[str, ...]
+    noise: Floats = field(repr=False)
+    complement: bool = False
+
+    def predict(self, params: float, tokens: float) -> tuple[float, float, float]:
+        """(value, lo, hi) at a model size and token budget: the fit, and the 95 % interval for a new point
+        there (the law's uncertainty and one more residual). NaN ends where there are no draws."""
+        ratio = tokens / (TOKENS_PER_PARAMETER * params)
+        data = ratio if self.form == "hyperparameter" else tokens
+        values = _value(self.form, params / self.size, data / self.data, self.exponents, self.coefficients)
+        if len(values) == 1:
+            return self._told(values[0]), float("nan"), float("nan")
+        drawn = values[1:] * np.exp(self.noise) if self.form == "hyperparameter" else values[1:] + self.noise
+        lo, hi = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        ends = sorted((self._told(lo), self._told(hi)))
+        return self._told(values[0]), ends[0], ends[1]
+
+    def _told(self, value: float) -> float:
+        return float(1 - value if self.complement else value)
+
+
+def loss_laws(losses: pd.DataFrame, draws: int = 300, seed: int = 0) -> dict[str, Law]:
+    """The loss law of each optimizer, from a losses frame (see `speedups`; seeds are averaged, diverged cells
+    left out). Scales that are not on our ladders need a column num_params."""
+    found = {}
+    for labels, group in cells(_sized(losses), ["optimizer"]):
+        finite = rows(group, np.isfinite(group["val_loss"].to_numpy(float)))
+        points = [
+            (cell["num_params"], cell["chinchilla_ratio"], same["val_loss"].to_numpy(float).mean())
+            for cell, same in cells(finite, ["num_params", "chinchilla_ratio"])
+        ]
+        if points:
+            found[labels["optimizer"]] = fit("loss", np.array(points), draws, seed)
+    return found
+
+
+def hyperparameter_laws(best: pd.DataFrame, draws: int = 300, seed: int = 0) -> dict[tuple[str, str], Law]:
+    """The law of each positive numeric hyperparameter that varies, by (optimizer, hyperparameter). Averaging
+    coefficients (betas, momentum) are fitted as 1 - value, the share of the new, so that none reaches 1.
+
+    best: one row per (optimizer, scale, chinchilla_ratio) with `hp.*`, as report runs give; repeats count
+    once.
+    """
+    found = {}
+    for labels, group in cells(_sized(best), ["optimizer"]):
+        for name in (c for c in map(str, group.columns) if c.startswith("hp.")):
+            seen = zip(group["num_params"], group["chinchilla_ratio"], group[name], strict=True)
+            points = np.array([row for row in set(seen) if isinstance(row[2], int | float)], dtype=float)
+            points = points.reshape(-1, 3)[np.lexsort(points.reshape(-1, 3).T)]
+            complement = "beta" in name or name == "hp.momentum"
+            points[:, 2] = 1 - points[:, 2] if complement else points[:, 2]
+            points = points[points[:, 2] > 0]
+            if len(np.unique(points[:, 2])) > 1:
+                law = fit("hyperparameter", points, draws, seed)
+                found[labels["optimizer"], name[3:]] = replace(law, complement=complement)
+    return found
+
+
+def predict(
+    laws: Mapping[str, Law], optimizer: str, params: float, tokens: float
+) -> tuple[float, float, float]:
+    """(value, lo, hi) by an optimizer's law. Raises ValueError that lists the optimizers there are."""
+    if optimizer not in laws:
+        raise ValueError(f"no law for {optimizer!r}; there are {', '.join(sorted(laws))}")
+    return laws[optimizer].predict(params, tokens)
+
+
+def summary(laws: Mapping[Any, Law]) -> pd.DataFrame:
+    """One row per law: key, form, points; B, C and E with 95 % intervals (B_lo, B_hi, ...); residual_sd,
+    held_out and flags as in `Law`."""
+    found = []
+    for key, law in laws.items():
+        row: dict[str, Any] = {"key": key, "form": law.form, "points": law.points}
+        values = {"B": law.exponents[:, 0], "C": law.exponents[:, 1], "E": law.coefficients[:, -1]}
+        for name, column in values.items():
+            drawn = column[1:] if len(column) > 1 else np.array([np.nan])
+            row[name], row[f"{name}_lo"], row[f"{name}_hi"] = column[0], *np.quantile(drawn, [0.025, 0.975])
+        said = {"residual_sd": law.residual_sd, "held_out": law.held_out, "flags": "; ".join(law.flags)}
+        found.append({**row, **said})
+    ends = [f"{name}{end}" for name in "BCE" for end in ("", "_lo", "_hi")]
+    return table(found, ["key", "form", "points", *ends, "residual_sd", "held_out", "flags"])
+
+
+def fit(form: Form, points: Floats, draws: int = 300, seed: int = 0) -> Law:
+    """Fit one law to rows of (N, r, value). Raises ValueError for none, or for values that are not positive."""
+    if not len(points) or not (points > 0).all():
+        raise ValueError("a law needs points (N, r, value) that are all positive")
+    size, ratio, value = points.T
+    data = ratio if form == "hyperparameter" else TOKENS_PER_PARAMETER * size * ratio
+    units = float(np.exp(np.log(size).mean())), float(np.exp(np.log(data).mean()))
+    n, d = size / units[0], data / units[1]
+    search = _search_hyperparameter if form == "hyperparameter" else _search_loss
+    varies = (bool(np.ptp(size) > 0), bool(np.ptp(data) > 0))
+    floor = len(points) >= FEWEST_FLOOR
+    exponents, coefficients = search(n, d, value[None], varies, floor)
+    fitted = _value(form, n, d, exponents, coefficients)
+    freedom = len(points) - sum(varies) - (1 if form == "hyperparameter" else sum(varies)) - floor
+    noise, spread = np.empty(0), float("nan")
+    if freedom > 0:
+        residuals = np.log(value / fitted) if form == "hyperparameter" else value - fitted
+        residuals = residuals * np.sqrt(len(points) / freedom)
+        spread = float(np.sqrt(np.mean(residuals**2)))
+        if draws:
+            rng = np.random.default_rng(seed)
+            drawn = residuals[rng.integers(len(points), size=(draws, len(points)))]
+            noise = residuals[rng.integers(len(points), size=draws)]
+            replicas = fitted * np.exp(drawn) if form == "hyperparameter" else fitted + drawn
+            more = search(n, d, replicas, varies, floor)
+            exponents, coefficients = np.vstack([exponents, more[0]]), np.vstack([coefficients, more[1]])
+    held = _held_out(form, points) if draws else float("nan")
+    flags = _flags(len(points), varies, freedom, floor)
+    return Law(form, len(points), exponents, coefficients, spread, *units, held, flags, noise)
+
+
+def _flags(points: int, varies: tuple[bool, bool], freedom: int, floor: bool) -> tuple[str, ...]:
+    still = [name for name, changes in zip(("size", "data"), varies, strict=True) if not changes]
+    return (
+        *([f"fitted on {points} points"] if points < FEWEST else []),
+        *(f"no dependence on {name}: one value" for name in still),
+        *([] if floor else ["E = 0: too few points to tell it"]),
+        *(["no interval: as many parameters as points"] if freedom <= 0 else []),
+    )
+
+
+def _held_out(form: Form, points: Floats) -> float:
+    last = int(np.argmax(points[:, 0] ** 2 * points[:, 1]))  # compute ~ N * D ~ N**2 * r
+    kept = np.delete(points, last, axis=0)
+    if len(kept) < FEWEST:
+        return float("nan")
+    size, ratio, value = points[last]
+    got, _, _ = fit(form, kept, draws=0).predict(size, TOKENS_PER_PARAMETER * size * ratio)
+    return float(got / value - 1 if form == "hyperparameter" else got - value)
+
+
+def _value(form: Form, n: Any, d: Any, exponents: Floats, coefficients: Floats) -> Floats:
+    """The law at N and data in its units: one point for many draws, or many points for one."""
+    powers = n ** exponents[:, 0], d ** exponents[:, 1]
+    if form == "hyperparameter":
+        return coefficients[:, 0] * powers[0] * powers[1] + coefficients[:, 1]
+    return coefficients[:, 0] * powers[0] + coefficients[:, 1] * powers[1] + coefficients[:, 2]
+
+
+def _search_hyperparameter(
+    n: Floats, d: Floats, values: Floats, varies: tuple[bool, bool], floor: bool
+) -> tuple[Floats, Floats]:
+    """(B, C) and (A, E) for each row of `values` (draws, points): for a given E the law is linear in
+    logarithms; E is scanned below the smallest value, so that the law stays positive everywhere."""
+    used = [np.log(x) for x, changes in zip((n, d), varies, strict=True) if changes]
+    design = np.column_stack([np.ones_like(n), *used])
+    floors = values.min(axis=1) * (_FLOORS if floor else _FLOORS[:1])[:, None]  # (floors, draws)
+    logs = np.log(values - floors[:, :, None])
+    solved = logs @ np.linalg.pinv(design).T  # (floors, draws, columns)
+    errors = np.log((np.exp(solved @ design.T) + floors[:, :, None]) / values)
+    best = (errors**2).sum(axis=2).argmin(axis=0), np.arange(len(values))
+    exponents = np.zeros((len(values), 2))
+    exponents[:, np.array(varies)] = solved[best][:, 1:]
+    return exponents, np.column_stack([np.exp(solved[best][:, 0]), floors[best]])
+
+
+def _search_loss(
+    n: Floats, d: Floats, values: Floats, varies: tuple[bool, bool], floor: bool
+) -> tuple[Floats, Floats]:
+    """(B, C) and (A, F, E) for each row of `values` (draws, points): for given exponents the law is linear;
+    exponents are searched on a grid, then on ever smaller ones around each row's best."""
+    both = np.array(varies)
+    best, step = np.full((len(values), 2), (_STEEPEST + _FLATTEST) / 2), (_FLATTEST - _STEEPEST) / 2
+    for points, shrink in ((13, 2 / 12), *[(5, 0.6)] * 12):
+        offsets = [np.linspace(-step, step, points) if changes else np.zeros(1) for changes in varies]
+        moves = np.stack(np.meshgrid(*offsets, indexing="ij"), axis=-1).reshape(-1, 1, 2)
+        tries = np.clip(best + moves, _STEEPEST, _FLATTEST)  # (tries, draws, 2)
+        errors = _linear(n, d, values, tries, both, floor)[1]
+        best, step = tries[errors.argmin(axis=0), np.arange(len(values))], step * shrink
+    return best * both, _linear(n, d, values, best[None], both, floor)[0][0]
+
+
+def _linear(
+    n: Floats, d: Floats, values: Floats, exponents: Floats, varies: NDArray[np.bool_], floor: bool
+) -> tuple[Floats, Floats]:
+    """Coefficients (..., 3) and squared errors for exponents (tries, draws, 2). A floor below 0 is 0."""
+    power = np.exp(exponents[..., None] * np.log(np.stack([n, d])))  # (tries, draws, 2, points)
+    basis = np.concatenate([power, np.ones_like(power[..., :1, :])], axis=-2)
+    kept = np.array([*varies, floor or not varies.any()])
+    found, error = _solve(basis, values, kept)
+    below = found[..., 2] < 0
+    if below.any() and varies.any():
+        rows_below = np.broadcast_to(values, (*below.shape, values.shape[1]))[below]
+        found[below], error[below] = _solve(basis[below], rows_below, np.array([*varies, False]))
+    return found, error
+
+
+def _solve(basis: Floats, values: Floats, kept: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Least squares over basis (..., 3, points) with the coefficients that are kept; the others are 0."""
+    design = basis[..., kept, :]
+    gram = design @ np.swapaxes(design, -1, -2)
+    gram += 1e-12 * np.trace(gram, axis1=-2, axis2=-1)[..., None, None] * np.eye(int(kept.sum()))
+    right = (design * values[..., None, :]).sum(axis=-1)
+    solved = np.linalg.solve(gram, right[..., None])[..., 0]
+    found = np.zeros((*solved.shape[:-1], len(kept)))
+    found[..., kept] = solved
+    return found, (((solved[..., None] * design).sum(axis=-2) - values) ** 2).sum(axis=-1)
+
+
+def _sized(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with num_params, from our ladders where it has none."""
+    if "num_params" in frame and frame["num_params"].notna().to_numpy().all():
+        return frame
+    return frame.assign(num_params=[float(scales.get(str(s)).num_params) for s in frame["scale"]])

@@ -36,16 +36,21 @@ class Plan:
 
     ready: every trial that can run now and has no record, the most urgent first.
     purposes: trial id -> purpose, for each of them.
-    remaining, remaining_tokens: trials still to run in all, blocked ones included, and their tokens.
+    left: cell key -> trials still to run there, blocked ones included; remaining: in all.
+    remaining_tokens: their tokens.
     solved: by key, what came of each cell so far; the cell itself while others hold it up.
     """
 
     ready: tuple[Trial, ...]
     purposes: Mapping[str, str]
-    remaining: int
+    left: Mapping[str, int]
     remaining_tokens: int
     solved: Mapping[str, Solved | Cell]
     known: Known = field(repr=False)
+
+    @property
+    def remaining(self) -> int:
+        return sum(self.left.values())
 
     @property
     def done(self) -> bool:
@@ -92,12 +97,13 @@ def _solve(sweep: Sweep, cell: Cell, needed: tuple[Solved, ...], known: Known, m
 def _gather(sweep: Sweep, cells: tuple[Cell, ...], solved: Mapping[str, Solved | Cell], known: Known) -> Plan:
     """Collect what is ready, the longest remaining chain of tokens first, and count what remains."""
     urgent: dict[str, tuple[tuple[float, bool, int], Trial, str]] = {}
-    remaining = tokens = 0
+    counts: dict[str, int] = {}
+    tokens = 0
     held_up: dict[str, float] = {}  # the longest chain that waits for a cell
     for place, cell in reversed(list(enumerate(cells))):
         cost = cell.stage.task.tokens
         left, waiting = _left(sweep, cell, solved[cell.key], known)
-        remaining, tokens = remaining + left, tokens + left * cost
+        counts[cell.key], tokens = left, tokens + left * cost
         path = left * cost + (0.0 if cell.seed_offset else held_up.get(cell.key, 0.0))
         for name in cell.after:
             held_up[name] = max(held_up.get(name, 0.0), path)
@@ -109,7 +115,7 @@ def _gather(sweep: Sweep, cells: tuple[Cell, ...], solved: Mapping[str, Solved |
     return Plan(
         ready=tuple(trial for _, (_, trial, _) in ordered),
         purposes={trial_id: purpose for trial_id, (_, _, purpose) in ordered},
-        remaining=remaining,
+        left=counts,
         remaining_tokens=tokens,
         solved=solved,
         known=known,

@@ -110,9 +110,15 @@ def run(driver: Driver, slots_per_gpu: int = 1) -> None:
     cores = sorted(os.sched_getaffinity(0))
     address = os.environ.get("RAY_ADDRESS")
     local = {} if address else {"num_cpus": len(cores), "include_dashboard": False}
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **local)
     # Tune warns of metrics files that we switched off; a trial's own failure is shown by the driver
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    for name in ("ray", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        ray.init(address=address, log_to_driver=False, configure_logging=False, **local)
+    except Exception as error:  # what Ray raises when it cannot start is a plain Exception
+        raise ValueError(
+            f"Ray did not start ({_first_line(error)}); run again, or use --executor serial"
+        ) from None
     # for Tune's own files, which nothing of ours reads
     storage = tempfile.mkdtemp(prefix="optimizer-benchmark-tune-")
     try:
@@ -135,7 +141,12 @@ def run(driver: Driver, slots_per_gpu: int = 1) -> None:
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
-        tuner.fit()
+        try:
+            tuner.fit()
+        except (ray.exceptions.RayError, tune.TuneError) as error:
+            raise ValueError(
+                f"Ray stopped ({_first_line(error)}); what is finished is kept, run again"
+            ) from None
         if searcher.error:
             raise searcher.error
     finally:
@@ -146,3 +157,7 @@ def run(driver: Driver, slots_per_gpu: int = 1) -> None:
 def _slot(slots_per_gpu: int) -> dict[str, float]:
     gpus = ray.cluster_resources().get("GPU", 0)
     return {"cpu": 1, "gpu": 1 / slots_per_gpu} if gpus else {"cpu": 1}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -56,6 +56,7 @@ class _Descent:
 
     def __init__(self, ledger: Ledger, grids: dict[str, Grid], start: Setting) -> None:
         self.ledger, self.grids, self.at = ledger, grids, start
+        self._first = next(iter(grids), "")
         self._settled: set[str] = set()  # axes along which the incumbent is best
         self._left: set[Key] = set()  # incumbents given up: none returns, so the search cannot cycle
         self._differences: dict[str, list[float]] = {name: [] for name in grids}
@@ -165,12 +166,19 @@ class _Descent:
         return True
 
     def _retreat(self, name: str, keep: int) -> None:
-        """Nothing trains here: go down until something does, because a lower value rarely diverges."""
-        while not math.isfinite(self.ledger.loss(self.at)):
-            step = self.grids[name].step(self.at[name], upward=False)
-            if step is None or self._try(name, [step], keep)[0] is None:
-                return
-            self.at, self._settled = moved(self.at, name, step.value), {name}
+        """Nothing trains here: go on along the axis until something does. The first axis is a rate: it goes
+        down, beyond its grid if need be. Along others any declared value may help, and none beyond."""
+        here = self.at
+        for upward in (False,) if name == self._first else (False, True):
+            step = self.grids[name].step(here[name], upward)
+            while step and (name == self._first or not step.extension):
+                loss = self._try(name, [step], keep)[0]
+                if loss is None:
+                    break
+                if math.isfinite(loss):
+                    self.at, self._settled = moved(here, name, step.value), set()
+                    return
+                step = self.grids[name].step(step.value, upward)
 
     def _runner_up(self, name: str, best: Setting) -> Value | None:
         """The value of an axis, other than the best one, with the lowest loss seen; None if none trained."""

@@ -112,10 +112,11 @@ def anchored(axis: Axis, start: Value) -> Axis:
 
 
 def snapped(axis: Axis, value: float) -> Value:
-    """`value` inside the limits of the axis; on a fixed grid the nearest of its values, by ratio."""
+    """`value` inside the limits of the axis, to three digits; on a fixed grid the nearest of its values."""
     if axis.scale == "fixed":
         return min(axis.grid, key=lambda v: abs(math.log(max(_number(v), 1e-30) / max(value, 1e-30))))
-    return float(f"{min(max(value, axis.low), axis.high):.3g}")
+    flip = (lambda x: 1 - x) if axis.scale == "log1m" else (lambda x: x)
+    return float(f"{flip(float(f'{flip(min(max(value, axis.low), axis.high)):.3g}')):.6g}")
 
 
 def _ordered(axis: Axis) -> bool:

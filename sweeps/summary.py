@@ -1,6 +1,7 @@
 """What came of each cell, as plain JSON: for the manifest beside the records, and for the pages."""
 
 import dataclasses
+import functools
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -78,11 +79,13 @@ def unbracketed(state: Solved) -> dict[str, str]:
         if all(setting[name] == best for setting in settings.values()):
             continue
         here = {k: losses[k] for k, s in settings.items() if s[name] == best}
+        steps = {e.setting[name] for e in state.entries if not e.purpose.endswith("refinement")}
+        grid = functools.reduce(Grid.extended, steps - {*axis.grid}, Grid.of(axis))
         for side, upward in (("down", False), ("up", True)):
             beyond = [s for s in settings.values() if _beyond(s[name], best, upward)]
             lines = ((losses[key(s)], here.get(key(moved(s, name, best)))) for s in beyond)
             closed = any(line is not None and _no_better(there, line) for there, line in lines)
-            if not closed and Grid.of(axis).step(best, upward):
+            if not closed and grid.step(best, upward):
                 found[name] = f"{found[name]}, {side}" if name in found else side
     return found
 

@@ -143,7 +143,7 @@ def fit(form: Form, points: Floats, draws: int = 300, seed: int = 0) -> Law:
     floor = len(points) >= FEWEST_FLOOR
     exponents, coefficients = search(n, d, value[None], varies, floor)
     fitted = _value(form, n, d, exponents, coefficients)
-    freedom = len(points) - sum(varies) - (1 if form == "hyperparameter" else sum(varies)) - floor
+    freedom = len(points) - (1 + sum(varies) if form == "hyperparameter" else 2 * sum(varies) or 1) - floor
     noise, spread = np.empty(0), float("nan")
     if freedom > 0:
         residuals = np.log(value / fitted) if form == "hyperparameter" else value - fitted

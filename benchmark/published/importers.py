@@ -179,5 +179,7 @@ def manifest(name: str, found: Sequence[Record]) -> dict[str, Any]:
         "source": f"imported: {', '.join(sorted({str(r.environment['source']) for r in found}))}",
         "notes": ["imported results: not run by this project"],
         "baseline": "adamw",
-        "optimizers": {r.trial.optimizer: dict(r.facts) for r in found},
+        "corpus": found[0].trial.corpus,
+        "optimizers": {r.trial.optimizer: {**r.facts, "rule": r.trial.rule} for r in found},
+        **study.described(found),
     }

@@ -43,9 +43,9 @@ def losses(era: Literal["paper", "latest"] = "paper") -> pd.DataFrame:
 
 
 def facts() -> dict[str, dict[str, Any]]:
-    """What each contestant is: title, family, paper and url by optimizer."""
+    """What each contestant is: title, family, paper, url and rule by optimizer."""
     rows = table("optimizers").drop(columns="finished_runs").set_index("optimizer")
-    return {str(name): dict(row) for name, row in rows.to_dict("index").items()}
+    return {str(name): {**row, "rule": f"{name}@published"} for name, row in rows.to_dict("index").items()}
 
 
 def trial(
@@ -162,8 +162,46 @@ def manifest() -> dict[str, Any]:
             "one seed per number: intervals rest on an assumed noise, stated with them",
             "a cell's loss is the lowest of all its runs, and optimizers had unequal numbers of runs",
             "losses are C4-EN validation losses: tuning and reporting share the split and the seed",
+            "of the tuning runs only each cell's last round of coordinate descent is published",
         ],
+        "corpus": CORPUS,
+        "backend": "jax",
+        "precision": "bfloat16",
         "baseline": "adamw",
-        "optimizers": facts(),
+        "optimizers": {name: {**known, "space": spaces()[name]} for name, known in facts().items()},
         "finished_runs": {str(name): int(count) for name, count in runs.items()},
+        **described(records()),
     }
+
+
+def spaces() -> dict[str, dict[str, dict[str, list[Value]]]]:
+    """Every value on any of the study's grids, by optimizer and hyperparameter: {"grid": [...]}."""
+    found: dict[str, dict[str, set[Value]]] = {}
+    for row in table("grids").to_dict("records"):
+        values = {_number(float(v)) for v in str(row["values"]).split(";") if v[-1].isdigit()}
+        found.setdefault(row["optimizer"], {}).setdefault(row["hyperparameter"], set()).update(values)
+    return {
+        name: {h: {"grid": sorted(values)} for h, values in grids.items() if values}
+        for name, grids in found.items()
+    }
+
+
+def described(found: Iterable[Record]) -> dict[str, Any]:
+    """What a manifest says of tasks and cells, read off the records: no more is known of others' sweeps."""
+    tasks_seen: dict[str, dict[str, Any]] = {}
+    cells: dict[str, dict[str, Any]] = {}
+    for one in found:
+        of = one.trial
+        params = round(of.tokens / (tasks.TOKENS_PER_PARAMETER * of.chinchilla_ratio))
+        size = {"tokens": of.tokens, "num_params": params}
+        named = {"name": of.task, "scale": of.scale, "chinchilla_ratio": of.chinchilla_ratio}
+        tasks_seen.setdefault(of.task, {**named, **size})
+        empty = {"complete": True, "winner": None, "badges": ["not run by this project"]}
+        cell = cells.setdefault(f"{of.optimizer}/{of.task}", {**empty, "tuning": [], "reports": []})
+        cell["tuning" if of.role == "tuning" else "reports"].append(of.trial_id)
+        if of.role == "report":
+            cell["winner"] = dict(of.hyperparameters)
+    for cell in cells.values():
+        cell["badges"] += ["single seed"] if len(cell["reports"]) == 1 else []
+    order = sorted(tasks_seen.values(), key=lambda task: (task["num_params"], task["chinchilla_ratio"]))
+    return {"tasks": order, "cells": dict(sorted(cells.items()))}

@@ -127,7 +127,7 @@ def test_held_out_is_the_error_of_a_fit_without_the_largest_run() -> None:
 
 
 def test_the_study_s_prediction_for_the_largest_scale_is_reproduced() -> None:
-    """At 1.2B for AdamW: a rate of .0029 to .0031, a decay of .19 (1x) to .15 (8x), 1045 to 761 warmup steps."""
+    """AdamW at 1.2B: a rate of .0029 to .0031, a decay of .19 (1x) to .15 (8x), 1045 to 761 warmup steps."""
     import json
 
     cells = study.table("losses")

@@ -1,0 +1,82 @@
+"""The sweeps that come with the project, planned with the optimizers that come with it."""
+
+import dataclasses
+
+import pytest
+
+import optimizers
+from benchmark.scales import SCALES
+from sweeps.contestants import contestants
+from sweeps.plan import Memory, plan
+from sweeps.sweep import NAMES, RECIPE_SPACE, Contestant, named
+
+
+def full(name):
+    sweep = named(name)
+    return dataclasses.replace(sweep, contestants=contestants(sweep.optimizers or optimizers.names()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_first_trial_is_one_that_its_optimizer_accepts(name):
+    now = plan(full(name), {})
+    assert now.ready
+    for trial in now.ready:
+        cls = optimizers.get(trial.optimizer)
+        own = {f.name: trial.hyperparameters[f.name] for f in dataclasses.fields(cls)}
+        cls(**own).validate()
+        assert trial.steps >= 50
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_baseline_is_run_at_half_the_smallest_and_twice_the_largest_ratio(name):
+    ratios = {}
+    for stage in named(name).stages:
+        ratios.setdefault(stage.task.scale.name, {}).setdefault(stage.phase == "baseline", []).append(
+            stage.task.chinchilla_ratio
+        )
+    for scale, kinds in ratios.items():
+        assert sorted(kinds[True]) == [min(kinds[False]) / 2, max(kinds[False]) * 2], scale
+
+
+def test_quick_gives_every_optimizer_nine_tuning_trials_and_three_seeds_a_task():
+    sweep = full("quick")
+    now = plan(sweep, {})
+    assert now.remaining == len(sweep.contestants) * (6 + 3 + 3 + 3) + 2 * (3 + 3)
+
+
+def test_the_paper_sweep_has_the_study_s_tasks():
+    tasks = {s.task.name for s in named("paper").stages if s.phase != "baseline"}
+    ratios = ("1x", "2x", "4x", "8x")
+    assert tasks == {f"{scale}-{ratio}" for scale in ("130m", "300m", "520m", "1.2b") for ratio in ratios}
+
+
+def test_an_unknown_sweep_is_one_clear_line():
+    with pytest.raises(ValueError, match="unknown sweep 'quik'; choose from quick, smoke, micro, paper"):
+        named("quik")
+
+
+@pytest.mark.parametrize("ladder", ["micro", "paper"])
+def test_recipe_grids_are_the_same_for_all_and_hold_every_start(ladder):
+    scale = next(s for s in SCALES.values() if s.ladder == ladder)
+    spaces = [c.axes(scale) for c in contestants(optimizers.names())]
+    for name in (*RECIPE_SPACE[ladder], "batch_size"):
+        assert len({space[name].grid for space in spaces}) == 1
+        assert all(space[name].start in space[name].grid for space in spaces)
+
+
+def test_a_missing_ladder_is_one_clear_line():
+    bare = Contestant("odd", "odd@1", "", "", "", "scalar", "", ("peak_lr",), {}, {}, {})
+    with pytest.raises(ValueError, match="odd has no search space for the micro ladder"):
+        bare.axes(SCALES["27k"])
+
+
+def test_planning_again_after_one_more_record_takes_milliseconds(finish, valley):
+    """Not a stopwatch: counts the searches that are replayed, which is what takes time."""
+    sweep, memory = full("quick"), Memory()
+    _, known = finish(sweep, valley)
+    plan(sweep, known, memory)
+    before = {name: result for name, (_, result) in memory.solved.items()}
+    last = plan(sweep, known, memory).solved["adamw/27k-4x"].asked[-1].trial_id
+    plan(sweep, {k: v for k, v in known.items() if k != last}, memory)
+    replayed = [name for name, (_, result) in memory.solved.items() if result is not before[name]]
+    assert replayed == ["adamw/27k-4x"]

@@ -1,0 +1,140 @@
+"""What later phases start from: agreement, power laws, and the policy that carries settings by a rule."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from benchmark.spec import Outcome
+from optimizers.base import Axis
+from sweeps.law import fit
+from sweeps.plan import plan
+from sweeps.sweep import Protocol, Sweep, stage
+from sweeps.transfer import transferred
+
+SPACE = {
+    "peak_lr": Axis((0.004, 0.008, 0.016, 0.032, 0.064), 0.016, "log"),
+    "weight_decay": Axis((0.0, 0.1, 0.2, 0.4), 0.1, "log"),
+}
+ONE, TWO = ("27k-1x", "27k-2x", "27k-4x", "27k-8x", "55k-1x", "100k-1x"), ("55k-2x", "100k-2x")
+
+
+def steep(trial):
+    """Loss whose best rate is 0.032 * (N / 27k)**-1 * r**-0.5, rounded to the grid by the search, and whose
+    best weight decay is 0.2 everywhere. Nothing else matters. No noise, but paired seeds."""
+    h = trial.hyperparameters
+    best = 0.032 * (trial.tokens / trial.chinchilla_ratio / 532_480) ** -1.0 * trial.chinchilla_ratio**-0.5
+    loss = 0.1 * math.log2(float(h["peak_lr"]) / best) ** 2 + (float(h["weight_decay"]) - 0.2) ** 2
+    return Outcome("finished", val_loss=3.0 + loss + 0.01 * (trial.seed % 3))
+
+
+@pytest.fixture
+def phases(contestant):
+    return Sweep(
+        "phases",
+        "",
+        (
+            *(stage(name, "I", 25) for name in ONE),
+            *(stage(name, "II", 5, start="consensus", tune="sensitive", after=ONE) for name in TWO),
+            stage("220k-1x", "III", 5, start="law", tune="sensitive", after=(*ONE, *TWO)),
+        ),
+        Protocol(tuning_seeds=(0, 1, 2)),
+        contestants=(contestant("adamw", SPACE),),
+    )
+
+
+def test_what_every_task_agrees_on_is_frozen_and_the_rest_is_tuned_again(phases, finish):
+    done, _ = finish(phases, steep)
+    cell = done.cells["adamw/55k-2x"]
+    assert cell["sensitive"] == ["peak_lr"]
+    assert cell["agreed"]["weight_decay"] == 0.2
+    assert list(done.solved["adamw/55k-2x"].opening.axes) == ["peak_lr"]
+    assert cell["from"] == "adamw/55k-1x"
+    assert all(a.trial.hyperparameters["weight_decay"] == 0.2 for a in done.solved["adamw/55k-2x"].asked)
+
+
+def test_the_law_predicts_the_largest_scale_and_its_error_is_reported(phases, finish):
+    done, _ = finish(phases, steep)
+    cell = done.cells["adamw/220k-1x"]
+    truth = 0.032 * (221_184 / 26_624) ** -1.0
+    assert cell["predicted"]["peak_lr"] == pytest.approx(truth, rel=0.2)
+    assert cell["laws"]["peak_lr"]["points"] == 8
+    first = done.solved["adamw/220k-1x"].asked[0]
+    assert first.trial.hyperparameters["peak_lr"] == cell["predicted"]["peak_lr"]
+    assert cell["prediction"]["excess"] == pytest.approx(first.loss - cell["tuning_loss"])
+    assert 0 <= cell["prediction"]["excess"] < 0.02
+
+
+def test_where_all_agree_the_essential_hyperparameters_are_tuned_again(phases, finish):
+    done, _ = finish(phases, lambda trial: Outcome("finished", val_loss=3.0 + 0.01 * (trial.seed % 3)))
+    assert done.cells["adamw/55k-2x"]["sensitive"] == []
+    assert list(done.solved["adamw/55k-2x"].opening.axes) == ["peak_lr"]
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.002])
+def test_a_power_law_is_recovered(floor):
+    points = [(n, r, 3.0 * n**-0.5 * r**-0.3 + floor) for n in (3e4, 6e4, 1e5) for r in (1, 2, 4)]
+    law = fit(points)
+    assert law is not None
+    assert law(2.2e5, 1) == pytest.approx(3.0 * 2.2e5**-0.5 + floor, rel=0.02)
+
+
+def test_a_law_on_one_scale_knows_nothing_of_size():
+    law = fit([(3e4, r, 0.1 * r**-0.5) for r in (1, 2, 4)])
+    assert law is not None
+    assert (law.size_exponent, law.points) == (0.0, 3)
+    assert law.ratio_exponent == pytest.approx(-0.5)
+
+
+def test_no_law_without_two_positive_values():
+    assert fit([]) is None
+    assert fit([(3e4, 1, 0.0), (3e4, 2, 0.0), (6e4, 1, 0.1)]) is None
+
+
+def test_a_constant_hyperparameter_gives_a_flat_law():
+    law = fit([(n, r, 0.1) for n in (3e4, 6e4, 1e5) for r in (1, 2)])
+    assert law is not None
+    assert law(1e9, 8) == pytest.approx(0.1)
+    assert np.isfinite([law.scale, law.size_exponent, law.ratio_exponent, law.floor]).all()
+
+
+@pytest.mark.parametrize("rule", ["constant", "width", "law"])
+def test_the_policy_transfer_tunes_on_the_smallest_scale_only(phases, finish, rule):
+    sweep = transferred(phases, rule)
+    assert sweep.name == f"phases-{rule}"
+    done, _ = finish(sweep, steep)
+    for name, cell in done.cells.items():
+        small = cell["task"].startswith("27k")
+        assert (len(cell["tuning"]), len(cell["reports"])) == ((25, 3) if small else (0, 3)), name
+        assert cell["complete"]
+        assert cell["winner"] is not None
+
+
+def test_constant_transfer_takes_the_nearest_ratio(phases, finish):
+    done, _ = finish(transferred(phases, "constant"), steep)
+    assert done.cells["adamw/55k-2x"]["winner"] == done.cells["adamw/27k-2x"]["winner"]
+    assert done.cells["adamw/220k-1x"]["winner"] == done.cells["adamw/27k-1x"]["winner"]
+
+
+def test_width_transfer_rescales_rate_and_decay(phases, finish):
+    done, _ = finish(transferred(phases, "width"), steep)
+    small, large = (done.cells[f"adamw/{name}-1x"]["winner"] for name in ("27k", "100k"))
+    assert large["peak_lr"] == pytest.approx(small["peak_lr"] / 2, rel=0.01)  # width 32 to 64
+    assert large["weight_decay"] == pytest.approx(small["weight_decay"] * 2, rel=0.01)
+    orthogonal = dataclasses.replace(phases.protocol, width_exponents={"*": {}, "adamw": {"weight_decay": 1.0}})
+    done, _ = finish(transferred(dataclasses.replace(phases, protocol=orthogonal), "width"), steep)
+    assert done.cells["adamw/100k-1x"]["winner"]["peak_lr"] == done.cells["adamw/27k-1x"]["winner"]["peak_lr"]
+
+
+def test_law_transfer_follows_the_ratio(phases, finish):
+    done, _ = finish(transferred(phases, "law"), steep)
+    cell = done.cells["adamw/55k-2x"]
+    assert cell["predicted"]["peak_lr"] == pytest.approx(0.032 * 2**-0.5, rel=0.2)
+    assert cell["laws"]["peak_lr"]["size_exponent"] == 0.0
+
+
+def test_later_phases_wait_for_all_that_they_need(phases):
+    now = plan(phases, {})
+    assert {trial.task for trial in now.ready} == set(ONE)
+    assert now.remaining == 6 * 28 + 3 * 8

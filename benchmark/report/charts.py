@@ -1,118 +1,129 @@
-"""The charts of losses and speedups: Study -> Figure. Charts of the other pages stand with their pages."""
+"""Line charts with one line per optimizer: what the pages have in common. Study and frame in, Figure out."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
-from benchmark.report import text
-from benchmark.report.figures import Figure, by_optimizer, chosen
+from benchmark.report import style, text
+from benchmark.report.figures import Figure
+from benchmark.report.frames import rows, where
 from benchmark.report.study import Study, TaskFacts
 
-CEILING = 4.0  # speedups are drawn up to here; an interval that is longer is cut, its numbers are in the table
+CEILING = 4.0  # speedups are drawn up to here; the end of a longer interval is in the table
+LOSS = "loss (nats/token, lower is better)"
 
 
-def _rows(frame: pd.DataFrame, study: Study, columns: dict[str, str]) -> list[dict[str, Any]]:
-    """Rows for a chart: titles instead of names, missing numbers as null."""
-    out = frame[["optimizer", *columns]].rename(columns=columns)
-    out["optimizer"] = [study.titles.get(o, o) for o in out["optimizer"]]
-    return text.plain(out.to_dict("records"))
+def points(frame: pd.DataFrame, study: Study) -> list[dict[str, Any]]:
+    """Rows for a chart: titles instead of names, missing and infinite numbers as null."""
+    return [text.plain({**row, "optimizer": study.titles.get(row["optimizer"], row["optimizer"])}) for row in rows(frame)]
 
 
-def _present(study: Study, frame: pd.DataFrame) -> list[str]:
-    return [o for o in study.optimizers if o in set(frame["optimizer"])]
+def tips(**fields: str) -> list[alt.Tooltip]:
+    """Tooltips from field=format; a field's underscores are read as spaces."""
+    shown = [alt.Tooltip(f"{k}:Q", title=k.replace("_", " "), format=f) for k, f in fields.items()]
+    return [alt.Tooltip("optimizer:N"), *shown]
+
+
+def lines(
+    study: Study, frame: pd.DataFrame, x: alt.X, y: alt.Y, tooltip: Sequence[alt.Tooltip], under: Sequence[Any] = (),
+    interval: tuple[str, str] | None = None,
+) -> alt.LayerChart:  # fmt: skip
+    """A line with markers per optimizer, a legend to click, and vertical intervals where `interval` names two columns.
+
+    under: layers that are drawn first, such as a line at 1.
+    """
+    present = [o for o in study.optimizers if o in set(frame["optimizer"])]
+    look = style.scales(present, study.titles)
+    pick = alt.selection_point(fields=["optimizer"], bind="legend", name="pick")
+    base = alt.Chart(alt.Data(values=points(frame, study))).encode(
+        x=x,
+        color=alt.Color("optimizer:N", title=None, scale=alt.Scale(**look["color"])),
+        opacity=alt.condition(pick, alt.value(1), alt.value(0.12)),
+        tooltip=list(tooltip),
+    )
+    layers = [*under, base.mark_line(clip=True).encode(y=y)]
+    if interval:
+        low, high = interval
+        layers.append(base.mark_rule(strokeWidth=1.5, clip=True).encode(y=alt.Y(f"{low}:Q"), y2=alt.Y2(high)))
+    shape = alt.Shape("optimizer:N", title=None, scale=alt.Scale(**look["shape"]))
+    return alt.layer(*layers, base.mark_point(clip=True).encode(y=y, shape=shape).add_params(pick))
+
+
+def rule(value: float) -> alt.Chart:
+    """A dashed horizontal line."""
+    return alt.Chart(alt.Data(values=[{"at": value}])).mark_rule(strokeDash=[4, 4], opacity=0.6).encode(y="at:Q")
+
+
+def ratio_axis(ratios: Sequence[float], title: str = "Chinchilla ratio (tokens per parameter / 20)") -> alt.X:
+    """A log axis of ratios, with a tick at each measured one."""
+    ticks = sorted(set(ratios))
+    return alt.X("chinchilla_ratio:Q", title=title).scale(type="log", base=2, nice=False).axis(values=ticks, format="~g")
 
 
 def speedup_by_ratio(study: Study, scale: str) -> Figure:
     """Speedup over the baseline against the Chinchilla ratio at one scale, with 95 % intervals."""
-    frame = study.speedups[(study.speedups["scale"] == scale) & study.speedups["speedup"].notna()]
+    frame = where(study.speedups, scale=scale)
+    frame = frame.loc[frame["speedup"].notna()]
     frame = frame.assign(**{c: frame[c].clip(upper=CEILING) for c in ("speedup", "lo", "hi")})
-    columns = {"chinchilla_ratio": "ratio", "speedup": "speedup", "lo": "lo", "hi": "hi", "n": "n"}
-    pick, fade = chosen()
-    look = by_optimizer(_present(study, frame), study.titles)
-    ratios = sorted(frame["chinchilla_ratio"].unique())
-    base = alt.Chart(alt.Data(values=_rows(frame, study, columns))).encode(
-        x=alt.X("ratio:Q", title="Chinchilla ratio (tokens per parameter / 20)").scale(type="log", base=2, nice=False)
-        .axis(values=ratios, format="~g"),
-        color=look["color"], opacity=fade,
-        tooltip=["optimizer:N", "ratio:Q", alt.Tooltip("speedup:Q", format=".2f"), alt.Tooltip("lo:Q", format=".2f"),
-                 alt.Tooltip("hi:Q", format=".2f"), alt.Tooltip("n:Q", title="seeds")],
-    )  # fmt: skip
     y = alt.Y("speedup:Q", title="Speedup in tokens (×, higher is better)").scale(zero=False)
-    one = alt.Chart(alt.Data(values=[{"one": 1}])).mark_rule(strokeDash=[4, 4], opacity=0.6).encode(y="one:Q")
-    lines = base.mark_line().encode(y=y)
-    bars = base.mark_rule(strokeWidth=1.5).encode(y="lo:Q", y2="hi:Q")
-    points = base.mark_point().encode(y=y, shape=look["shape"]).add_params(pick)
+    tooltip = tips(chinchilla_ratio="~g", speedup=".2f", lo=".2f", hi=".2f", n="d")
+    chart = lines(study, frame, ratio_axis(list(frame["chinchilla_ratio"])), y, tooltip, [rule(1)], ("lo", "hi"))
+    base = study.titles.get(study.baseline, study.baseline)
     return Figure(
         f"speedup-{scale}",
         f"Speedup against token budget at {scale}",
-        f"Line chart: speedup over the tuned baseline against Chinchilla ratio at scale {scale}, one line per optimizer.",
-        f"Points are speedups over {study.titles.get(study.baseline, study.baseline)} at {scale}, bars 95 % intervals;"
-        " the dashed line is the baseline itself. Numbers and n are in the table.",
-        alt.layer(one, lines, bars, points),
+        f"Line chart: speedup over tuned {base} against Chinchilla ratio at {scale}, one line per optimizer.",
+        f"Points are speedups over tuned {base} at {scale}, bars 95 % intervals {_seeds(frame)}; the dashed line is {base}.",
+        chart,
     )
+
+
+def _seeds(frame: pd.DataFrame) -> str:
+    counts = sorted({int(n) for n in frame["n"] if n > 0})
+    return f"(n = {text.value(counts)} seed{'s' if counts != [1] else ''} a point)" if counts else ""
 
 
 def loss_curves(study: Study, task: TaskFacts) -> Figure | None:
     """Loss along training at one task: the mean over report seeds."""
-    frame = study.curves
-    if frame.empty:
+    frame = where(study.curves, task=task.name, role="report")
+    if not len(frame):
         return None
-    frame = frame[(frame["task"] == task.name) & (frame["role"] == "report")]
-    if frame.empty:
-        return None
-    mean = frame.groupby(["optimizer", "tokens"], as_index=False).agg(
-        val_loss=("val_loss", "mean"), n=("seed", "nunique"))  # fmt: skip
-    rows = _rows(mean, study, {"tokens": "tokens", "val_loss": "loss", "n": "n"})
-    pick, fade = chosen()
-    look = by_optimizer(_present(study, mean), study.titles)
+    by = frame.groupby(["optimizer", "tokens"], as_index=False)
+    mean = by.agg(val_loss=("val_loss", "mean"), n=("seed", "nunique"))
     late = mean.loc[mean["tokens"] > 0.25 * task.tokens, "val_loss"]
-    base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("tokens:Q", title="Training tokens").axis(format="~s", tickCount=6),
-        y=alt.Y("loss:Q", title="Validation loss (nats/token, lower is better)")
-        .scale(zero=False, domain=[float(late.min()) - 0.01, float(late.max()) + 0.01]),
-        color=look["color"], opacity=fade,
-        tooltip=["optimizer:N", alt.Tooltip("tokens:Q", format=".3s"), alt.Tooltip("loss:Q", format=".4f"),
-                 alt.Tooltip("n:Q", title="seeds")],
-    )  # fmt: skip
-    chart = alt.layer(
-        base.mark_line(clip=True),
-        base.mark_point(clip=True, size=40).encode(shape=look["shape"]).add_params(pick),
-    )
+    if not len(late):
+        return None
+    y = alt.Y("val_loss:Q", title=f"Validation {LOSS}")
+    y = y.scale(zero=False, domain=[float(late.min()) - 0.01, float(late.max()) + 0.01])
+    x = alt.X("tokens:Q", title="Training tokens").axis(format="~s", tickCount=6)
     return Figure(
         f"curves-{task.name}",
         f"Loss along training at {task.name}",
         f"Line chart: validation loss against training tokens at {task.name}, one line per optimizer.",
-        f"Mean over report seeds (n = {text.value(int(mean['n'].max()))}), on the validation split; the first quarter of"
-        " training is cut off at the top.",
-        chart,
+        f"Mean over report seeds {_seeds(mean)} on the validation split; the first quarter of training may leave the top.",
+        lines(study, mean, x, y, tips(tokens=".3s", val_loss=".4f", n="d")),
     )
 
 
 def lr_sensitivity(study: Study, task: TaskFacts) -> Figure | None:
     """Loss against learning rate, every optimizer's own axis shifted to its best rate."""
-    frame = study.lr_curves
-    frame = frame[(frame["task"] == task.name) & ~frame["diverged"]]
-    frame = frame[frame.groupby("optimizer")["peak_lr"].transform("nunique") > 1]
-    if frame.empty:
+    frame = where(study.lr_curves, task=task.name, diverged=False)
+    if not len(frame):
+        return None
+    frame = frame.loc[frame.groupby("optimizer")["peak_lr"].transform("nunique") > 1]
+    if not len(frame):
         return None
     frame = frame.assign(relative=2.0 ** frame["octaves"])
-    rows = _rows(frame, study, {"relative": "relative", "peak_lr": "lr", "val_loss": "loss", "seeds": "n"})
-    pick, fade = chosen()
-    look = by_optimizer(_present(study, frame), study.titles)
-    base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("relative:Q", title="Peak learning rate / best peak learning rate")
-        .scale(type="log", base=2, nice=False).axis(format="~g", tickCount=6),
-        y=alt.Y("loss:Q", title="Validation loss (nats/token, lower is better)").scale(zero=False),
-        color=look["color"], opacity=fade,
-        tooltip=["optimizer:N", alt.Tooltip("lr:Q", title="peak lr", format=".3g"), alt.Tooltip("loss:Q", format=".4f"),
-                 alt.Tooltip("n:Q", title="seeds")],
-    )  # fmt: skip
+    x = alt.X("relative:Q", title="Peak learning rate / best peak learning rate")
+    x = x.scale(type="log", base=2, nice=False).axis(format="~g", tickCount=6)
+    y = alt.Y("val_loss:Q", title=f"Validation {LOSS}").scale(zero=False)
     return Figure(
         f"lr-{task.name}",
         f"Learning-rate sensitivity at {task.name}",
         f"Line chart: validation loss against learning rate relative to each optimizer's best at {task.name}.",
         "Tuning runs that differ from the optimizer's best only in the learning rate; n = 1 tuning seed unless the"
         " tooltip says more. Diverged runs have no loss and are not drawn.",
-        alt.layer(base.mark_line(), base.mark_point().encode(shape=look["shape"]).add_params(pick)),
+        lines(study, frame, x, y, tips(peak_lr=".3g", val_loss=".4f", seeds="d")),
     )

@@ -65,21 +65,6 @@ class Figure:
         (folder / f"{self.key}.png").write_bytes(vl_convert.svg_to_png(white, scale=2))
 
 
-def by_optimizer(optimizers: list[str], titles: dict[str, str]) -> dict[str, Any]:
-    """Colour and shape encodings with one shared legend, from a field `optimizer` that holds titles."""
-    looks = style.scales(optimizers, titles)
-    return {
-        "color": alt.Color("optimizer:N", title=None, scale=alt.Scale(**looks["color"])),
-        "shape": alt.Shape("optimizer:N", title=None, scale=alt.Scale(**looks["shape"])),
-    }
-
-
-def chosen() -> tuple[alt.Parameter, Any]:
-    """A legend to click: the parameter, and the opacity that fades what is not chosen."""
-    pick = alt.selection_point(fields=["optimizer"], bind="legend", name="pick")
-    return pick, alt.condition(pick, alt.value(1), alt.value(0.12))
-
-
 def javascript() -> str:
     """Vega, Vega-Lite and vega-embed as one script; wrapped, because the bundle leaks its top-level names."""
     return f"(function () {{\n{vl_convert.javascript_bundle()}\n}})();\n"

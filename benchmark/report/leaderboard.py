@@ -1,4 +1,7 @@
-"""The leaderboard's rows: everything a reader needs to judge one optimizer on one task."""
+"""The leaderboard: everything a reader needs to judge one optimizer on one task, in one row.
+
+Next: templates/leaderboard.html, which shows it, and static/site.js, which sorts it.
+"""
 
 import math
 from collections.abc import Mapping
@@ -6,43 +9,58 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from benchmark import scales
-from benchmark.report import charts, sentence, text
+from benchmark.report import charts, progress, sentence, text
+from benchmark.report.frames import where
+from benchmark.report.frames import rows as dicts
 from benchmark.report.study import Study, TaskFacts
 
-LABELS = {  # what a badge says when it is pointed at
+BADGES = {  # what a badge says when it is pointed at
     "single seed": "one report seed: nothing is known of the noise of this cell",
-    "extrapolated": "its loss lies outside the baseline's measured ratios, so the speedup rests on the fitted curve",
+    "extrapolated": "its loss lies outside the baseline's measured ratios: the speedup rests on the fitted curve",
     "diverged seeds": "at least one report run diverged",
     "incomplete": "the search or its report runs are not finished",
 }
 
 
-METRICS = {"tokens": "tokens"}
-
-
 @dataclass(frozen=True)
 class Column:
-    """A column of the table. `metric`: shown only while that metric is chosen."""
+    """A column of the table."""
 
     key: str
     label: str
     unit: str = ""
     kind: str = "num"
-    metric: str = ""
+
+
+COLUMNS = (
+    Column("rank", "Rank", "band"),
+    Column("optimizer", "Optimizer", kind="text"),
+    Column("family", "Family", kind="text"),
+    Column("speedup", "Speedup in tokens", "95 % interval", "text"),
+    Column("verdict", "Verdict", kind="text"),
+    Column("loss", "Test loss", "nats/token, mean ± sd"),
+    Column("trials", "Trials", "tuning"),
+    Column("tokens", "Tokens", "tuning"),
+    Column("state", "State", "bytes/param"),
+    Column("step", "Step time", "vs baseline"),
+    Column("badges", "Notes", kind="text"),
+)
 
 
 @dataclass(frozen=True)
 class Speedup:
-    """How many times more of a resource the baseline needs for the same loss."""
+    """How many times more of a resource the baseline needs for the same loss.
+
+    bar: where low end, high end and point lie on the table's common axis, in percent; None without a number.
+    """
 
     speedup: float
     lo: float
     hi: float
     verdict: str
-    bar: Markup = Markup("")
+    bar: tuple[float, float, float] | None = None
 
     @property
     def interval(self) -> str:
@@ -51,15 +69,18 @@ class Speedup:
 
 @dataclass(frozen=True)
 class Row:
-    """One optimizer on one task, every number with what it rests on."""
+    """One optimizer on one task, every number with what it rests on.
 
-    key: str
+    others: what the speedup's cells show instead when another metric than tokens is chosen.
+    """
+
     optimizer: str
     title: str
     family: str
     is_baseline: bool
     band: tuple[int, int] | None
-    speedups: Mapping[str, "Speedup"]
+    speedups: Mapping[str, Speedup]
+    others: Mapping[str, list[Any]]
     val_loss: float
     val_loss_sd: float
     n: int
@@ -68,7 +89,6 @@ class Row:
     state_bytes_per_param: float | None
     overhead: float | None
     badges: Mapping[str, str] = field(default_factory=dict)
-    flags: str = ""
 
     @property
     def rank(self) -> str:
@@ -78,156 +98,129 @@ class Row:
         return str(low) if low == high else f"{low}–{high}"
 
 
-def rows(study: Study, task: TaskFacts) -> list[Row]:
+@dataclass(frozen=True)
+class Board:
+    """One task's table. `one`: where the baseline's 1 lies on each metric's bar, in percent."""
+
+    task: TaskFacts
+    rows: list[Row]
+    one: Mapping[str, float]
+
+
+def board(study: Study, task: TaskFacts) -> Board:
     """The rows of a task, best loss first; an optimizer without a finished report run comes last."""
-    found = study.results_for(task.name)
-    asked = [o for o in study.optimizers if study.cell(o, task.name) or o in set(found["optimizer"])]
-    order = [*found["optimizer"], *[o for o in asked if o not in set(found["optimizer"])]]
-    by_name = {row.optimizer: row for row in found.itertuples()}
-    return [_row(study, task, o, by_name.get(o)) for o in order]
+    found = {r["optimizer"]: r for r in dicts(study.results_for(task.name))}
+    waiting = [o for o in study.optimizers if study.cell(o, task.name) and o not in found]
+    tables = {metric: where(table, task=task.name) for metric, table in study.metrics.items()}
+    axes = {metric: bar_axis(table) for metric, table in tables.items()}
+    rows = []
+    for optimizer in [*found, *waiting]:
+        speedups = {m: _speedup(study, optimizer, table, axes[m]) for m, table in tables.items()}
+        rows.append(_row(study, task, optimizer, found.get(optimizer), speedups))
+    return Board(task, rows, {metric: place(1.0, axis) for metric, axis in axes.items()})
 
 
-def _row(study: Study, task: TaskFacts, optimizer: str, result: Any) -> Row:
-    facts = study.optimizers.get(optimizer, {})
-    runs = study.runs[(study.runs["optimizer"] == optimizer) & (study.runs["task"] == task.name)]
-    tuning = runs[runs["role"] == "tuning"]
-    missing = float("nan")
+def _others(speedups: Mapping[str, Speedup]) -> dict[str, list[Any]]:
+    return {
+        metric: [text.number(s.speedup), text.times(s.speedup), s.interval, s.verdict, text.verdict(s.verdict), *(s.bar or ())]
+        for metric, s in speedups.items()
+        if metric != "tokens"
+    }
+
+
+def _row(
+    study: Study, task: TaskFacts, optimizer: str, result: dict[str, Any] | None, speedups: Mapping[str, Speedup]
+) -> Row:
+    runs = where(study.runs, optimizer=optimizer, task=task.name)
+    tuning = where(runs, role="tuning")
+    known = result or {"val_loss": math.nan, "val_loss_sd": math.nan, "n": 0}
     return Row(
-        key=f"{optimizer}/{task.name}",
         optimizer=optimizer,
         title=study.titles.get(optimizer, optimizer),
-        family=str(facts.get("family", "")),
+        family=str(study.optimizers[optimizer]["family"]),
         is_baseline=optimizer == study.baseline,
         band=study.bands.get((optimizer, task.name)),
-        speedups=_speedups(study, task, optimizer),
-        val_loss=result.val_loss if result else missing,
-        val_loss_sd=result.val_loss_sd if result else missing,
-        n=int(result.n) if result else 0,
+        speedups=speedups,
+        others=_others(speedups),
+        val_loss=known["val_loss"],
+        val_loss_sd=known["val_loss_sd"],
+        n=int(known["n"]),
         trials=len(tuning),
         tuning_tokens=float(tuning["tokens"].sum()),
         state_bytes_per_param=_state(runs, task),
         overhead=_overhead(study, optimizer, task.name),
-        badges=_badges(study, task.name, optimizer, result),
-        flags=str(result.flags) if result else "",
+        badges=_badges(study.cell(optimizer, task.name), result, optimizer == study.baseline),
     )
 
 
-def _badges(study: Study, task: str, optimizer: str, result: Any) -> dict[str, str]:
-    cell = study.cell(optimizer, task)
-    found = {str(b): LABELS.get(str(b), str(b)) for b in cell.get("badges", ())}
-    if cell and not cell.get("complete", True):
-        found["incomplete"] = LABELS["incomplete"]
-    if result is None:
-        return found
-    checks = {
-        "single seed": result.n == 1,
-        "extrapolated": bool(result.extrapolated) and optimizer != study.baseline,
-        "diverged seeds": "diverged seeds" in result.flags,
-    }
-    return found | {name: LABELS[name] for name, holds in checks.items() if holds}
+def _badges(cell: Mapping[str, Any], result: dict[str, Any] | None, is_baseline: bool) -> dict[str, str]:
+    found = {str(b): BADGES.get(str(b), str(b)) for b in cell.get("badges", ())}
+    checks = {"incomplete": bool(cell) and not cell.get("complete", True)}
+    if result is not None:
+        checks["single seed"] = result["n"] == 1
+        checks["extrapolated"] = bool(result["extrapolated"]) and not is_baseline
+        checks["diverged seeds"] = "diverged seeds" in result["flags"]
+    return found | {name: BADGES[name] for name, holds in checks.items() if holds}
 
 
 def _state(runs: pd.DataFrame, task: TaskFacts) -> float | None:
     """Measured optimizer state per parameter (embeddings included), in bytes."""
-    if runs.empty or task.scale not in scales.SCALES:
+    if task.scale not in scales.SCALES or not len(runs):
         return None
     measured = runs.loc[runs["state_bytes"] > 0, "state_bytes"]
-    return None if measured.empty else float(measured.median()) / scales.SCALES[task.scale].total_params
+    return float(measured.median()) / scales.SCALES[task.scale].total_params if len(measured) else None
 
 
 def _overhead(study: Study, optimizer: str, task: str) -> float | None:
     """Time of a step against the baseline's, less one: medians at one batch size on one machine."""
-    runs = study.runs
-    if runs.empty or optimizer == study.baseline:
+    timed = where(study.runs, task=task, status="finished")
+    if optimizer == study.baseline or not len(timed):
         return None
-    timed = runs[(runs["task"] == task) & (runs["status"] == "finished") & (runs["step_seconds"] > 0)]
+    timed = timed.loc[timed["step_seconds"] > 0]
     steps = timed.groupby(["machine", "batch_size", "optimizer"])["step_seconds"].median().unstack()
     if optimizer not in steps or study.baseline not in steps:
         return None
     ratio = (steps[optimizer] / steps[study.baseline]).dropna()
-    return None if ratio.empty else float(ratio.median()) - 1
+    return float(ratio.median()) - 1 if len(ratio) else None
 
 
-def _speedups(study: Study, task: TaskFacts, optimizer: str) -> dict[str, Speedup]:
-    """The speedup in every metric, with its bar on the axis that the task's rows share."""
-    found = {}
-    for metric in METRICS:
-        table = study.results_for(task.name)
-        mine = table[table["optimizer"] == optimizer]
-        if mine.empty:
-            found[metric] = Speedup(math.nan, math.nan, math.nan, "")
-            continue
-        row = mine.iloc[0]
-        verdict = "baseline" if optimizer == study.baseline else str(row.verdict)
-        drawn = bar(row.speedup, row.lo, row.hi, bar_axis(table))
-        found[metric] = Speedup(row.speedup, row.lo, row.hi, verdict, drawn)
-    return found
+def _speedup(study: Study, optimizer: str, table: pd.DataFrame, axis: tuple[float, float]) -> Speedup:
+    found = dicts(where(table, optimizer=optimizer))
+    if not found:
+        return Speedup(math.nan, math.nan, math.nan, "")
+    row = found[0]
+    point, lo, hi = row["speedup"], row["lo"], row["hi"]
+    verdict = "baseline" if optimizer == study.baseline else str(row["verdict"])
+    if not text.is_number(point):
+        return Speedup(point, lo, hi, verdict)
+    ends = (lo if text.is_number(lo) else point, hi if text.is_number(hi) else point, point)
+    left, right, at = (place(end, axis) for end in ends)
+    return Speedup(point, lo, hi, verdict, (left, right, at))
 
 
 def bar_axis(table: pd.DataFrame) -> tuple[float, float]:
     """The ends of the bars' common axis: it holds 1 and every number between 1/4 and 4."""
-    ends = pd.concat([table["speedup"], table["lo"], table["hi"]])
-    ends = ends[(ends >= 0.25) & (ends <= 4)]
+    ends = [v for name in ("speedup", "lo", "hi") for v in table[name] if 0.25 <= v <= 4]
     return min([*ends, 0.9]) / 1.03, max([*ends, 1.1]) * 1.03
 
 
-def bar(point: float, lo: float, hi: float, axis: tuple[float, float]) -> Markup:
-    """An interval with its point and a line at 1 on a log axis, as inline SVG without a word: the numbers are
-    beside it."""
-    if not text.is_number(point):
-        return Markup("")
-    lo, hi = (lo if text.is_number(lo) else point), (hi if text.is_number(hi) else point)
-    one, at, left, right = (_place(v, axis) for v in (1.0, point, lo, hi))
-    return Markup(
-        f'<svg class="bar" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
-        f'<path class="one" d="M{one} 0V10"/><path class="span" d="M{left} 5H{right}"/>'
-        f'<path class="point" d="M{at} 1V9"/></svg>'
-    )
-
-
-def _place(value: float, axis: tuple[float, float]) -> float:
+def place(value: float, axis: tuple[float, float]) -> float:
+    """Where a value lies on a log axis, in percent; at its end where it lies outside."""
     low, high = axis
     return round(100 * math.log(min(max(value, low), high) / low) / math.log(high / low), 1)
-
-
-def columns() -> list[Column]:
-    """The table's columns, in order."""
-    speedup = [
-        Column(key, label, unit, "text", metric)
-        for metric, name in METRICS.items()
-        for key, label, unit in (("speedup", f"Speedup in {name}", "95 % interval"), ("verdict", "Verdict", ""))
-    ]
-    return [
-        Column("rank", "Rank", "band"),
-        Column("optimizer", "Optimizer", kind="text"),
-        Column("family", "Family", kind="text"),
-        *speedup,
-        Column("loss", "Test loss", "nats/token, mean ± sd"),
-        Column("trials", "Trials", "tuning"),
-        Column("tokens", "Tokens", "tuning"),
-        Column("state", "State", "bytes/param"),
-        Column("step", "Step time", "vs baseline"),
-        Column("badges", "Notes", kind="text"),
-    ]
 
 
 def page(study: Study) -> dict[str, Any]:
     """What the leaderboard's template needs; the headline's task comes first, for readers without scripts."""
     order = sorted(study.tasks, key=lambda t: t != study.headline)
-    figures = []
-    if study.headline:
-        figures = [
-            charts.speedup_by_ratio(study, study.headline.scale),
-            charts.loss_curves(study, study.headline),
-            charts.lr_sensitivity(study, study.headline),
-        ]
+    boards = [b for b in (board(study, task) for task in order) if b.rows]
     return {
         "heading": "Leaderboard",
         "answer": sentence.lines(study),
-        "progress": "",
-        "ratios": sorted({t.ratio for t in study.tasks}),
-        "metrics": METRICS,
-        "columns": columns(),
-        "tables": [(task, rows(study, task)) for task in order],
-        "figures": figures,
+        "progress": progress.line(study),
+        "ratios": sorted({b.task.ratio for b in boards}),
+        "metrics": list(study.metrics),
+        "columns": COLUMNS,
+        "boards": boards,
+        "figures": [charts.speedup_by_ratio(study, study.headline.scale)] if study.headline else [],
     }

@@ -6,7 +6,6 @@ index.html, <sweep>/*.html, <sweep>/cells/, <sweep>/figures/, records/<trial_id>
 
 import posixpath
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,12 +15,15 @@ import jinja2
 from markupsafe import Markup
 
 from benchmark import store
-from benchmark.report import cells, figures, leaderboard, method, optimizer, records, style, text
+from benchmark.report import cells, figures, flips, leaderboard, method, optimizer, progress, records, speedup, style, text, tuning
 from benchmark.report.study import Study, studies
 
 HERE = Path(__file__).parent
 PAGES = (
     ("index.html", "Leaderboard"),
+    ("speedup.html", "Speedup"),
+    ("flips.html", "Flips"),
+    ("tuning.html", "Tuning"),
     ("optimizers/index.html", "Optimizers"),
     ("method.html", "Method"),
 )
@@ -40,7 +42,6 @@ def build(results: Path, out: Path) -> Path:
     site.write_assets()
     for study in found:
         _write_study(site, study, loaded.damaged)
-    _write_index(site, found[0], "index.html", f"{slug(found[0].name)}/")
     records.write(site, loaded, found)
     return out / "index.html"
 
@@ -104,30 +105,25 @@ class Site:
         target.write_text(content, encoding="utf-8")
 
 
-def save_figures(study: Study, site: Site, charts: Iterable[figures.Figure | None]) -> list[figures.Figure]:
-    """Write the files of the charts that exist, and return these charts."""
-    kept = [chart for chart in charts if chart is not None]
-    for chart in kept:
-        chart.save(site.out / slug(study.name) / "figures")
-    return kept
-
-
 def _write_study(site: Site, study: Study, damaged: tuple[str, ...]) -> None:
     folder = slug(study.name)
-    _write_index(site, study, f"{folder}/index.html", "")
+    _write_page(site, study, "index.html", "Leaderboard", leaderboard.page(study))
+    _write_page(site, study, "speedup.html", "Speedup", speedup.page(study))
+    _write_page(site, study, "flips.html", "Flips", flips.page(study))
+    _write_page(site, study, "tuning.html", "Tuning", tuning.page(study))
+    _write_page(site, study, "progress.html", "", progress.page(study))
+    _write_page(site, study, "method.html", "Method", method.page(study, damaged))
     cells.write(site, study, folder)
     optimizer.write(site, study, folder)
-    site.write(
-        f"{folder}/method.html",
-        "method.html",
-        study,
-        here="Method",
-        filename="method.html",
-        **method.page(study, damaged),
-    )
 
 
-def _write_index(site: Site, study: Study, path: str, base: str) -> None:
-    context = leaderboard.page(study)
-    charts = save_figures(study, site, context.pop("figures"))
-    site.write(path, "leaderboard.html", study, base, here="Leaderboard", figures=charts, **context)
+def _write_page(site: Site, study: Study, name: str, label: str, context: dict[str, Any]) -> None:
+    """Write a sweep's page, and the files of its figures."""
+    drawn = [figure for figure in context.pop("figures", ()) if figure is not None]
+    for figure in drawn:
+        figure.save(site.out / slug(study.name) / "figures")
+    template = "leaderboard.html" if name == "index.html" else name
+    shared = {"here": label, "filename": name, "figures": drawn, **context}
+    site.write(f"{slug(study.name)}/{name}", template, study, **shared)
+    if name == "index.html" and study is site.studies[0]:
+        site.write(name, template, study, **shared)

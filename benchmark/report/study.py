@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 
 from benchmark import scales
-from benchmark.analysis import speedup, tuning
+from benchmark.analysis import cost, flips, frames, speedup, tuning
+from benchmark.report.frames import column, rows, where
 from benchmark.spec import Record
 from benchmark.store import Results
 
 LOSSES = ["optimizer", "scale", "chinchilla_ratio", "seed", "val_loss"]
+NO_FACTS = {"title": "", "paper": "", "url": "", "family": "", "summary": "", "rule": "", "space": {}}
 ASSUMED_NOISE_SD = 0.003  # nats; the study's own acceptance band (arXiv 2509.02046), for its single seeds
 
 
@@ -54,13 +56,14 @@ class Study:
         """Whether the losses are published figures of others, not our runs."""
         return bool(self.manifest.get("published"))
 
-    @property
+    @cached_property
     def optimizers(self) -> Mapping[str, Mapping[str, Any]]:
-        return self.manifest["optimizers"]
+        """An optimizer's facts by name: title, paper, url, family, summary, rule, space."""
+        return {name: {**NO_FACTS, **facts} for name, facts in self.manifest["optimizers"].items()}
 
     @cached_property
     def titles(self) -> dict[str, str]:
-        return {name: str(facts.get("title") or name) for name, facts in self.optimizers.items()}
+        return {name: str(facts["title"] or name) for name, facts in self.optimizers.items()}
 
     @cached_property
     def tasks(self) -> list[TaskFacts]:
@@ -81,11 +84,8 @@ class Study:
 
     @cached_property
     def losses(self) -> pd.DataFrame:
-        """Report runs, one row per optimizer, scale, ratio and seed; a diverged one has an infinite loss, a
-        failed one none, as the analysis expects."""
-        chosen = self.runs[self.runs["role"] == "report"]
-        loss = chosen["val_loss"].astype(float).mask(chosen["status"] == "diverged", np.inf)
-        return chosen.assign(val_loss=loss)[[*LOSSES, "trial_id", "task"]].reset_index(drop=True)
+        """analysis.frames.report_losses: report runs, one row per optimizer, scale, ratio and seed."""
+        return frames.report_losses(self.runs)
 
     @cached_property
     def noise_sd(self) -> float | None:
@@ -97,7 +97,32 @@ class Study:
         """analysis.speedup.speedups of the losses, with a `task` column."""
         if self.baseline not in set(self.losses["optimizer"]):
             return _with_task(pd.DataFrame(columns=speedup.COLUMNS))
-        return _with_task(speedup.speedups(self.losses[LOSSES], self.baseline, self.noise_sd))
+        return _with_task(speedup.speedups(self.losses, self.baseline, self.noise_sd))
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """analysis.cost.costs on the machine that timed most cells, with a `task` column."""
+        table = cost.costs(self.speedups, self.runs, self.baseline)
+        if not len(table):
+            return _with_task(table)
+        counts = table.groupby("machine")["speedup_seconds"].count()
+        best = counts.idxmax() if len(counts) else ""
+        return _with_task(table.loc[(table["machine"] == best) | table["machine"].isna()])
+
+    @cached_property
+    def metrics(self) -> dict[str, pd.DataFrame]:
+        """What a speedup is counted in -> the table of speedups (optimizer, task, speedup, lo, hi, verdict).
+
+        Seconds and FLOPs are left out where no run was timed or counted, as in published figures.
+        """
+        found = {"tokens": self.speedups}
+        for name, ending in (("seconds", "seconds"), ("FLOPs", "flops")):
+            ends = {f"{end}_{ending}": end for end in ("speedup", "lo", "hi")}
+            table = self.costs[["optimizer", "task", *ends]].rename(columns=ends)
+            if table["speedup"].notna().any():
+                verdict = np.select([table["lo"] > 1, table["hi"] < 1], ["faster", "slower"], "inseparable")
+                found[name] = table.assign(verdict=np.where(table["lo"].isna(), "", verdict))
+        return found
 
     @cached_property
     def lr_curves(self) -> pd.DataFrame:
@@ -106,18 +131,28 @@ class Study:
 
     @cached_property
     def bands(self) -> Mapping[tuple[str, str], tuple[int, int]]:
-        return {}
+        """(optimizer, task) -> the best and the worst rank that the seeds allow."""
+        if not len(self.losses):
+            return {}
+        table = _with_task(flips.rank_bands(self.losses, self.noise_sd))
+        return {(r["optimizer"], r["task"]): (int(r["rank_lo"]), int(r["rank_hi"])) for r in rows(table)}
+
+    @cached_property
+    def flips(self) -> pd.DataFrame:
+        """analysis.flips.flips of every kind."""
+        if not len(self.losses) or self.baseline not in set(self.losses["optimizer"]):
+            return pd.DataFrame(columns=flips.COLUMNS)
+        return flips.flips(self.curves, self.losses, self.runs, self.baseline, self.noise_sd)
 
     def results_for(self, task: str) -> pd.DataFrame:
         """The speedup rows of a task, best loss first."""
-        rows = self.speedups[self.speedups["task"] == task]
-        return rows.sort_values(["val_loss", "optimizer"], ignore_index=True)
+        return where(self.speedups, task=task).sort_values(["val_loss", "optimizer"], ignore_index=True)
 
     @cached_property
     def headline(self) -> TaskFacts | None:
         """The largest task on which the baseline and another optimizer have results."""
         for task in reversed(self.tasks):
-            done = set(self.results_for(task.name).query("n > 0")["optimizer"])
+            done = {r["optimizer"] for r in rows(self.results_for(task.name)) if r["n"] > 0}
             if self.baseline in done and len(done) > 1:
                 return task
         return None
@@ -130,21 +165,22 @@ def _with_task(table: pd.DataFrame) -> pd.DataFrame:
 
 def studies(results: Results) -> list[Study]:
     """Every sweep below a results folder: ours before others', larger headline tasks first."""
-    names = dict.fromkeys([*results.sweeps, *(results.runs["sweep"] if len(results.runs) else ())])
+    names = dict.fromkeys([*results.sweeps, *(str(s) for s in column(results.runs, "sweep"))])
     found = [_study(name, results) for name in names]
     return sorted(found, key=lambda s: (s.theirs, -(s.headline.tokens if s.headline else 0), s.name))
 
 
 def _study(name: str, results: Results) -> Study:
-    runs, curves = results.runs, results.curves
+    runs = results.runs
     if runs.empty:
-        runs = pd.DataFrame(columns=["trial_id", "role", "status", "task", "sweep", *LOSSES])
+        runs = pd.DataFrame(columns=["trial_id", "role", "status", "task", "sweep", "tokens", *LOSSES])
     given = results.sweeps.get(name, {})
-    ids = _trial_ids(given) if "trial_ids" in given else set(runs.loc[runs["sweep"] == name, "trial_id"])
-    mine = runs[runs["trial_id"].isin(ids)].reset_index(drop=True)
-    if not curves.empty:
-        curves = curves[curves["trial_id"].isin(ids)].reset_index(drop=True)
-    by_id = {i: results.by_id[i] for i in mine["trial_id"]}
+    ids = _trial_ids(given) if "trial_ids" in given else set(where(runs, sweep=name)["trial_id"])
+    mine = runs.loc[runs["trial_id"].isin(sorted(ids))].reset_index(drop=True)
+    curves = results.curves
+    if len(curves):
+        curves = curves.loc[curves["trial_id"].isin(sorted(ids))].reset_index(drop=True)
+    by_id = {str(i): results.by_id[str(i)] for i in mine["trial_id"]}
     return Study(name, {**_described(name, mine, by_id), **given}, mine, curves, by_id)
 
 
@@ -159,16 +195,15 @@ def _trial_ids(manifest: Mapping[str, Any]) -> set[str]:
 
 def _described(name: str, runs: pd.DataFrame, by_id: Mapping[str, Record]) -> dict[str, Any]:
     """What the records themselves say of a sweep: stands in for what a manifest leaves out."""
-    first = runs.iloc[0] if len(runs) else {}
+    first = rows(runs.head(1))[0] if len(runs) else {}
     shared = ("corpus", "corpus_hash", "tokenizer_hash", "backend", "precision")
-    owners = runs.drop_duplicates("optimizer").set_index("optimizer")["trial_id"].items()
     return {
         "name": name, "title": name, "baseline": "adamw", "protocol": {}, "cells": {}, "notes": [],
-        **{key: str(first[key]) if len(runs) else "" for key in shared},
-        "optimizers": {str(o): dict(by_id[i].facts) for o, i in owners},
+        **{key: str(first.get(key, "")) for key in shared},
+        "optimizers": {r["optimizer"]: dict(by_id[r["trial_id"]].facts) for r in rows(runs.drop_duplicates("optimizer"))},
         "tasks": [
-            {"name": t.task, "scale": t.scale, "chinchilla_ratio": t.chinchilla_ratio, "tokens": t.tokens,
-             "num_params": scales.SCALES[t.scale].num_params if t.scale in scales.SCALES else 0}
-            for t in runs.drop_duplicates("task").itertuples()
+            {"name": t["task"], "scale": t["scale"], "chinchilla_ratio": t["chinchilla_ratio"], "tokens": t["tokens"],
+             "num_params": scales.SCALES[t["scale"]].num_params if t["scale"] in scales.SCALES else 0}
+            for t in rows(runs.drop_duplicates("task"))
         ],
     }  # fmt: skip

@@ -56,6 +56,7 @@ _INK = "currentColor"
 # `currentColor` lets the page's own text colour reach into a chart, so that one chart serves light and dark.
 CONFIG: dict[str, Any] = {
     "background": "transparent",
+    "aria": False,  # the figure as a whole is labelled; a label for each mark would be most of the page
     "font": "sans-serif",
     "view": {"stroke": None},
     "axis": {

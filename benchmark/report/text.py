@@ -124,8 +124,23 @@ def verdict(name: str) -> str:
     return VERDICTS.get(name, name or MISSING)
 
 
+def compact_json(thing: Any) -> str:
+    """JSON for an attribute."""
+    return json.dumps(plain(thing), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 FILTERS = {
-    "fixed": fixed, "times": times, "quantity": quantity, "tokens": tokens, "seconds": seconds, "percent": percent,
-    "share": share, "value": value, "names": names, "script_json": script_json,
-    "number": number, "verdict": verdict,
-}  # fmt: skip
+    "fixed": fixed,
+    "times": times,
+    "quantity": quantity,
+    "tokens": tokens,
+    "seconds": seconds,
+    "percent": percent,
+    "share": share,
+    "value": value,
+    "names": names,
+    "json": compact_json,
+    "script_json": script_json,
+    "number": number,
+    "verdict": verdict,
+}

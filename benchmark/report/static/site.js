@@ -47,7 +47,7 @@ function writeAddress() {
 const board = () => boards.find((b) => b.dataset.scale === state.scale && b.dataset.ratio === state.ratio);
 
 function visible(cell) {
-  return !cell.classList.contains("gone") && cell.dataset.col;
+  return !cell.classList.contains("gone") && cell.dataset.c;
 }
 
 function show() {
@@ -59,37 +59,54 @@ function show() {
     writeAddress();
     return;
   }
-  $$("[data-col]", current).forEach((cell) => {
-    const other = cell.dataset.metric && cell.dataset.metric !== state.metric;
-    cell.classList.toggle("gone", other || hidden.has(cell.dataset.col));
-  });
+  $$("[data-c]", current).forEach((cell) => cell.classList.toggle("gone", hidden.has(cell.dataset.c)));
+  count(current);
   sort(current);
   const words = state.q.toLowerCase().split(/\s+/).filter(Boolean);
-  let count = 0;
-  for (const row of $$("tbody tr[data-cell]", current)) {
-    const text = row.dataset.find.toLowerCase();
+  let found = 0;
+  for (const row of $$("tbody tr[id]", current)) {
+    const text = row.textContent.toLowerCase();
     const match = words.every((word) => text.includes(word));
     row.classList.toggle("gone", !match);
-    count += match;
-    toggle(row, match && state.open.split(",").includes(row.dataset.cell));
+    found += match;
+    toggle(row, match && state.open.split(",").includes(row.id));
   }
-  say(words.length ? `${count} of ${$$("tbody tr[data-cell]", current).length} rows` : "");
+  say(words.length ? `${found} of ${$$("tbody tr[id]", current).length} rows` : "");
   writeAddress();
+}
+
+// What a speedup is counted in: the page holds tokens, each row the other metrics as they are to be shown.
+const inTokens = new Map();
+
+function count(current) {
+  const one = JSON.parse(current.dataset.one);
+  current.querySelector("thead [data-c=speedup] button").firstChild.textContent = `Speedup in ${state.metric} `;
+  for (const row of $$("tbody tr[data-in]", current)) {
+    const [speedup, verdict] = [row.querySelector("[data-c=speedup]"), row.querySelector("[data-c=verdict]")];
+    if (!inTokens.has(row)) inTokens.set(row, [speedup.dataset.v, speedup.innerHTML, verdict.dataset.v, verdict.textContent]);
+    const [value, html, name, label] = inTokens.get(row);
+    const other = JSON.parse(row.dataset.in)[state.metric];
+    speedup.innerHTML = html;
+    [speedup.dataset.v, verdict.dataset.v, verdict.textContent] = other ? [other[0], other[3], other[4]] : [value, name, label];
+    verdict.className = `verdict ${verdict.dataset.v}`;
+    if (!other) continue;
+    speedup.querySelector("b").textContent = other[1];
+    speedup.querySelector(".range").textContent = other[2];
+    const [a, b, p] = other.slice(5);
+    Object.entries({ a, b, p, o: one[state.metric] }).forEach(([k, v]) => speedup.querySelector(".bar")?.style.setProperty(`--${k}`, v));
+  }
 }
 
 function sort(current) {
   const down = state.sort.startsWith("-");
   const key = state.sort.replace(/^-/, "");
   for (const th of $$("thead th", current)) {
-    if (th.dataset.col === key) th.setAttribute("aria-sort", down ? "descending" : "ascending");
+    if (th.dataset.c === key) th.setAttribute("aria-sort", down ? "descending" : "ascending");
     else th.removeAttribute("aria-sort");
   }
   const body = current.querySelector("tbody");
-  const rows = $$("tr[data-cell]", body);
-  const value = (row) => {
-    const cells = $$(`[data-col="${CSS.escape(key)}"]`, row);
-    return (cells.find((c) => !c.dataset.metric || c.dataset.metric === state.metric) ?? cells[0]).dataset.v;
-  };
+  const rows = $$("tr[id]", body);
+  const value = (row) => row.querySelector(`[data-c="${CSS.escape(key)}"]`)?.dataset.v ?? "";
   const compare = (a, b) => {
     if (!key) return a.dataset.order - b.dataset.order;
     const [x, y] = [value(a), value(b)];
@@ -128,7 +145,7 @@ function toggle(row, open) {
   detail.append(td);
   row.after(detail);
   const source = row.querySelector("th a").href.replace(/\.html$/, ".js");
-  waiting.set(row.dataset.cell, (html) => {
+  waiting.set(row.id, (html) => {
     td.innerHTML = html;
     $$("a[href]", td).forEach((a) => { a.href = new URL(a.getAttribute("href"), source); });
   });
@@ -146,8 +163,8 @@ function table() {
     $$("svg, .expand", copy).forEach((x) => x.remove());
     return copy.textContent.replace(/[↕↑↓]/g, "").replace(/\s+/g, " ").trim();
   };
-  const rows = [$$("thead tr", current)[0], ...$$("tbody tr[data-cell]:not(.gone)", current)];
-  return rows.map((row) => $$("[data-col]", row).filter(visible).map(text));
+  const rows = [$$("thead tr", current)[0], ...$$("tbody tr[id]:not(.gone)", current)];
+  return rows.map((row) => $$("[data-c]", row).filter(visible).map(text));
 }
 
 const formats = {
@@ -184,12 +201,22 @@ async function copy(kind) {
   say(`Copied as ${kind === "csv" ? "CSV" : kind === "latex" ? "LaTeX" : "Markdown"}`);
 }
 
+// As cards on a narrow screen the table's cells are blocks; these roles keep them a table for screen readers.
+function keepRoles(table) {
+  const roles = { TABLE: "table", THEAD: "rowgroup", TBODY: "rowgroup", TR: "row", TD: "cell" };
+  for (const part of [table, ...$$("*", table)]) {
+    if (part.tagName === "TH") part.setAttribute("role", part.scope === "row" ? "rowheader" : "columnheader");
+    else if (roles[part.tagName]) part.setAttribute("role", roles[part.tagName]);
+  }
+}
+
 function setUp() {
   controls.hidden = false;
+  boards.forEach((b) => { b.classList.add("scripted"); keepRoles(b.querySelector("table")); });
   [state.scale, state.ratio] = [boards[0].dataset.scale, boards[0].dataset.ratio];
   readAddress();
   for (const current of boards) {
-    $$("tbody tr[data-cell]", current).forEach((row, i) => {
+    $$("tbody tr[id]", current).forEach((row, i) => {
       row.dataset.order = i;
       const button = document.createElement("button");
       button.type = "button";
@@ -199,7 +226,7 @@ function setUp() {
       button.setAttribute("aria-label", `Details of ${row.querySelector("th").textContent.trim()}`);
       button.onclick = () => {
         const open = new Set(state.open.split(",").filter(Boolean));
-        open.has(row.dataset.cell) ? open.delete(row.dataset.cell) : open.add(row.dataset.cell);
+        open.has(row.id) ? open.delete(row.id) : open.add(row.id);
         state.open = [...open].join(",");
         show();
       };
@@ -210,7 +237,7 @@ function setUp() {
       button.type = "button";
       button.append(...th.childNodes);
       button.onclick = () => {
-        const key = th.dataset.col;
+        const key = th.dataset.c;
         state.sort = state.sort === key ? `-${key}` : key;
         show();
       };
@@ -219,8 +246,8 @@ function setUp() {
   }
   const box = controls.querySelector(".columns fieldset");
   const hidden = new Set(state.hide.split(",").filter(Boolean));
-  const offered = new Map($$("thead th", boards[0]).map((th) => [th.dataset.col, th.querySelector("button").firstChild.textContent.trim()]));
-  offered.delete("optimizer");
+  const offered = new Map($$("thead th", boards[0]).map((th) => [th.dataset.c, th.querySelector("button").firstChild.textContent.trim()]));
+  offered.delete("optimizer"); // always there: it names the row
   for (const [key, label] of offered) {
     const item = document.createElement("label");
     const input = document.createElement("input");

@@ -1,0 +1,93 @@
+"""The flips page: pairs of optimizers whose order depends on where one looks."""
+
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from benchmark.analysis import places
+from benchmark.report import charts, text
+from benchmark.report.figures import Figure
+from benchmark.report.frames import rows, where
+from benchmark.report.study import Study, TaskFacts
+
+KINDS = {
+    "fraction": "Along training",
+    "ratio": "Between token budgets",
+    "scale": "Between model sizes",
+    "seconds": "Between tokens and seconds",
+    "budget": "Between tuning budgets",
+}
+NOTES = {
+    "fraction": "Validation losses at each tenth of training against its end: what an early look would have said.",
+    "ratio": "Test losses at two Chinchilla ratios of one scale.",
+    "scale": "Test losses at one Chinchilla ratio of two scales.",
+    "seconds": "Equal tokens against equal training time on one machine.",
+    "budget": "Best of few against best of many random-search trials.",
+}
+
+
+def page(study: Study) -> dict[str, Any]:
+    sections = []
+    for kind, title in KINDS.items():
+        found = where(study.flips, kind=kind)
+        confirmed = where(found, status="confirmed")
+        sections.append((title, NOTES[kind], len(found), len(confirmed), [_row(study, r) for r in rows(found)]))
+    return {
+        "heading": "Flips",
+        "sections": sections,
+        "confirmed": len(where(study.flips, status="confirmed")),
+        "possible": len(where(study.flips, status="possible")),
+        "figures": [bump(study, task) for task in study.tasks],
+    }
+
+
+def _row(study: Study, flip: dict[str, Any]) -> tuple[str, ...]:
+    a, b = (study.titles.get(flip[k], flip[k]) for k in ("optimizer_a", "optimizer_b"))
+    task = "-".join(part for part in (flip["scale"], _ratio(flip["chinchilla_ratio"])) if part)
+
+    def side(n: int) -> str:
+        lead = f"{a if flip[f'diff_{n}'] < 0 else b} ahead by {abs(flip[f'diff_{n}']):.4f}"
+        low, high = (text.fixed(flip[f"{end}_{n}"], 4) for end in ("lo", "hi"))
+        return f"{lead} [{low}, {high}]"
+
+    return (f"{a} and {b}", task, f"{flip['where_1']}: {side(1)}", f"{flip['where_2']}: {side(2)}", flip["status"],
+            flip["mechanism"] or text.MISSING)  # fmt: skip
+
+
+def _ratio(ratio: float) -> str:
+    return f"{ratio:g}x" if text.is_number(ratio) else ""
+
+
+def bump(study: Study, task: TaskFacts) -> Figure | None:
+    """Rank over the fraction of training at one task; the last column is the end."""
+    losses = where(study.losses, task=task.name)
+    curves = where(study.curves, task=task.name)
+    if not len(curves) or losses["optimizer"].nunique() < 2:
+        return None
+    tenths = places.along_training(curves, losses)
+    parts = []
+    for fraction, frame in tenths.items():
+        means = frame.groupby("optimizer", as_index=False)["val_loss"].mean()
+        means = means.loc[np.isfinite(means["val_loss"].to_numpy(float))]
+        parts.append(means.assign(fraction=fraction, rank=means["val_loss"].rank(method="first")))
+    ranks = pd.concat(parts, ignore_index=True)
+    if not len(ranks):
+        return None
+    count = int(ranks["rank"].max())
+    x = alt.X("fraction:Q", title="Fraction of training").axis(format=".0%", values=[i / 10 for i in range(1, 11)])
+    x = x.scale(domain=[0.08, 1.02], nice=False)
+    y = alt.Y("rank:Q", title="Rank by validation loss (1 is best)")
+    y = y.scale(domain=[count + 0.4, 0.6], nice=False).axis(values=list(range(1, count + 1)), format="d", grid=False)
+    end = alt.Chart(alt.Data(values=[{"from": 0.97, "to": 1.02}])).mark_rect(opacity=0.08, color="currentColor")
+    tooltip = charts.tips(fraction=".0%", rank="d", val_loss=".4f")
+    return Figure(
+        f"bump-{task.name}",
+        f"Rank along training at {task.name}",
+        f"Bump chart: rank of each optimizer by mean validation loss at each tenth of training at {task.name}.",
+        f"Ranks of seed means (n = {losses['seed'].nunique()} seeds), without regard to noise; the shaded column is the end, which"
+        " alone decides. The table says which crossings the noise allows to believe.",
+        charts.lines(study, ranks, x, y, tooltip, [end.encode(x=alt.X("from:Q"), x2="to:Q")]),
+        height=max(160, 44 * count),
+    )

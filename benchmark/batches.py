@@ -7,8 +7,6 @@ a permutation drawn from (seed, epoch). A batch is the next `batch_size` of them
 
 import numpy as np
 
-MAX_EPOCHS = 4  # more repetition starts to cost (arXiv 2305.16264); the corpus module refuses it
-
 
 def sequence_count(num_tokens: int, seq_len: int) -> int:
     """Whole sequences in a split, each with a token after its last to predict."""

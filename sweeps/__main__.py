@@ -8,7 +8,7 @@ from pathlib import Path
 
 import optimizers
 from benchmark import store
-from benchmark.corpora import prepare
+from benchmark.corpora import check_size, prepare
 from sweeps import price
 from sweeps import sweep as sweeps
 from sweeps.contestants import contestants
@@ -90,18 +90,31 @@ def _sweep(args: argparse.Namespace) -> sweeps.Sweep:
     names = args.optimizers or list(sweep.optimizers) or optimizers.names()
     if sweep.baseline not in names:
         names = [sweep.baseline, *names]  # nothing can be said without it; finished trials are not run again
-    vocab = max(stage.task.scale.vocab for stage in sweep.stages)
-    corpus_name = args.corpus or sweep.corpus
-    corpus = None if args.dry_run and vocab > 65_536 else prepare(corpus_name, vocab)
-    return dataclasses.replace(
+    sweep = dataclasses.replace(
         sweep,
-        contestants=contestants(names, args.optimizer),
-        corpus=corpus_name,
-        corpus_hash=corpus.corpus_hash if corpus else "",
-        tokenizer_hash=corpus.tokenizer_hash if corpus else "",
+        contestants=contestants(names, args.optimizer, args.backend),
+        corpus=_absolute(args.corpus or sweep.corpus),
         backend=args.backend,
         precision=args.precision,
     )
+    return sweep if args.dry_run else _with_corpus(sweep)
+
+
+def _with_corpus(sweep: sweeps.Sweep) -> sweeps.Sweep:
+    """The sweep with its corpus prepared. Raises ValueError if the corpus is too small for one of its tasks."""
+    tasks = [stage.task for stage in sweep.stages]
+    corpus = prepare(sweep.corpus, max(task.scale.vocab for task in tasks))
+    evaluated = max(sweep.tuning_evaluation.sequences, sweep.report_evaluation.sequences)
+    longest = max(task.scale.seq_len for task in tasks)
+    check_size(corpus, max(task.tokens for task in tasks), evaluated * longest + 1)
+    hashes = {"corpus_hash": corpus.corpus_hash, "tokenizer_hash": corpus.tokenizer_hash}
+    return dataclasses.replace(sweep, **hashes)
+
+
+def _absolute(corpus: str) -> str:
+    """`local:PATH` with its path absolute, because workers run in folders of their own."""
+    kind, _, path = corpus.partition(":")
+    return f"local:{Path(path).resolve()}" if kind == "local" and path else corpus
 
 
 def _known(args: argparse.Namespace) -> dict:

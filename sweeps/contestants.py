@@ -6,14 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import optimizers
+from optimizers import _user
+from optimizers._user import backends
 from optimizers.base import Optimizer
 from sweeps.sweep import Contestant, contestant_of
 
 
-def contestants(names: Sequence[str], files: Sequence[Path] = ()) -> tuple[Contestant, ...]:
+def contestants(
+    names: Sequence[str], files: Sequence[Path] = (), backend: str = "jax"
+) -> tuple[Contestant, ...]:
     """Registered optimizers by name and users' own by file, in this order, each once.
 
-    Raises ValueError for an unknown name, a file that is not an optimizer, or a name that stands twice.
+    Raises ValueError for an unknown name, a file that is not an optimizer or not one for this backend, or a
+    name that stands twice.
     """
     found = []
     for name in dict.fromkeys(names):
@@ -25,6 +30,8 @@ def contestants(names: Sequence[str], files: Sequence[Path] = ()) -> tuple[Conte
             raise ValueError(
                 f"{file}: an optimizer named {file.stem!r} is in the sweep already; rename the file"
             )
+        if backend not in backends(cls):
+            raise ValueError(f"{file}: has no {backend} build; use --backend {backends(cls)[0]}")
         found.append(contestant_of(cls, file.stem, rule, str(file.resolve())))
     return tuple(found)
 
@@ -36,7 +43,5 @@ def optimizer_class(name: str, source: str) -> type[Optimizer]:
 
 @functools.cache
 def _load(source: str) -> tuple[type[Optimizer], str]:
-    from optimizers import _user
-
     path = Path(source)
     return _user.load(path), _user.rule(path)

@@ -23,6 +23,7 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # our records are the
 
 import ray
 from ray import tune
+from ray.exceptions import RayError
 from ray.tune.search import Searcher
 
 from benchmark.spec import record_from_json
@@ -143,7 +144,7 @@ def run(driver: Driver, slots_per_gpu: int = 1) -> None:
         )
         try:
             tuner.fit()
-        except (ray.exceptions.RayError, tune.TuneError) as error:
+        except (RayError, tune.TuneError) as error:
             raise ValueError(
                 f"Ray stopped ({_first_line(error)}); what is finished is kept, run again"
             ) from None

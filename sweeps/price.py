@@ -103,10 +103,10 @@ def table(sweep: Sweep, known: Mapping[str, Record], workers: int, flops_per_sec
     """
     lines = price(sweep, known, flops_per_second)
     total = _total("total", lines)
-    head = f"{'phase':<10}{'cells':>6}{'trials':>8}{'tokens':>10}{'FLOPs':>10}{'hours':>9}{'memory':>9}"
+    head = f"{'phase':<10}{'cells':>6}{'trials':>8}{'tokens':>10}{'FLOPs':>10}{'worker h':>11}{'hours':>9}{'memory':>9}"
     rows = [
         f"{x.phase:<10}{x.cells:>6}{x.trials:>8}{_short(x.tokens):>10}{_short(x.flops):>10}"
-        f"{x.core_seconds / workers / 3600:>9.2f}{_short(x.memory_bytes):>8}B"
+        f"{_hours(x.core_seconds):>11}{_hours(x.core_seconds / workers):>9}{_short(x.memory_bytes):>8}B"
         for x in [*lines, total]
     ]
     names = ", ".join(c.name for c in sweep.contestants)
@@ -114,12 +114,20 @@ def table(sweep: Sweep, known: Mapping[str, Record], workers: int, flops_per_sec
         f"hours: on {workers} workers at {flops_per_second / 1e9:,.0f} GFLOP/s each and the shares"
         f" {SHARE_OF_PEAK} of it, or at the speed of this machine's records where there are some."
     )
-    note = "trials: those still to run; a search that exhausts its space takes fewer. memory: of one trial."
+    note = (
+        "trials: those still to run; a search that exhausts its space takes fewer."
+        " memory: a trial's arrays; the process itself takes about 0.6 GB more."
+    )
     return "\n".join([f"Sweep {sweep.name}: {names}", head, *rows, basis, note])
 
 
+def _hours(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:.2f}" if hours < 1000 else _short(hours)
+
+
 def _short(value: float) -> str:
-    for unit, size in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
+    for power, unit in zip(range(24, 0, -3), "YZEPTGMk", strict=True):
+        if value >= 10**power:
+            return f"{value / 10**power:.3g}{unit}"
     return f"{value:.3g}"

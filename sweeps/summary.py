@@ -34,6 +34,11 @@ def summarize(state: Solved | Cell, known: Mapping[str, Any]) -> dict[str, Any]:
         "badges": [],
         "tuning": [],
         "reports": [],
+        "unbracketed": {},
+        "noise": {"sd": None, "df": 0, "band": None},
+        "swings": {},
+        "tuned": [],
+        "start": cell.stage.start,
     }
     if isinstance(state, Cell):
         return facts

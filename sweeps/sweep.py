@@ -187,19 +187,19 @@ def named(name: str) -> Sweep:
 
 def select(sweep: Sweep, tasks: Sequence[str] = ()) -> Sweep:
     """The part of a sweep on these tasks (all if none are given), with the tasks that they start from, and
-    the baseline's further ratios at their scales. Raises ValueError for a task that the sweep does not have."""
+    the baseline's further ratios that need nothing else. Raises ValueError for a task that it does not have."""
     if not tasks:
         return sweep
     by_name = {s.task.name: s for s in sweep.stages}
     unknown = [name for name in tasks if name not in by_name]
     if unknown:
         raise ValueError(f"sweep {sweep.name} has no task {unknown[0]!r}; choose from {', '.join(by_name)}")
-    scales = {by_name[name].task.scale.name for name in tasks}
-    beyond = [s.task.name for s in sweep.stages if s.phase == "baseline" and s.task.scale.name in scales]
-    wanted, queue = set(), [*tasks, *beyond]
+    wanted, queue = set(), [*tasks]
     while queue:
         name = queue.pop()
         if name not in wanted:
             wanted.add(name)
             queue += by_name[name].after
-    return dataclasses.replace(sweep, stages=tuple(s for s in sweep.stages if s.task.name in wanted))
+    beyond = {s.task.name for s in sweep.stages if s.phase == "baseline" and wanted.issuperset(s.after)}
+    kept = tuple(s for s in sweep.stages if s.task.name in wanted | beyond)
+    return dataclasses.replace(sweep, stages=kept)

@@ -37,7 +37,7 @@ def opening(cell: Cell, needed: Sequence[Solved], protocol: Protocol) -> Opening
         stage.tune
     ]
     if stage.tune == "sensitive":
-        names = tuple(n for n in _whole(contestant, space) if n in sensitive) or contestant.essential
+        names = _by_swing(sensitive, needed) or contestant.essential
     start = _runnable(start, stage.task, protocol.min_steps)
     axes = {name: anchored(space[name], start[name]) for name in names}
     prior = sum((s.noise for s in needed), Noise())
@@ -151,6 +151,13 @@ def _whole(contestant: Contestant, space: Mapping[str, Axis]) -> tuple[str, ...]
         *(n for n in space if n not in first and n not in RECIPE),
         *(n for n in RECIPE if n not in first),
     )
+
+
+def _by_swing(names: Sequence[str], solved: Sequence[Solved]) -> tuple[str, ...]:
+    """The names, largest mean swing in these cells first: a small budget must not go to what is flat."""
+    swings = {name: [s.swings[name] for s in solved if name in s.swings] for name in names}
+    means = {name: math.fsum(found) / len(found) if found else math.inf for name, found in swings.items()}
+    return tuple(sorted(names, key=lambda name: -means[name]))
 
 
 def _runnable(start: dict[str, Value], task: Task, min_steps: int) -> dict[str, Value]:

@@ -16,32 +16,27 @@ from optimizers.base import Axis
 from sweeps.cells import Cell, Opening, Solved
 from sweeps.law import fit
 from sweeps.ledger import Noise
-from sweeps.space import Setting, anchored, snapped
-from sweeps.sweep import Contestant, Protocol, Stage, Sweep
+from sweeps.space import anchored, snapped
+from sweeps.sweep import Contestant, Protocol, Sweep
 
 
 def opening(cell: Cell, needed: Sequence[Solved], protocol: Protocol) -> Opening:
     """The start and the axes of a cell, from the solved cells it needs (in the order of `Stage.after`)."""
-    stage, contestant = cell.stage, cell.contestant
-    space, stated = contestant.axes(stage.task.scale), contestant.start(stage.task.scale)
+    task, contestant = cell.stage.task, cell.contestant
+    space, start = contestant.axes(task.scale), contestant.start(task.scale)
     trained = [solved for solved in needed if solved.winner is not None]
-    if stage.start == "stated" or not trained:
-        notes: dict[str, Any] = {"start": "stated"}
-        start, sensitive = stated, tuple(space)
-    else:
-        first_phase = [s for s in trained if s.cell.stage.phase == "I"] or trained
-        agreed, sensitive = consensus(first_phase, space)
-        start, notes = _carried(stage, contestant, trained, first_phase, space, agreed, sensitive, protocol)
-        start = {**stated, **start}
-    names = {"all": _whole(contestant, space), "essential": contestant.essential, "sensitive": sensitive}[
-        stage.tune
-    ]
-    if stage.tune == "sensitive":
-        names = _by_swing(sensitive, needed) or contestant.essential
-    start = _runnable(start, stage.task, protocol.min_steps)
+    sensitive, notes = tuple(space), {"start": "stated"}
+    if cell.stage.start != "stated" and trained:
+        carried, sensitive, notes = _carried(cell, trained, space, protocol)
+        start |= carried
+    start = _runnable(start, task, protocol.min_steps)
+    names = {
+        "all": _whole(contestant, space),
+        "essential": contestant.essential,
+        "sensitive": _by_swing(sensitive, needed) or contestant.essential,
+    }[cell.stage.tune]
     axes = {name: anchored(space[name], start[name]) for name in names}
-    prior = sum((s.noise for s in needed), Noise())
-    return Opening(start, axes, prior, notes)
+    return Opening(start, axes, sum((s.noise for s in needed), Noise()), notes)
 
 
 def consensus(solved: Sequence[Solved], space: Mapping[str, Axis]) -> tuple[dict[str, Value], tuple[str, ...]]:
@@ -90,38 +85,32 @@ def nearest(task: Task, solved: Sequence[Solved]) -> Solved:
 
 
 def _carried(
-    stage: Stage,
-    contestant: Contestant,
-    trained: Sequence[Solved],
-    first_phase: Sequence[Solved],
-    space: Mapping[str, Axis],
-    agreed: Setting,
-    sensitive: Sequence[str],
-    protocol: Protocol,
-) -> tuple[dict[str, Value], dict[str, Any]]:
-    """The start by the stage's rule, and what to say about it."""
-    source = trained[0] if stage.start == "winner" else nearest(stage.task, trained)
-    if stage.start == "consensus":
-        source = nearest(stage.task, first_phase)
+    cell: Cell, trained: Sequence[Solved], space: Mapping[str, Axis], protocol: Protocol
+) -> tuple[dict[str, Value], tuple[str, ...], dict[str, Any]]:
+    """The start by the stage's rule, the hyperparameters sensitive to scale, and what to say about both."""
+    rule, task = cell.stage.start, cell.stage.task
+    first_phase = [s for s in trained if s.cell.stage.phase == "I"] or trained
+    agreed, sensitive = consensus(first_phase, space)
+    source = nearest(task, first_phase if rule == "consensus" else trained[:1] if rule == "winner" else trained)
     start = dict(source.winner or {})
-    notes: dict[str, Any] = {"start": stage.start, "from": source.cell.key}
-    if stage.start in ("consensus", "law"):
+    notes: dict[str, Any] = {"start": rule, "from": source.cell.key}
+    if rule in ("consensus", "law"):
         start |= agreed
-        notes |= {"sensitive": list(sensitive), "agreed": dict(agreed)}
-    if stage.start == "law":
-        laws = {n: found for n in sensitive if (found := _predict(n, space[n], stage.task, trained))}
-        start |= {name: value for name, (value, _) in laws.items()}
+        notes |= {"sensitive": list(sensitive), "agreed": agreed}
+    if rule == "law":
+        laws = {n: found for n in sensitive if (found := _predict(n, space[n], task, trained))}
         notes |= {
             "predicted": {n: v for n, (v, _) in laws.items()},
             "laws": {n: w for n, (_, w) in laws.items()},
         }
-    if stage.start == "width":
-        ratio = stage.task.scale.width / source.cell.stage.task.scale.width
-        exponents = protocol.width_exponents.get(contestant.name, protocol.width_exponents["*"])
+        start |= notes["predicted"]
+    if rule == "width":
+        ratio = task.scale.width / source.cell.stage.task.scale.width
+        exponents = protocol.width_exponents.get(cell.contestant.name, protocol.width_exponents["*"])
         scaled = {n: snapped(space[n], float(start[n]) * ratio**e) for n, e in exponents.items() if n in space}
         start |= scaled
-        notes["scaled"] = dict(scaled)
-    return start, notes
+        notes["scaled"] = scaled
+    return start, sensitive, notes
 
 
 def _predict(

@@ -53,11 +53,10 @@ def _setting(row):
 
 
 def _value(text):
-    truth = {"True": 1.0, "False": 0.0}
     try:
         return float(text)
     except ValueError:
-        return truth.get(text, text)
+        return text
 
 
 def _with(axis, value):

@@ -23,8 +23,8 @@ class AdamMini(Optimizer):
     """v averages the mean of g² over a block; else AdamW (arXiv 2406.16793)."""
 
     peak_lr: float = 0.032
-    weight_decay: float = 0.1
-    beta1: float = 0.9
+    weight_decay: float = 0.2
+    beta1: float = 0.8
     beta2: float = 0.95
     eps: float = 1e-10
     variant: str = static("reference")

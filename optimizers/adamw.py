@@ -16,8 +16,8 @@ class AdamW(Optimizer):
     """u = m̂ / (sqrt(v̂) + eps) with bias-corrected averages of g and g² (arXiv 1711.05101, Algorithm 2)."""
 
     peak_lr: float = 0.032
-    weight_decay: float = 0.1
-    beta1: float = 0.9
+    weight_decay: float = 0.2
+    beta1: float = 0.8
     beta2: float = 0.95
     eps: float = 1e-10
 

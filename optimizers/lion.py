@@ -16,8 +16,8 @@ class Lion(Optimizer):
     """u = sign(beta1 m + (1 - beta1) g), then m <- beta2 m + (1 - beta2) g (arXiv 2302.06675, Program 1)."""
 
     peak_lr: float = 0.004
-    weight_decay: float = 0.6
-    beta1: float = 0.9
+    weight_decay: float = 1.2
+    beta1: float = 0.8
     beta2: float = 0.95
 
     info: ClassVar[Info] = Info(
@@ -34,8 +34,8 @@ class Lion(Optimizer):
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {
             "peak_lr": rate((0.001, 0.002, 0.004, 0.008, 0.016), 0.004),
-            "weight_decay": decay((0.0, 0.3, 0.6, 1.2), 0.6),
-            "beta1": beta((0.8, 0.9, 0.95, 0.98), 0.9),
+            "weight_decay": decay((0.0, 0.6, 1.2, 2.4), 1.2),
+            "beta1": beta((0.6, 0.8, 0.9, 0.95), 0.8),
             "beta2": beta((0.9, 0.95, 0.98, 0.99), 0.95),
         },
         "paper": {

@@ -26,8 +26,8 @@ class Mars(Optimizer):
     """
 
     peak_lr: float = 0.032
-    weight_decay: float = 0.1
-    beta1: float = 0.9
+    weight_decay: float = 0.2
+    beta1: float = 0.8
     beta2: float = 0.95
     eps: float = 1e-10
     gamma: float = 0.025

@@ -19,8 +19,8 @@ class NAdamW(Optimizer):
     """
 
     peak_lr: float = 0.032
-    weight_decay: float = 0.1
-    beta1: float = 0.9
+    weight_decay: float = 0.2
+    beta1: float = 0.8
     beta2: float = 0.95
     eps: float = 1e-10
 

@@ -16,19 +16,19 @@ import optax
 
 from optimizers._decoupled import decay_groups, decayed_step, floats
 from optimizers._spaces import MICRO_ADAM, beta, decay, epsilon, rate
-from optimizers.base import Axis, Info, Optimizer, Param, Run, static
+from optimizers.base import Axis, Info, Optimizer, Param, Run, Value, static
 
 
 @dataclass(frozen=True)
 class Sophia(Optimizer):
     """u = clip(m / max(gamma h, eps), 1), h an average of z ⊙ (H z), z normal (arXiv 2305.14342)."""
 
-    peak_lr: float = 0.016
-    weight_decay: float = 0.1
-    beta1: float = 0.95
+    peak_lr: float = 0.008
+    weight_decay: float = 0.2
+    beta1: float = 0.8
     beta2: float = 0.95
     eps: float = 1e-12
-    gamma: float = 0.0125
+    gamma: float = 0.025
     refresh_fraction: float = static(0.02)
     variant: str = static("reference")
 
@@ -47,11 +47,9 @@ class Sophia(Optimizer):
     )
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {
-            "peak_lr": rate((0.004, 0.008, 0.016, 0.032), 0.016),
-            "weight_decay": MICRO_ADAM["weight_decay"],
-            "beta1": beta((0.8, 0.9, 0.95, 0.98), 0.95),
-            "beta2": beta((0.9, 0.95, 0.98, 0.99), 0.95),
-            "gamma": rate((0.00625, 0.0125, 0.025, 0.05), 0.0125),
+            **MICRO_ADAM,
+            "peak_lr": rate((0.002, 0.004, 0.008, 0.016), 0.008),
+            "gamma": rate((0.0125, 0.025, 0.05, 0.1), 0.025),
         },
         "paper": {
             "peak_lr": rate((0.002, 0.004, 0.008, 0.016, 0.032), 0.004),
@@ -63,6 +61,8 @@ class Sophia(Optimizer):
             "refresh_fraction": Axis((0.002,), 0.002),
         },
     }
+    # the study warms up over most of a 1x run; with shorter warmups early sign steps are too large
+    recipe_start: ClassVar[Mapping[str, Value]] = {"warmup_fraction": 0.4}
 
     def build_jax(self, run: Run) -> optax.GradientTransformationExtraArgs:
         rule = scale_by_sophia(self, self._interval(run.steps, jnp.maximum), run)

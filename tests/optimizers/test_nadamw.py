@@ -10,7 +10,7 @@ from optimizers.nadamw import NAdamW
 
 Fixture = Any
 
-# torch keeps the product of momenta in float32: off by 6e-8 in 1 - beta1^t, which is 0.1 at first, on steps
+# torch keeps the product of momenta in float32: off by 6e-8 in 1 - beta1^t, which is 0.2 at first, on steps
 # of 0.03; 20 of them add up
 TORCH = 3e-7
 

@@ -103,13 +103,14 @@ def table(sweep: Sweep, known: Mapping[str, Record], workers: int, flops_per_sec
     """
     lines = price(sweep, known, flops_per_second)
     total = _total("total", lines)
-    head = f"{'phase':<10}{'cells':>6}{'trials':>8}{'tokens':>10}{'FLOPs':>10}{'worker h':>11}{'hours':>9}{'memory':>9}"
+    names = ("phase", "cells", "trials", "tokens", "FLOPs", "worker h", "hours", "memory")
+    head = "{:<10}{:>6}{:>8}{:>10}{:>10}{:>11}{:>9}{:>9}".format(*names)
     rows = [
         f"{x.phase:<10}{x.cells:>6}{x.trials:>8}{_short(x.tokens):>10}{_short(x.flops):>10}"
         f"{_hours(x.core_seconds):>11}{_hours(x.core_seconds / workers):>9}{_short(x.memory_bytes):>8}B"
         for x in [*lines, total]
     ]
-    names = ", ".join(c.name for c in sweep.contestants)
+    who = ", ".join(c.name for c in sweep.contestants)
     basis = (
         f"hours: on {workers} workers at {flops_per_second / 1e9:,.0f} GFLOP/s each and the shares"
         f" {SHARE_OF_PEAK} of it, or at the speed of this machine's records where there are some."
@@ -118,7 +119,7 @@ def table(sweep: Sweep, known: Mapping[str, Record], workers: int, flops_per_sec
         "trials: those still to run; a search that exhausts its space takes fewer."
         " memory: a trial's arrays; the process itself takes about 0.6 GB more."
     )
-    return "\n".join([f"Sweep {sweep.name}: {names}", head, *rows, basis, note])
+    return "\n".join([f"Sweep {sweep.name}: {who}", head, *rows, basis, note])
 
 
 def _hours(seconds: float) -> str:

@@ -25,16 +25,16 @@ def along_training(curves: pd.DataFrame, losses: pd.DataFrame) -> dict[float, pd
         curves = curves.loc[curves["role"] == "report"]
     known = check_losses(losses).rename(columns={"val_loss": "final"})
     points = curves.reindex(columns=CURVE_COLUMNS).merge(known.dropna(subset=["final"]), on=KEY)
-    rows: list[tuple[object, ...]] = []
-    for key, run in points.sort_values(by="fraction").groupby(KEY, sort=True):
-        fraction, loss = run["fraction"].to_numpy(float), run["val_loss"].to_numpy(float)
-        beyond = np.inf if np.isposinf(run["final"].iloc[0]) else np.nan
-        at = np.interp(FRACTIONS, fraction, loss, left=np.nan, right=beyond)
-        rows += [
-            (*np.atleast_1d(np.array(key, dtype=object)), f, x) for f, x in zip(FRACTIONS, at, strict=True)
-        ]
-    table = pd.DataFrame(rows, columns=pd.Index(CURVE_COLUMNS))
-    return {f: table.loc[table["fraction"] == f].drop(columns="fraction") for f in FRACTIONS}
+    points = points.sort_values(by=[*KEY, "fraction"], ignore_index=True)
+    fraction, loss = points["fraction"].to_numpy(float), points["val_loss"].to_numpy(float)
+    first = np.flatnonzero(~points.duplicated(KEY).to_numpy())
+    cells = points.loc[first, KEY]
+    beyond = np.where(np.isposinf(points["final"].to_numpy(float)[first]), np.inf, np.nan)
+    ends = np.append(first, len(points))[1:]
+    at = np.full((len(first), len(FRACTIONS)), np.nan)
+    for i, (start, end) in enumerate(zip(first, ends, strict=True)):
+        at[i] = np.interp(FRACTIONS, fraction[start:end], loss[start:end], left=np.nan, right=beyond[i])
+    return {f: cells.assign(val_loss=at[:, j]) for j, f in enumerate(FRACTIONS)}
 
 
 def in_seconds(losses: pd.DataFrame, runs: pd.DataFrame, baseline: str) -> dict[str, pd.DataFrame]:

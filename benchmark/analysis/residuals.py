@@ -217,25 +217,32 @@ class _TaskFit:
 
 def _fit_task(optimizer: Ints, seed: Ints, loss: Floats, seeds: int) -> _TaskFit:
     names, row = np.unique(optimizer, return_inverse=True)
-    runs = np.bincount(seed, minlength=seeds).astype(float)
-    weights = (runs > 0) / (runs > 0).sum()
-    design, contrast = np.eye(len(names))[row], np.eye(len(names))
-    both = np.hstack([design, np.eye(seeds)[seed]])
-    rank = int(np.linalg.matrix_rank(both))
-    paired = rank == len(names) + (runs > 0).sum() - 1
-    if paired:
-        design, contrast = both, np.hstack([contrast, np.tile(weights, (len(names), 1))])
-    inverse = np.linalg.pinv(design)
+    k = len(names)
+    counts = np.zeros((k, seeds))
+    np.add.at(counts, (row, seed), 1)
+    runs = counts.sum(axis=0)
+    gram = np.block([[np.diag(counts.sum(axis=1)), counts], [counts.T, np.diag(runs)]])
+    contrast = np.hstack([np.eye(k), np.tile((runs > 0) / (runs > 0).sum(), (k, 1))])
+    rank = int(np.linalg.matrix_rank(gram, hermitian=True))
+    paired = rank == k + (runs > 0).sum() - 1
+    if not paired:
+        gram[:, k:], gram[k:] = 0.0, 0.0
+    inverse = np.linalg.pinv(gram, hermitian=True)
     center = loss.mean()  # keeps the arithmetic at the size of the differences
-    solution = inverse @ (loss - center)
-    residual = loss - center - design @ solution
-    df = len(loss) - (rank if paired else len(names))
-    effects = np.full(seeds, np.nan)
-    if paired:
-        effects[runs > 0] = solution[len(names) :][runs > 0]
-    root = contrast @ inverse
-    ss = float(residual @ residual) if df else 0.0
-    return _TaskFit(contrast @ solution + center, root @ root.T, ss, df, weights, effects, runs)
+    y = loss - center
+    sums = np.concatenate([np.bincount(row, y, k), np.bincount(seed, y, seeds)])
+    solution = inverse @ sums
+    residual = y - solution[:k][row] - solution[k:][seed]
+    df = len(loss) - (rank if paired else k)
+    return _TaskFit(
+        mean=contrast @ solution + center,
+        covariance=contrast @ inverse @ contrast.T,
+        ss=float((residual**2).sum()) if df else 0.0,
+        df=df,
+        weights=contrast[0, k:],
+        effects=np.where(paired & (runs > 0), solution[k:], np.nan),
+        runs=runs,
+    )
 
 
 def _shared_effects(fits: list[_TaskFit]) -> Shared:
@@ -246,18 +253,19 @@ def _shared_effects(fits: list[_TaskFit]) -> Shared:
         return Shared()
     task, seed = np.nonzero(np.isfinite(effects))
     design = np.hstack([np.eye(len(fits))[task], np.eye(effects.shape[1])[seed]])
-    y, root = effects[task, seed], np.sqrt(np.array([f.runs for f in fits])[task, seed])
-    weighted = root[:, None] * design
-    inverse = np.linalg.pinv(weighted)
-    solution = inverse @ (root * y)
+    y, weight = effects[task, seed], np.array([f.runs for f in fits])[task, seed]
+    gram = design.T @ (weight[:, None] * design)
+    inverse = np.linalg.pinv(gram, hermitian=True)
+    solution = inverse @ (design.T @ (weight * y))
     shared = solution[len(fits) :][np.unique(seed)]
     a_ss, a_df = float(((shared - shared.mean()) ** 2).sum()), len(shared) - 1
-    df = len(y) - int(np.linalg.matrix_rank(design))
+    df = len(y) - int(np.linalg.matrix_rank(gram, hermitian=True))
     if df == 0:
         return Shared(a_ss, a_df)
-    residual = root * y - weighted @ solution
-    size = float((root**2 * (1 - np.diag(weighted @ inverse))).sum() / df)
-    return Shared(a_ss, a_df, float(residual @ residual) / df, df, size)
+    residual = y - design @ solution
+    leverage = weight * np.einsum("ij,jk,ik->i", design, inverse, design)
+    size = float((weight * (1 - leverage)).sum() / df)
+    return Shared(a_ss, a_df, float((weight * residual) @ residual) / df, df, size)
 
 
 def _block_diagonal(blocks: list[Floats]) -> Floats:

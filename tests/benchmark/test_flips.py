@@ -250,7 +250,7 @@ def test_losses_at_equal_time_are_those_of_the_planted_law() -> None:
 
 
 def test_studies_without_a_flip_seldom_show_a_confirmed_one() -> None:
-    shares = false_flips(seeds=3, studies=40)
+    shares = false_flips(seeds=3, studies=20)
     assert set(shares.index) == {"fraction", "ratio"} and (shares <= 0.05).all()
 
 

@@ -12,6 +12,8 @@ from benchmark.report.frames import rows, where
 from benchmark.report.study import Study, TaskFacts
 
 CEILING = 4.0  # speedups are drawn up to here; the end of a longer interval is in the table
+LOG: dict[str, Any] = {"type": "log", "base": 2, "nice": False, "padding": 10}
+POWERS = [2.0**k for k in range(-10, 11)]  # ticks of an axis of ratios
 LOSS = "loss (nats/token, lower is better)"
 
 
@@ -28,11 +30,11 @@ def tips(**fields: str) -> list[alt.Tooltip]:
 
 def lines(
     study: Study, frame: pd.DataFrame, x: alt.X, y: alt.Y, tooltip: Sequence[alt.Tooltip], under: Sequence[Any] = (),
-    interval: tuple[str, str] | None = None,
+    interval: tuple[str, str] | None = None, clip: bool = False,
 ) -> alt.LayerChart:  # fmt: skip
     """A line with markers per optimizer, a legend to click, and vertical intervals where `interval` names two columns.
 
-    under: layers that are drawn first, such as a line at 1.
+    under: layers that are drawn first, such as a line at 1. clip: cut at the plot's edges.
     """
     present = [o for o in study.optimizers if o in set(frame["optimizer"])]
     look = style.scales(present, study.titles)
@@ -43,12 +45,12 @@ def lines(
         opacity=alt.condition(pick, alt.value(1), alt.value(0.12)),
         tooltip=list(tooltip),
     )
-    layers = [*under, base.mark_line(clip=True).encode(y=y)]
+    layers = [*under, base.mark_line(clip=clip).encode(y=y)]
     if interval:
         low, high = interval
-        layers.append(base.mark_rule(strokeWidth=1.5, clip=True).encode(y=alt.Y(f"{low}:Q"), y2=alt.Y2(high)))
+        layers.append(base.mark_rule(strokeWidth=1.5).encode(y=alt.Y(f"{low}:Q"), y2=alt.Y2(high)))
     shape = alt.Shape("optimizer:N", title=None, scale=alt.Scale(**look["shape"]))
-    return alt.layer(*layers, base.mark_point(clip=True).encode(y=y, shape=shape).add_params(pick))
+    return alt.layer(*layers, base.mark_point(clip=clip).encode(y=y, shape=shape).add_params(pick))
 
 
 def rule(value: float) -> alt.Chart:
@@ -59,7 +61,7 @@ def rule(value: float) -> alt.Chart:
 def ratio_axis(ratios: Sequence[float], title: str = "Chinchilla ratio (tokens per parameter / 20)") -> alt.X:
     """A log axis of ratios, with a tick at each measured one."""
     ticks = sorted(set(ratios))
-    return alt.X("chinchilla_ratio:Q", title=title).scale(type="log", base=2, nice=False).axis(values=ticks, format="~g")
+    return alt.X("chinchilla_ratio:Q", title=title).scale(**LOG).axis(values=ticks, format="~g")
 
 
 def speedup_by_ratio(study: Study, scale: str) -> Figure:
@@ -103,7 +105,7 @@ def loss_curves(study: Study, task: TaskFacts) -> Figure | None:
         f"Loss along training at {task.name}",
         f"Line chart: validation loss against training tokens at {task.name}, one line per optimizer.",
         f"Mean over report seeds {_seeds(mean)} on the validation split; the first quarter of training may leave the top.",
-        lines(study, mean, x, y, tips(tokens=".3s", val_loss=".4f", n="d")),
+        lines(study, mean, x, y, tips(tokens=".3s", val_loss=".4f", n="d"), clip=True),
     )
 
 
@@ -117,7 +119,7 @@ def lr_sensitivity(study: Study, task: TaskFacts) -> Figure | None:
         return None
     frame = frame.assign(relative=2.0 ** frame["octaves"])
     x = alt.X("relative:Q", title="Peak learning rate / best peak learning rate")
-    x = x.scale(type="log", base=2, nice=False).axis(format="~g", tickCount=6)
+    x = x.scale(**LOG).axis(format="~g", values=POWERS)
     y = alt.Y("val_loss:Q", title=f"Validation {LOSS}").scale(zero=False)
     return Figure(
         f"lr-{task.name}",

@@ -44,7 +44,8 @@ class Figure:
         drawn = vl_convert.vegalite_to_svg(self.spec)
         # clip paths are numbered through the whole process: neither stable nor unique on a page
         numbers = {n: i for i, n in enumerate(dict.fromkeys(re.findall(r"\bclip(\d+)\b", drawn)))}
-        return re.sub(r"\bclip(\d+)\b", lambda m: f"clip-{self.key}-{numbers[m[1]]}", drawn)
+        drawn = re.sub(r"\bclip(\d+)\b", lambda m: f"clip-{self.key}-{numbers[m[1]]}", drawn)
+        return re.sub(r' (role|aria-[a-z]+)="[^"]*"', "", drawn)  # the page labels the drawing as a whole
 
     @property
     def inline(self) -> Markup:

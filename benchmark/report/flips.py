@@ -63,7 +63,7 @@ def _ratio(ratio: float) -> str:
 def bump(study: Study, task: TaskFacts) -> Figure | None:
     """Rank over the fraction of training at one task; the last column is the end."""
     losses = where(study.losses, task=task.name)
-    curves = where(study.curves, task=task.name)
+    curves = where(study.curves, task=task.name, role="report")
     if not len(curves) or losses["optimizer"].nunique() < 2:
         return None
     tenths = places.along_training(curves, losses)

@@ -3,9 +3,10 @@
 The page's first sentences and the last lines of a sweep are this text.
 """
 
-import pandas as pd
+from typing import Any
 
 from benchmark.report import text
+from benchmark.report.frames import rows
 from benchmark.report.study import Study, studies
 from benchmark.store import Results
 
@@ -29,50 +30,37 @@ def lines(study: Study) -> tuple[str, str, str]:
             " optimizer on the same task.",
             "",
         )
-    rows = study.results_for(task.name)
-    return _leader(study, rows, task.name), _speedup(study, rows), _inseparable(study, rows)
+    table = [r for r in rows(study.results_for(task.name)) if r["n"] > 0]
+    return _leader(study, table, task.name), _speedup(study, table), _inseparable(study, table)
 
 
-def _title(study: Study, optimizer: str) -> str:
-    return study.titles.get(optimizer, optimizer)
+def _leader(study: Study, table: list[dict[str, Any]], task: str) -> str:
+    first = table[0]["optimizer"]
+    ties = [study.titles[r["optimizer"]] for r in table[1:] if study.bands.get((r["optimizer"], task), (2, 2))[0] == 1]
+    tuned = "Tuned " if first == study.baseline else ""
+    lead = f"{tuned}{study.titles[first]} has the lowest test loss of {len(table)} optimizers at {task}"
+    return f"{lead}, not separable from {text.names(ties, 'or')}." if ties else f"{lead}."
 
 
-def _leader(study: Study, rows: pd.DataFrame, task: str) -> str:
-    first = rows.iloc[0]["optimizer"]
-    ties = [o for o in rows["optimizer"][1:] if study.bands.get((o, task), (2, 2))[0] == 1]
-    lead = f"{_title(study, first)} has the lowest test loss of {len(rows)} optimizers at {task}"
-    if first == study.baseline:
-        lead = f"Tuned {lead}"
-    if not ties:
-        return f"{lead}."
-    return f"{lead}, not separable from {text.names([_title(study, o) for o in ties], 'or')}."
+def _speedup(study: Study, table: list[dict[str, Any]]) -> str:
+    base = study.titles[study.baseline]
+    row = next(r for r in table if r["optimizer"] != study.baseline)
+    title, n = study.titles[row["optimizer"]], int(row["n"])
+    nearest = f"The nearest is {title}: t" if table[0]["optimizer"] == study.baseline else "T"
+    if not text.is_number(row["speedup"]):
+        return f"{nearest}he speedup of {title} over {base} is undefined: too few ratios of {base} are measured."
+    known = text.is_number(row["lo"]) and text.is_number(row["hi"])
+    ends = f"95\u00a0% interval {text.fixed(row['lo'], 2)} to {text.fixed(row['hi'], 2)}" if known else "no interval"
+    spread = f"({ends}, n = {n} seed{'s' if n != 1 else ''})"
+    if row["speedup"] == float("inf"):
+        return f"{nearest}uned {base} never reaches {title}'s loss on its fitted curve {spread}."
+    return f"{nearest}uned {base} needs {text.fixed(row['speedup'], 2)} times the tokens to reach {title}'s loss {spread}."
 
 
-def _speedup(study: Study, rows: pd.DataFrame) -> str:
-    base = _title(study, study.baseline)
-    row = rows[rows["optimizer"] != study.baseline].iloc[0]
-    nearest = (
-        ""
-        if rows.iloc[0]["optimizer"] != study.baseline
-        else f"The nearest is {_title(study, row.optimizer)}. "
-    )
-    if not text.is_number(row.speedup):
-        return f"{nearest}Its speedup over {base} is undefined: too few ratios of {base} are measured."
-    seeds = f"n = {int(row.n)} seed{'s' if row.n != 1 else ''}"
-    spread = (
-        f"95\u00a0% interval {text.fixed(row.lo, 2)} to {text.fixed(row.hi, 2)}, {seeds}"
-        if text.is_number(row.lo) and text.is_number(row.hi)
-        else f"no interval, {seeds}"
-    )
-    if text.fixed(row.speedup, 2) == "∞":
-        return f"{nearest}A tuned {base} does not reach its loss at any budget that its fitted curve allows ({spread})."
-    return f"{nearest}A tuned {base} needs {text.fixed(row.speedup, 2)} times the tokens for the same loss ({spread})."
-
-
-def _inseparable(study: Study, rows: pd.DataFrame) -> str:
-    base = _title(study, study.baseline)
-    others = rows[rows["optimizer"] != study.baseline]
-    same = [_title(study, o) for o in others.loc[others["verdict"] == "inseparable", "optimizer"]]
+def _inseparable(study: Study, table: list[dict[str, Any]]) -> str:
+    base = study.titles[study.baseline]
+    others = [r for r in table if r["optimizer"] != study.baseline]
+    same = [study.titles[r["optimizer"]] for r in others if r["verdict"] == "inseparable"]
     if same:
         return f"Inseparable from tuned {base}: {text.names(same)}."
     return f"Every other optimizer is separable from tuned {base}."

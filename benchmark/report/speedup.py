@@ -64,7 +64,7 @@ def by_scale(study: Study) -> list[Figure]:
         others = frame.loc[frame["optimizer"] != study.baseline]
         if others["scale"].nunique() < 2:
             continue
-        x = alt.X("num_params:Q", title="Non-embedding parameters").scale(type="log", nice=False)
+        x = alt.X("num_params:Q", title="Non-embedding parameters").scale(**charts.LOG)
         x = x.axis(values=sorted(set(frame["num_params"])), format=".3~s")
         y = alt.Y("speedup:Q", title="Speedup in tokens (×, higher is better)").scale(zero=False)
         tooltip = charts.tips(num_params=".3s", speedup=".2f", lo=".2f", hi=".2f", n="d")
@@ -87,7 +87,7 @@ def effective_data(study: Study, scale: str) -> Figure:
     ratios = sorted(set(frame["chinchilla_ratio"]))
     ends = [{"chinchilla_ratio": r, "d_eff": r * b, "band": f"{b:g}×"} for b in BANDS for r in (ratios[0], ratios[-1])]
     x = charts.ratio_axis(ratios, "Data used (Chinchilla ratio)")
-    y = alt.Y("d_eff:Q", title="Data the baseline would need (Chinchilla ratio)").scale(type="log", base=2, nice=False)
+    y = alt.Y("d_eff:Q", title="Data the baseline would need (Chinchilla ratio)").scale(**charts.LOG).axis(values=charts.POWERS, format="~g")
     band = alt.Chart(alt.Data(values=ends)).encode(x=x, y=y, detail="band:N")
     grey = {"color": "currentColor", "opacity": 0.45}
     labels = band.transform_filter(f"datum.chinchilla_ratio == {ratios[-1]}").mark_text(align="left", dx=6, **grey)

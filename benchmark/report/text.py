@@ -69,7 +69,10 @@ def seconds(value: Any) -> str:
 
 def percent(value: Any) -> str:
     """A share or relative change with its sign: 0.15 -> +15 %."""
-    return MISSING if not is_number(value) else f"{value * 100:+.0f} %".replace("-", "−")
+    if not is_number(value):
+        return MISSING
+    rounded = round(value * 100)
+    return f"{rounded:+d} %".replace("-", "−") if rounded else "0 %"
 
 
 def share(value: Any) -> str:

@@ -150,9 +150,9 @@ def under_tuned(study: Study, task: TaskFacts, claims: pd.DataFrame) -> Figure |
         frame = frame.loc[(frame["optimizer"] != study.baseline) & (frame["claimed"] < 20)]
     if not len(frame):
         return None
-    x = alt.X("peak_lr:Q", title="The baseline's peak learning rate").scale(type="log", base=2, nice=False)
+    x = alt.X("peak_lr:Q", title="The baseline's peak learning rate").scale(**charts.LOG)
     x = x.axis(values=sorted(set(frame["peak_lr"])), format="~g")
-    y = alt.Y("claimed:Q", title="Claimed speedup in tokens (×)").scale(type="log", base=2, nice=False)
+    y = alt.Y("claimed:Q", title="Claimed speedup in tokens (×)").scale(**charts.LOG)
     return Figure(
         f"claimed-{task.name}",
         f"What an under-tuned baseline would have made of it at {task.name}",

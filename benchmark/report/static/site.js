@@ -11,6 +11,7 @@ function drawCharts() {
     const plot = figure.querySelector(".plot");
     const box = document.createElement("div");
     box.style.width = "100%";
+    box.setAttribute("aria-hidden", "true"); // the plot around it is labelled as one picture
     const height = plot.getBoundingClientRect().height;
     plot.style.minHeight = `${height}px`;
     spec.width = Math.max(220, Math.min(plot.clientWidth, 736) - 64);

@@ -62,7 +62,8 @@ def record(
         for k in range(1, 17)
     ] if report else []  # fmt: skip
     cost = Cost(
-        9.0, 8.0, 0.5, 0.5, 90_000.0, step_seconds, 10**8, task.scale.total_params * 8,
+        9.0,
+        trial.steps * step_seconds, 0.5, 0.5, 90_000.0, step_seconds, 10**8, task.scale.total_params * 8,
         6.0 * task.scale.num_params * trial.tokens, 1e9 * speedup,
     )  # fmt: skip
     body: dict[str, Any] = {

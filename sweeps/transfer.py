@@ -116,7 +116,8 @@ def _carried(
 def _predict(
     name: str, axis: Axis, task: Task, trained: Sequence[Solved]
 ) -> tuple[Value, dict[str, Any]] | None:
-    """A hyperparameter at a task by the law through the winners; None for one that has no order or no law."""
+    """A hyperparameter at a task by the law through the winners, followed at most a doubling beyond what won;
+    None for one that has no order or no law."""
     if any(isinstance(value, str) for value in axis.grid):
         return None
     flip = (lambda x: 1 - x) if axis.scale == "log1m" else (lambda x: x)
@@ -128,7 +129,9 @@ def _predict(
     law = fit(points)
     if law is None:
         return None
-    return snapped(axis, flip(law(task.scale.num_params, task.chinchilla_ratio))), asdict(law)
+    seen = [value for *_, value in points if value > 0]
+    value = law(task.scale.num_params, task.chinchilla_ratio)
+    return snapped(axis, flip(min(max(value, min(seen) / 2), max(seen) * 2))), asdict(law)
 
 
 def _whole(contestant: Contestant, space: Mapping[str, Axis]) -> tuple[str, ...]:

@@ -12,8 +12,19 @@ from sweeps.ledger import Ledger, Noise, Waiting
 from sweeps.plan import Memory, Plan, plan
 from sweeps.protocol import Found, coordinate_descent
 from sweeps.space import Setting, key
-from sweeps.sweep import Contestant, Sweep
+from sweeps.sweep import Contestant, Sweep, stage
 
+SPACES = {
+    "adamw": {
+        "peak_lr": Axis((0.008, 0.016, 0.032, 0.064), 0.032, "log"),
+        "weight_decay": Axis((0.0, 0.1, 0.2, 0.4), 0.1, "log"),
+    },
+    "lion": {
+        "peak_lr": Axis((0.001, 0.002, 0.004, 0.008), 0.004, "log"),
+        "weight_decay": Axis((0.3, 0.6, 1.2), 0.6, "log"),
+        "beta": Axis((0.9, 0.95, 0.98), 0.95, "log1m"),
+    },
+}
 Surface = Callable[[Setting, int], float]
 
 
@@ -95,3 +106,27 @@ def valley() -> Callable[[Trial], Outcome]:
         return Outcome("finished", val_loss=loss + 0.02 * (trial.seed % 7) + coins.gauss(0, 0.004))
 
     return outcome
+
+
+@pytest.fixture
+def pair() -> tuple[Contestant, ...]:
+    """The baseline, and a contestant with another space and two essential hyperparameters."""
+    return (
+        _contestant("adamw", SPACES["adamw"]),
+        _contestant("lion", SPACES["lion"], ("peak_lr", "weight_decay")),
+    )
+
+
+@pytest.fixture
+def small(pair: tuple[Contestant, ...]) -> Sweep:
+    """Essential hyperparameters only, as in `quick`."""
+    return Sweep(
+        "small",
+        "",
+        (
+            stage("27k-1x", "I", 6, tune="essential"),
+            stage("27k-2x", "II", 3, start="winner", tune="essential", after=("27k-1x",)),
+            stage("27k-4x", "baseline", 2, start="winner", tune="essential", after=("27k-2x",)),
+        ),
+        contestants=pair,
+    )

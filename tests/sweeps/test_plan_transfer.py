@@ -66,6 +66,15 @@ def test_the_law_predicts_the_largest_scale_and_its_error_is_reported(phases, fi
     assert 0 <= cell["prediction"]["excess"] < 0.02
 
 
+def test_a_law_is_followed_at_most_a_doubling_beyond_what_won(phases, finish):
+    """The law falls with size and ratio: at 400k and 8x it lies far below the smallest winner."""
+    far = (*phases.stages[:-1], stage("400k-8x", "III", 5, start="law", tune="sensitive", after=(*ONE, *TWO)))
+    done, _ = finish(dataclasses.replace(phases, stages=far), steep)
+    cell = done.cells["adamw/400k-8x"]
+    winners = [c["winner"]["peak_lr"] for name, c in done.cells.items() if name != "adamw/400k-8x"]
+    assert cell["predicted"]["peak_lr"] == pytest.approx(min(winners) / 2, rel=0.01)
+
+
 def test_where_all_agree_the_essential_hyperparameters_are_tuned_again(phases, finish):
     done, _ = finish(phases, lambda trial: Outcome("finished", val_loss=3.0 + 0.01 * (trial.seed % 3)))
     assert done.cells["adamw/55k-2x"]["sensitive"] == []

@@ -3,6 +3,7 @@
 Functions of frames like `store.Results.runs`; all of them are offered by tuning.py, where to read on.
 """
 
+from functools import cache
 from itertools import combinations
 from typing import Any
 
@@ -58,6 +59,16 @@ def expected_best_of_k(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True).loc[:, columns] if found else table([], columns)
 
 
+@cache
+def _median_bounds(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of n sorted losses bound the median of the best of k = 1 ... n: 0 and n + 1 stand for none."""
+    quantile = 1 - 0.5 ** (1 / np.arange(1, n + 1))  # of one trial's losses: where that median lies
+    tail, below = (1 - LEVEL) / 2, np.arange(n)[:, None]
+    # Y_(j) > q when fewer than j trials lie below q; Y_(j) < q when j or more do
+    low = (stats.binom.cdf(below, n, quantile) <= tail).sum(axis=0)
+    return low, n - (stats.binom.sf(below, n, quantile) <= tail).sum(axis=0) + 1
+
+
 def _best_of_k(losses: np.ndarray, worst: float) -> pd.DataFrame:
     n = len(losses)
     k = np.arange(1, n + 1)
@@ -65,11 +76,7 @@ def _best_of_k(losses: np.ndarray, worst: float) -> pd.DataFrame:
     # the chance that the lowest of k drawn without replacement is the one of this rank
     chance = special.comb(n - rank, k - 1) / special.comb(n, k)
     reached = np.cumsum(chance, axis=0) >= 0.5 - 1e-12
-    quantile = 1 - 0.5 ** (1 / k)  # of one trial's losses: where the median of the best of k lies
-    tail = (1 - LEVEL) / 2
-    # Y_(j) > q when fewer than j trials lie below q; Y_(j) < q when j or more do
-    low = np.array([sum(stats.binom.cdf(np.arange(n), n, q) <= tail) for q in quantile])
-    high = np.array([n - sum(stats.binom.sf(np.arange(n), n, q) <= tail) for q in quantile])
+    low, high = _median_bounds(n)
     padded = np.concatenate([[-np.inf], losses, [np.inf]])
     return pd.DataFrame(
         {
@@ -79,7 +86,7 @@ def _best_of_k(losses: np.ndarray, worst: float) -> pd.DataFrame:
             "expected": np.where(np.isinf(losses), worst, losses) @ chance,
             "median": losses[reached.argmax(axis=0)],
             "lo": padded[low],
-            "hi": padded[high + 1],
+            "hi": padded[high],
         }
     )
 

@@ -45,6 +45,16 @@ def test_speedups_equal_the_study_s_formula() -> None:
         assert worst < 0.005
 
 
+def test_what_one_more_baseline_point_changes_is_as_noted() -> None:
+    """The manifest says what the baseline's 16x runs do to two speedups at 130m-8x."""
+    full = study.losses()
+    fits = [speedups(f, noise_sd=0.0015, n_bootstrap=100) for f in (full[full.chinchilla_ratio <= 8], full)]
+    at_8x = [f[(f.scale == "130m") & (f.chinchilla_ratio == 8)].set_index("optimizer").speedup for f in fits]
+    told = [f"{s[name]:.2f}x" for name in ("soap", "mars") for s in at_8x]
+    (note,) = [n for n in study.manifest()["notes"] if "16x" in n]
+    assert re.findall(r"\d\.\d\dx", note) == told
+
+
 def test_the_committed_results_set_is_what_the_command_writes(tmp_path: Path) -> None:
     assert command.main(["--results", str(tmp_path)]) == 0
     for name in ("trials.jsonl", "sweep.json"):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
+from hypothesis import settings as drawn
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -56,6 +57,7 @@ def test_best_so_far_keeps_searches_apart_and_leaves_out_what_has_no_time() -> N
     assert got.best.to_dict() == {"coordinate": 3.5, "random": 3.1}
 
 
+@drawn(deadline=None, derandomize=True, max_examples=40)
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=7), st.integers(0, 3))
 def test_expected_best_of_k_is_the_mean_over_all_subsets(values: list[int], diverged: int) -> None:
     losses = [3 + v / 100 for v in values]
@@ -80,12 +82,12 @@ def test_the_interval_for_the_median_best_of_k_covers() -> None:
     k = np.array([1, 3, 8, 20])
     truth = stats.expon.ppf(1 - 0.5 ** (1 / k))
     inside = np.zeros(len(k))
-    for _ in range(200):
+    for _ in range(120):
         draws = rng.exponential(size=40)
         frame = runs(*[point(0.01, x, purpose="random", trial_id=str(i)) for i, x in enumerate(draws)])
         got = tuning.expected_best_of_k(frame).set_index("k").loc[k]
         inside += (got.lo.to_numpy() <= truth) & (truth <= got.hi.to_numpy())
-    assert (inside / 200).min() > 0.92  # exact at 0.95 or more; 200 studies give a standard error of .0154
+    assert (inside / 120).min() > 0.91  # exact at 0.95 or more; 120 studies give a standard error of .02
     assert np.isneginf(got.lo[20])  # 40 trials do not bound the best of 20 from below
 
 
@@ -205,6 +207,7 @@ def test_lr_tolerance_interpolates_and_says_where_it_could_not() -> None:
         tuning.lr_tolerance(runs(*LINE), 0.0)
 
 
+@drawn(deadline=None, derandomize=True, max_examples=40)
 @given(
     st.lists(st.floats(0.001, 0.5), min_size=1, max_size=5),
     st.lists(st.floats(0.001, 0.5), min_size=1, max_size=5),
@@ -279,6 +282,25 @@ def test_claimed_is_the_speedup_over_the_under_tuned_baseline() -> None:
     assert got.claimed["muon", 0.02] == pytest.approx(tuned) and got.tuned["muon", 0.02] == tuned
     assert got.reference["muon", 0.001] and not got.reference["muon", 0.02]
     assert set(got.reset_index().peak_lr) == {0.001, 0.02}  # the rate that diverged claims nothing
+
+
+@drawn(deadline=None, derandomize=True, max_examples=15)
+@given(st.randoms(use_true_random=False), st.floats(0.5, 2.0))
+def test_row_order_repeats_and_a_shift_of_all_losses_change_nothing(coins: Any, shift: float) -> None:
+    rows = [*LINE, point(0.04, 3.6, wd=0.2, seed=1), point(0.02, 3.5, wd=0.2, seed=1)]
+    frame = runs(*rows, *[{**row, "optimizer": "lion", "val_loss": row["val_loss"] + 0.1} for row in rows])
+    order = list(range(len(frame)))
+    coins.shuffle(order)
+    other = pd.concat([frame, frame.head(3)]).iloc[[*order, len(frame)]]
+    other = other.assign(val_loss=other.val_loss + shift)
+    for function in (
+        tuning.sensitivity,
+        lambda r: tuning.edges(r, {"adamw": {"peak_lr": [0.02]}}),
+        lambda r: tuning.lr_tolerance(r, 0.03),
+        lambda r: tuning.transfer_cost(r, ["peak_lr"]).drop(columns="loss"),
+        lambda r: tuning.scaling_sensitive(r, 0.01),
+    ):
+        pd.testing.assert_frame_equal(function(frame), function(other), rtol=1e-9, atol=1e-9)
 
 
 def test_ten_thousand_runs_take_seconds() -> None:

@@ -31,10 +31,10 @@ def report_losses(
     """
     wanted = (runs["role"] == "report").to_numpy()
     if trial_ids is not None:
-        wanted &= runs["trial_id"].isin(list(trial_ids)).to_numpy()
+        wanted = wanted & runs["trial_id"].isin(list(trial_ids)).to_numpy()
     for column, value in (("corpus", corpus), ("backend", backend), ("precision", precision)):
         if value is not None:
-            wanted &= (runs[column] == value).to_numpy()
+            wanted = wanted & (runs[column] == value).to_numpy()
     chosen = runs.loc[wanted]
     for column in SAME:
         found = sorted({str(v) for v in chosen[column]})

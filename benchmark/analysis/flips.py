@@ -52,10 +52,10 @@ def flips(
     models = dict(by_scale(losses, noise_sd))
     found = [*_along_training(places.along_training(curves, losses), noise_sd)]
     found += _between_tasks(models)
-    if runs is not None:
+    if runs is not None and len(runs):
         found += _between_units(models, places.in_seconds(losses, runs, baseline), noise_sd)
         found += _between_budgets(expected_best_of_k(runs))
-    recipes = {} if runs is None else places.decay_recipes(runs)
+    recipes = places.decay_recipes(runs) if runs is not None and len(runs) else {}
     diverged = {(s, m.optimizer[i], m.ratio[i]) for s, m in models.items() for i in np.flatnonzero(m.diverged)}
     for row in found:
         row["mechanism"] = _mechanism(row, recipes, diverged)

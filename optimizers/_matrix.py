@@ -6,7 +6,7 @@ Written with the operators that jax and torch arrays have in common, so it impor
 from collections.abc import Mapping
 from typing import Any
 
-from optimizers.base import Param
+from optimizers.base import Param, Role
 
 # Keller Jordan's quintic: steepest slope at 0 among those that keep singular values near 1.
 NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -26,6 +26,11 @@ def newton_schulz(matrix: Any, steps: int, eps: Any) -> Any:
         gram = x @ x.mT
         x = a * x + (b * gram + c * (gram @ gram)) @ x
     return x.mT if tall else x
+
+
+def shape_factor(shape: tuple[int, ...]) -> float:
+    """sqrt(max(1, out / in)): a tall matrix then moves each output as far as a square one does."""
+    return max(1.0, shape[0] / shape[1]) ** 0.5
 
 
 def newton_schulz_flops(shape: tuple[int, ...], steps: int) -> float:
@@ -76,6 +81,23 @@ def join(blocks: Any, shape: tuple[int, ...]) -> Any:
     return blocks.reshape(m // rows, n // columns, rows, columns).swapaxes(1, 2).reshape(shape)
 
 
-def by_role(params: Mapping[str, Param], *roles: str) -> tuple[str, ...]:
+def gram(grad: Any, side: str) -> Any:
+    """G G^T (left) or G^T G (right) of every block."""
+    return grad @ grad.mT if side == "left" else grad.mT @ grad
+
+
+def rotate(x: Any, bases: Mapping[str, Any]) -> Any:
+    """Into a basis, QL^T x QR; a side without one stays as it is."""
+    x = bases["left"].mT @ x if "left" in bases else x
+    return x @ bases["right"] if "right" in bases else x
+
+
+def rotate_back(x: Any, bases: Mapping[str, Any]) -> Any:
+    """Out of a basis: QL x QR^T."""
+    x = bases["left"] @ x if "left" in bases else x
+    return x @ bases["right"].mT if "right" in bases else x
+
+
+def by_role(params: Mapping[str, Param], *roles: Role) -> tuple[str, ...]:
     """Names of the parameters with one of these roles, in the model's order."""
     return tuple(name for name, p in params.items() if p.role in roles)

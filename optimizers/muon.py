@@ -5,8 +5,8 @@ Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"
 
 Hidden matrices W (out, in), with mu = `momentum`:
     B <- mu B + G;   U = G + mu B;   W <- W - lr (sqrt(max(1, out/in)) NS(U) + weight_decay W)
-NS is five Newton-Schulz steps towards U's nearest orthogonal matrix. The shape factor does not scale the decay.
-Embedding, head and norms: AdamW at `adam_lr_ratio` times the rate, with its own beta1, beta2 and eps.
+NS is five Newton-Schulz steps towards U's nearest orthogonal matrix. The shape factor does not scale the
+decay. Embedding, head and norms: AdamW at `adam_lr_ratio` times the rate, with its own beta1, beta2 and eps.
 
 variant "levanter" (arXiv 2509.02046): the trainer clips the AdamW parameters alone, by their joint norm; the
 reference leaves clipping to the recipe. Same rule otherwise.
@@ -16,11 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 
 from optimizers._decoupled import DECAYED_ROLES
-from optimizers._matrix import adam_step, by_role, newton_schulz, newton_schulz_flops
+from optimizers._matrix import adam_step, by_role, newton_schulz, newton_schulz_flops, shape_factor
 from optimizers._spaces import beta, decay, epsilon, rate
 from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, static
 
@@ -32,11 +33,6 @@ class MuonState(NamedTuple):
     momentum: dict[str, Any]
     m: dict[str, Any]
     v: dict[str, Any]
-
-
-def shape_factor(shape: tuple[int, ...]) -> float:
-    """Makes the update of a tall matrix as large per output as that of a square one."""
-    return max(1.0, shape[0] / shape[1]) ** 0.5
 
 
 @dataclass(frozen=True)
@@ -92,28 +88,29 @@ class Muon(Optimizer):
     def build_jax(self, run: Run) -> optax.GradientTransformationExtraArgs:
         matrices, others = by_role(run.params, "hidden"), by_role(run.params, "embedding", "head", "norm")
 
-        def init(params: dict[str, Any]) -> MuonState:
+        def init(params: Any) -> MuonState:
             def zeros(names: tuple[str, ...]) -> dict[str, Any]:
                 return {name: jnp.zeros_like(params[name]) for name in names}
 
             return MuonState(jnp.zeros((), jnp.int32), zeros(matrices), zeros(others), zeros(others))
 
-        def update(grads: dict[str, Any], state: MuonState, params: Any = None, **_: Any) -> Any:
-            lr, count = self.peak_lr * run.multiplier(state.count), state.count + 1
-            updates, momentum, m, v = {}, {}, {}, {}
+        def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, MuonState]:
+            grads, lr, t = updates, self.peak_lr * run.multiplier(state.count), state.count + 1
+            moves, momentum, m, v = {}, {}, {}, {}
             for name in matrices:
                 momentum[name] = self.momentum * state.momentum[name] + grads[name]
                 nesterov = grads[name] + self.momentum * momentum[name]
-                factor = shape_factor(run.params[name].shape)
-                direction = factor * newton_schulz(nesterov, self.ns_steps, self.ns_eps)
-                updates[name] = -lr * (direction + self.weight_decay * params[name])
+                with jax.default_matmul_precision("highest"):
+                    direction = newton_schulz(nesterov, self.ns_steps, self.ns_eps)
+                direction = shape_factor(params[name].shape) * direction
+                moves[name] = -lr * (direction + self.weight_decay * params[name])
             for name in others:
                 direction, m[name], v[name] = adam_step(
-                    state.m[name], state.v[name], grads[name], count, self.beta1, self.beta2, self.eps
+                    state.m[name], state.v[name], grads[name], t, self.beta1, self.beta2, self.eps
                 )
                 decay = self.weight_decay if run.params[name].role in DECAYED_ROLES else 0.0
-                updates[name] = -lr * self.adam_lr_ratio * (direction + decay * params[name])
-            return updates, MuonState(count, momentum, m, v)
+                moves[name] = -lr * self.adam_lr_ratio * (direction + decay * params[name])
+            return moves, MuonState(t, momentum, m, v)
 
         return optax.GradientTransformationExtraArgs(init, update)
 

@@ -7,17 +7,18 @@ For a matrix with gradient G, averages L of G G^T and R of G^T G with eigenbases
     U = QL [ (QL^T M QR) / (sqrt(V) + eps) ] QR^T sqrt(1 - beta2^k) / (1 - beta1^k)
 The first gradient only sets L, R and, by eigh, the bases: nothing moves, and k counts from the next. Every
 `refresh_fraction` of the run, after the step, a basis takes one power iteration and a QR, its columns (and V)
-sorted by descending estimated eigenvalue. Axes longer than `block_size` are cut into equal blocks, each a matrix
-of its own; 0 cuts none. The vocabulary axis of embedding and head has no basis; norms get plain Adam.
+sorted by descending estimated eigenvalue. Axes longer than `block_size` are cut into equal blocks, each a
+matrix of its own; 0 cuts none. The vocabulary axis of embedding and head has no basis; norms get plain Adam.
 
 variant "levanter" (arXiv 2509.02046): the first step counts in k and in the refresh's cadence, and decays; a
 refresh uses L and R from before the current gradient; norms have a basis too. Its zero-padding of blocks is
-not reproduced: it acts only where `block_size` does not divide a width, and never at the study's best settings
-(widths 512 to 1024) except for 768 in blocks of 512, which are two of 384 here.
+not reproduced: it acts only where `block_size` does not divide a width, and never at the study's best
+settings (widths 512 to 1024) except for 768 in blocks of 512, which are two of 384 here.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -25,16 +26,17 @@ import jax.numpy as jnp
 import optax
 
 from optimizers._decoupled import DECAYED_ROLES
-from optimizers._matrix import block_shape, cut, join
+from optimizers._matrix import block_shape, gram, rotate, rotate_back
 from optimizers._spaces import beta, decay, epsilon, rate
+from optimizers._stacks import Stacks, one_by_one
 from optimizers.base import Axis, Info, Optimizer, Param, Run, static
 
-Matrices = dict[str, dict[str, Any]]  # parameter name -> side ("left", "right") -> (blocks, d, d)
+Matrices = dict[str, dict[str, Any]]  # stack -> side ("left", "right") -> (blocks, d, d)
 
 
 class SoapState(NamedTuple):
-    """count: gradients seen. m in the original basis, v in the eigenbasis: (blocks, rows, columns).
-    grams: L and R. bases: QL and QR."""
+    """count: gradients seen. m in the original basis, v in the eigenbasis: (blocks, rows, columns) by stack
+    (see _stacks.py). grams: L and R. bases: QL and QR."""
 
     count: Any
     m: dict[str, Any]
@@ -43,33 +45,21 @@ class SoapState(NamedTuple):
     bases: Matrices
 
 
-def gram(grad: Any, side: str) -> Any:
-    """G G^T (left) or G^T G (right) of every block."""
-    return grad @ grad.mT if side == "left" else grad.mT @ grad
-
-
-def rotate(x: Any, bases: Mapping[str, Any]) -> Any:
-    """Into the eigenbasis: QL^T x QR; a side without a basis stays as it is."""
-    x = bases["left"].mT @ x if "left" in bases else x
-    return x @ bases["right"] if "right" in bases else x
-
-
-def rotate_back(x: Any, bases: Mapping[str, Any]) -> Any:
-    """Out of the eigenbasis: QL x QR^T."""
-    x = bases["left"] @ x if "left" in bases else x
-    return x @ bases["right"].mT if "right" in bases else x
-
-
 def refresh(grams: Mapping[str, Any], bases: Mapping[str, Any], v: Any) -> tuple[dict[str, Any], Any]:
     """One power iteration and QR per side, columns in descending order of estimated eigenvalue; v follows."""
     fresh = {}
     for side, basis in bases.items():
         product = grams[side] @ basis
         order = jnp.argsort(-(basis * product).sum(axis=-2), axis=-1)
-        fresh[side] = jnp.linalg.qr(jnp.take_along_axis(product, order[:, None, :], axis=-1))[0]
+        fresh[side] = one_by_one(orthogonal, jnp.take_along_axis(product, order[:, None, :], axis=-1))
         rows = side == "left"
         v = jnp.take_along_axis(v, order[:, :, None] if rows else order[:, None, :], axis=-2 if rows else -1)
     return fresh, v
+
+
+def orthogonal(matrix: Any) -> Any:
+    """Q of its QR decomposition."""
+    return jnp.linalg.qr(matrix)[0]
 
 
 def eigenbasis(gram: Any) -> Any:
@@ -134,39 +124,38 @@ class Soap(Optimizer):
 
     def build_jax(self, run: Run) -> optax.GradientTransformationExtraArgs:
         interval = jnp.maximum(1, jnp.round(self.refresh_fraction * run.steps)).astype(jnp.int32)
-        sides = {name: self.sides(param) for name, param in run.params.items()}
-        shapes = {name: self.blocks(param) for name, param in run.params.items()}
+        stacks = Stacks.of(run.params, self.blocks, self.sides)
 
-        def init(params: dict[str, Any]) -> SoapState:
-            def zeros() -> dict[str, Any]:
-                return {name: jnp.zeros(shapes[name], p.dtype) for name, p in params.items()}
+        def init(params: Any) -> SoapState:
+            def square() -> Matrices:
+                return {stack: self._empty(stacks, stack, params[stack].dtype) for stack in stacks.members}
 
-            def square(make: Any) -> Matrices:
-                return {n: {side: make(params[n], shapes[n], side) for side in sides[n]} for n in params}
+            count = jnp.zeros((), jnp.int32)
+            return SoapState(count, stacks.zeros(params), stacks.zeros(params), square(), square())
 
-            def empty(p: Any, shape: tuple[int, int, int], side: str) -> Any:
-                length = shape[1] if side == "left" else shape[2]
-                return jnp.zeros((shape[0], length, length), p.dtype)
-
-            return SoapState(jnp.zeros((), jnp.int32), zeros(), zeros(), square(empty), square(empty))
-
-        def update(grads: dict[str, Any], state: SoapState, params: Any = None, **_: Any) -> Any:
+        def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, SoapState]:
             with jax.default_matmul_precision("highest"):
-                grads = {name: cut(grads[name], shapes[name]) for name in params}
-                directions, state = self._step(grads, state, interval)
-            lr = self.peak_lr * run.multiplier(state.count - 1)
+                stacked, new_state = self._step(stacks.stack(updates), state, interval)
+            directions = stacks.unstack(stacked)
+            lr = self.peak_lr * run.multiplier(state.count)
             if self.variant == "reference":
-                lr = jnp.where(state.count == 1, 0.0, lr)
-            updates = {}
+                lr = jnp.where(state.count == 0, 0.0, lr)
+            moves = {}
             for name, p in params.items():
-                wd = self.weight_decay if run.params[name].role in DECAYED_ROLES else 0.0
-                updates[name] = -lr * (join(directions[name], p.shape) + wd * p)
-            return updates, state
+                decay = self.weight_decay if run.params[name].role in DECAYED_ROLES else 0.0
+                moves[name] = -lr * (directions[name] + decay * p)
+            return moves, new_state
 
         return optax.GradientTransformationExtraArgs(init, update)
 
+    def _empty(self, stacks: Stacks, stack: str, dtype: Any) -> dict[str, Any]:
+        """Zeros in the shape of a stack's L and R."""
+        _, rows, columns = stacks.blocks[stack]
+        lengths = {side: rows if side == "left" else columns for side in self.sides(stacks.params[stack])}
+        return {side: jnp.zeros((stacks.count(stack), d, d), dtype) for side, d in lengths.items()}
+
     def _step(self, grads: dict[str, Any], state: SoapState, interval: Any) -> tuple[dict[str, Any], SoapState]:
-        """Directions and next state, all in blocks."""
+        """Directions and next state, by stack."""
         first = state.count == 0
         k = state.count + (1 if self.variant == "levanter" else 0)
         correction = jnp.sqrt(1 - self.beta2 ** jnp.maximum(k, 1)) / (1 - self.beta1 ** jnp.maximum(k, 1))
@@ -194,7 +183,9 @@ class Soap(Optimizer):
         def keep(bases: Matrices, v: dict[str, Any]) -> tuple[Matrices, dict[str, Any]]:
             return bases, v
 
-        bases = jax.lax.cond(first, lambda: jax.tree.map(eigenbasis, grams), lambda: state.bases)
+        bases = jax.lax.cond(
+            first, lambda: jax.tree.map(partial(one_by_one, eigenbasis), grams), lambda: state.bases
+        )
         due = ~first & (k % interval == 0)
         bases, v = jax.lax.cond(due, turn, keep, bases, v)
         return directions, SoapState(state.count + 1, m, v, grams, bases)

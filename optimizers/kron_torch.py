@@ -1,0 +1,110 @@
+"""Kron in torch; the rule and its facts are in kron.py."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from optimizers._decoupled import decay_groups
+from optimizers._decoupled_torch import DecoupledTorch
+from optimizers._matrix import cut, gram, join
+from optimizers.base import Run
+
+if TYPE_CHECKING:
+    from optimizers.kron import Kron
+
+DAMPING, MAX_RMS, BALANCE_EVERY, TINY, NORM_EPS = 2.0**-11.5, 1.1, 100, 1e-38, 1e-16  # as in kron.py
+
+Factors = dict[str, torch.Tensor]
+
+
+class KronTorch(DecoupledTorch):
+    """Kronecker factors per parameter, in blocks; noise comes from `run.normal`."""
+
+    def __init__(self, rule: "Kron", params: Mapping[str, Any], run: Run) -> None:
+        self.rule, self.run = rule, run
+        super().__init__(decay_groups(params, rule.weight_decay, run), rule.peak_lr)
+
+    def direction(self, name: str, p: torch.Tensor, grad: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
+        rule, state, blocks = self.rule, self.state[p], self.rule.blocks(self.run.params[name])
+        if not state:
+            shapes = rule.factor_shapes(self.run.params[name])
+            factors = {side: _start(shape, p) for side, shape in shapes.items()}
+            state.update(step=0, waited=0, fits=0, m=torch.zeros_like(p), factors=factors)
+        if rule.normalize_grads:
+            grad = grad / (grad.norm() + NORM_EPS)
+        state["m"].lerp_(grad, 1 - rule.beta1)
+        average = cut(state["m"] / (1 - rule.beta1 ** (state["step"] + 1)), blocks)
+        state["waited"] += 1
+        if rule.due(state["step"], self.run.steps, state["waited"], np):
+            noise = torch.as_tensor(self.run.normal(name, state["step"], tuple(p.shape))).to(p)
+            if state["fits"] and state["fits"] % BALANCE_EVERY == 0:
+                _balance(state["factors"])
+            _fit(state["factors"], average, cut(noise, blocks), rule.preconditioner_lr)
+            state["fits"], state["waited"] = state["fits"] + 1, 0
+        state["step"] += 1
+        u = join(_forward(_transposed(state["factors"]), _forward(state["factors"], average)), p.shape)
+        return u / (u.square().mean().sqrt() / MAX_RMS).clamp(min=1.0)
+
+
+def _start(shape: tuple[int, ...], p: torch.Tensor) -> torch.Tensor:
+    return p.new_ones(shape) if len(shape) == 2 else torch.eye(shape[-1]).to(p).repeat(shape[0], 1, 1)
+
+
+def _transposed(factors: Factors) -> Factors:
+    return {side: q if q.ndim == 2 else q.mT for side, q in factors.items()}
+
+
+def _forward(factors: Factors, x: torch.Tensor) -> torch.Tensor:
+    """QL x QR^T."""
+    for side, q in factors.items():
+        if q.ndim == 2:
+            x = x * (q[:, :, None] if side == "left" else q[:, None, :])
+        else:
+            x = q @ x if side == "left" else x @ q.mT
+    return x
+
+
+def _inverse(factors: Factors, x: torch.Tensor) -> torch.Tensor:
+    """QL^-T x QR^-1."""
+    for side, q in factors.items():
+        if q.ndim == 2:
+            x = x / (q[:, :, None] if side == "left" else q[:, None, :])
+        elif side == "left":
+            x = torch.linalg.solve_triangular(q.mT, x, upper=False)
+        else:
+            x = torch.linalg.solve_triangular(q, x, upper=True, left=False)
+    return x
+
+
+def _norm_bound(a: torch.Tensor) -> torch.Tensor:
+    """Lower bound of the spectral norm of symmetric (blocks, d, d)."""
+    scale = a.abs().amax((-2, -1), keepdim=True) + TINY
+    a = a / scale
+    largest = a.square().sum(-2).argmax(-1)
+    column = a @ a.take_along_dim(largest[:, None, None], -1)
+    column = column / (column.norm(dim=(-2, -1), keepdim=True) + TINY)
+    return scale * (a @ column).norm(dim=(-2, -1), keepdim=True)
+
+
+def _fit(factors: Factors, average: torch.Tensor, noise: torch.Tensor, rate: float) -> None:
+    """One step of the factors, in place, towards whitening `average`."""
+    damped = average + DAMPING * average.abs().mean((-2, -1), keepdim=True) * noise
+    a, b = _forward(factors, damped), _inverse(factors, noise)
+    for side, q in factors.items():
+        if q.ndim == 2:
+            axis = -1 if side == "left" else -2
+            ours, theirs = a.square().sum(axis), b.square().sum(axis)
+            q -= rate * (ours - theirs) / ((ours + theirs).amax(-1, keepdim=True) + TINY) * q
+        else:
+            ours, theirs = gram(a, side), gram(b, side)
+            q -= rate * (ours - theirs).triu() / (_norm_bound(ours + theirs) + TINY) @ q
+
+
+def _balance(factors: Factors) -> None:
+    """Scale, in place, to equal largest entries with the same product."""
+    sizes = {side: q.abs().amax(tuple(range(1, q.ndim))) for side, q in factors.items()}
+    mean = torch.stack([size.log() for size in sizes.values()]).mean(0).exp()
+    for side, q in factors.items():
+        q *= (mean / sizes[side]).reshape(-1, *[1] * (q.ndim - 1))

@@ -1,0 +1,38 @@
+"""Muon in torch; the rule and its facts are in muon.py."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from optimizers._decoupled import decay_groups
+from optimizers._decoupled_torch import DecoupledTorch, adam_direction
+from optimizers._matrix import newton_schulz, shape_factor
+from optimizers.base import Run
+
+if TYPE_CHECKING:
+    from optimizers.muon import Muon
+
+
+class MuonTorch(DecoupledTorch):
+    """Momentum and Newton-Schulz in the groups marked `hidden`, AdamW in the others."""
+
+    def __init__(self, rule: "Muon", params: Mapping[str, Any], run: Run) -> None:
+        self.ns_steps = rule.ns_steps
+        groups = []
+        for hidden in (True, False):
+            members = {name: p for name, p in params.items() if (run.params[name].role == "hidden") == hidden}
+            lr = rule.peak_lr * (1.0 if hidden else rule.adam_lr_ratio)
+            decayed = decay_groups(members, rule.weight_decay, run)
+            groups += [group | {"lr": lr, "hidden": hidden} for group in decayed]
+        floats = rule.floats()
+        used = {name: floats[name] for name in ("momentum", "ns_eps", "beta1", "beta2", "eps")}
+        super().__init__(groups, rule.peak_lr, **used)
+
+    def direction(self, name: str, p: torch.Tensor, grad: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
+        if not group["hidden"]:
+            return adam_direction(self.state[p], grad, group)
+        momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
+        momentum.mul_(group["momentum"]).add_(grad)
+        nesterov = grad.add(momentum, alpha=group["momentum"])
+        return newton_schulz(nesterov, self.ns_steps, group["ns_eps"]).mul_(shape_factor(p.shape))

@@ -1,0 +1,31 @@
+"""Scion in torch; the rule and its facts are in scion.py."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from optimizers._decoupled_torch import DecoupledTorch
+from optimizers.base import Run
+
+if TYPE_CHECKING:
+    from optimizers.scion import Scion
+
+
+class ScionTorch(DecoupledTorch):
+    """Steps of fixed norm; one group per kind of parameter, with its share of rate and decay."""
+
+    def __init__(self, rule: "Scion", params: Mapping[str, Any], run: Run) -> None:
+        self.rule, self.params = rule, run.params
+        groups: dict[tuple[float, float], dict[str, Any]] = {}
+        for name, p in params.items():
+            step, decay = rule.ratio(run.params[name])
+            group = {"params": [], "ratio": step, "weight_decay": decay * rule.weight_decay}
+            groups.setdefault((step, decay), group)["params"].append((name, p))
+        super().__init__(list(groups.values()), rule.peak_lr)
+
+    def direction(self, name: str, p: torch.Tensor, grad: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
+        param = self.params[name]
+        m = self.state[p].setdefault("m", torch.zeros_like(p))
+        m.lerp_(grad, 1 - self.rule.averaging(param))
+        return group["ratio"] * self.rule.unit_step(m, param, torch.sign)

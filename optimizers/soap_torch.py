@@ -1,0 +1,78 @@
+"""SOAP in torch; the rule and its facts are in soap.py."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from optimizers._decoupled import decay_groups
+from optimizers._decoupled_torch import DecoupledTorch, gradient
+from optimizers._matrix import cut, gram, join, rotate, rotate_back
+from optimizers.base import Run
+
+if TYPE_CHECKING:
+    from optimizers.soap import Soap
+
+State = dict[str, Any]
+
+
+class SoapTorch(DecoupledTorch):
+    """Adam in Shampoo's eigenbasis; state per parameter as in soap.py, in blocks."""
+
+    def __init__(self, rule: "Soap", params: Mapping[str, Any], run: Run) -> None:
+        self.rule = rule
+        self.interval = max(1, round(rule.refresh_fraction * run.steps))
+        self.blocks = {name: rule.blocks(param) for name, param in run.params.items()}
+        self.sides = {name: rule.sides(param) for name, param in run.params.items()}
+        super().__init__(decay_groups(params, rule.weight_decay, run), rule.peak_lr)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        loss = None if closure is None else torch.enable_grad()(closure)()
+        for name, p, group in self.named():
+            grad, state = cut(gradient(name, p), self.blocks[name]), self.state[p]
+            moving = bool(state)
+            if not state:
+                state.update(self._first(grad, self.sides[name]))
+            if moving or self.rule.variant == "levanter":
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+            if moving:
+                p.sub_(join(self._direction(grad, state), p.shape), alpha=group["lr"])
+        return loss
+
+    def _first(self, grad: torch.Tensor, sides: tuple[str, ...]) -> State:
+        """The first gradient only sets the bases."""
+        grams = {side: (1 - self.rule.shampoo_beta) * gram(grad, side) for side in sides}
+        bases = {side: torch.linalg.eigh(g)[1].flip(-1) for side, g in grams.items()}
+        counted = 1 if self.rule.variant == "levanter" else 0
+        zeros = {name: torch.zeros_like(grad) for name in ("m", "v")}
+        return {"step": counted, **zeros, "grams": grams, "bases": bases}
+
+    def _direction(self, grad: torch.Tensor, state: State) -> torch.Tensor:
+        rule, bases = self.rule, state["bases"]
+        state["step"] += 1
+        k = state["step"]
+        state["m"].lerp_(grad, 1 - rule.beta1)
+        state["v"].lerp_(rotate(grad, bases) ** 2, 1 - rule.beta2)
+        scaled = rotate(state["m"], bases) / (state["v"].sqrt() + rule.eps)
+        correction = (1 - rule.beta2**k) ** 0.5 / (1 - rule.beta1**k)
+        direction = correction * rotate_back(scaled, bases)
+        stale = state["grams"]
+        state["grams"] = {
+            side: old.lerp(gram(grad, side), 1 - rule.shampoo_beta) for side, old in stale.items()
+        }
+        if k % self.interval == 0:
+            _refresh(state, stale if rule.variant == "levanter" else state["grams"])
+        return direction
+
+
+def _refresh(state: State, grams: Mapping[str, torch.Tensor]) -> None:
+    """One power iteration and QR per side, columns in descending order of estimated eigenvalue; v follows."""
+    for side, basis in state["bases"].items():
+        product = grams[side] @ basis
+        order = (basis * product).sum(-2).argsort(dim=-1, descending=True, stable=True)
+        state["bases"][side] = torch.linalg.qr(product.take_along_dim(order[:, None, :], -1))[0]
+        if side == "left":
+            state["v"] = state["v"].take_along_dim(order[:, :, None], -2)
+        else:
+            state["v"] = state["v"].take_along_dim(order[:, None, :], -1)

@@ -100,8 +100,13 @@ def _profile(exponent: Floats, t: Floats, losses: Floats, floor: bool) -> tuple[
 def _search(grid: Floats, t: Floats, losses: Floats, floor: bool) -> Floats:
     """Each row's best exponent: the best of the grid, refined between its neighbours by golden section."""
     y = losses - losses.mean(axis=1, keepdims=True) if not floor else losses
-    rss = np.stack([_profile(np.full(len(y), g), t, y, floor)[2] for g in grid])
-    best = rss.argmin(axis=0)
+    if floor:
+        best = np.stack([_profile(np.full(len(y), g), t, y, floor)[2] for g in grid]).argmin(axis=0)
+    else:  # what the best a and b explain, for the whole grid in one product
+        h = _basis(grid, t)
+        h -= h.mean(axis=1, keepdims=True)
+        h /= np.linalg.norm(h, axis=1, keepdims=True)
+        best = np.abs(y @ h.T).argmax(axis=1)
     low, high = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, len(grid) - 1)]
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     f_left, f_right = _profile(left, t, y, floor)[2], _profile(right, t, y, floor)[2]

@@ -170,8 +170,8 @@ def fit_scale(losses: pd.DataFrame, noise_sd: float | None = None) -> ScaleModel
     ratios, task = np.unique(losses["chinchilla_ratio"].to_numpy(float), return_inverse=True)
     _, seed = np.unique(losses["seed"].to_numpy(), return_inverse=True)
     cell, index = np.unique(task * len(names) + optimizer, return_inverse=True)
-    count = [np.bincount(index[w], minlength=len(cell)) for w in (finite, np.isposinf(loss), np.isnan(loss))]
-    n, diverged, failed = count
+    outcomes = (finite, np.isposinf(loss), np.isnan(loss))
+    n, diverged, failed = (np.bincount(index[outcome], minlength=len(cell)) for outcome in outcomes)
     mean = np.where(diverged > 0, np.inf, np.nan)
     fits = []
     for t in range(len(ratios)):
@@ -182,8 +182,6 @@ def fit_scale(losses: pd.DataFrame, noise_sd: float | None = None) -> ScaleModel
     ss, df = sum(f.ss for f in fits), float(sum(f.df for f in fits))
     if df == 0 and noise_sd is not None:
         ss, df = noise_sd**2, np.inf
-    plain = np.bincount(index[finite], loss[finite], len(cell)) / np.maximum(n, 1)
-    squares = np.bincount(index[finite], (loss - plain[index])[finite] ** 2, len(cell))
     seeds = np.array([len(np.unique(seed[task == t])) for t in range(len(ratios))])
     return ScaleModel(
         optimizer=names[cell % len(names)],
@@ -192,7 +190,7 @@ def fit_scale(losses: pd.DataFrame, noise_sd: float | None = None) -> ScaleModel
         diverged=diverged,
         failed=failed,
         mean=mean,
-        sd=np.sqrt(np.where(n > 1, squares, np.nan) / np.maximum(n - 1, 1)),
+        sd=_spread(index[finite], loss[finite], n),
         adjusted=(n > 0) & (n < seeds[cell // len(names)]),
         covariance=_block_diagonal([f.covariance for f in fits]),
         residual_ss=float(ss),
@@ -202,6 +200,13 @@ def fit_scale(losses: pd.DataFrame, noise_sd: float | None = None) -> ScaleModel
         else np.zeros((0, 0)),
         shared=_shared_effects(fits),
     )
+
+
+def _spread(index: Ints, loss: Floats, n: Ints) -> Floats:
+    """Standard deviation of each cell's losses; NaN for fewer than two."""
+    mean = np.bincount(index, loss, len(n)) / np.maximum(n, 1)
+    squares = np.bincount(index, (loss - mean[index]) ** 2, len(n))
+    return np.sqrt(np.where(n > 1, squares, np.nan) / np.maximum(n - 1, 1))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchmark.analysis import curve
-from benchmark.analysis.residuals import Bools, Floats, ScaleModel, by_scale, check_losses
+from benchmark.analysis.residuals import Bools, Floats, ScaleModel, by_scale
 
 LEVEL = 0.95
 COLUMNS = [
@@ -51,7 +51,8 @@ def speedups(
     ratios), flags (text, "; " between, empty where all is well). Where the baseline has one ratio only, speedup
     is NaN and the verdict is that of the paired comparison at that ratio. Raises ValueError for unusable input.
     """
-    names = sorted(set(check_losses(losses)["optimizer"]))
+    models = list(by_scale(losses, noise_sd))
+    names = sorted({name for _, model in models for name in model.optimizer})
     if baseline not in names:
         raise ValueError(
             f"no losses of the baseline {baseline!r}; there are {', '.join(names) or 'none at all'}"
@@ -59,7 +60,7 @@ def speedups(
     if n_bootstrap < 100:
         raise ValueError(f"n_bootstrap must be 100 or more for a 95 % interval, not {n_bootstrap}")
     tables = []
-    for scale, model in by_scale(losses, noise_sd):
+    for scale, model in models:
         rng = np.random.default_rng([seed, zlib.crc32(scale.encode())])
         tables.append(_scale_table(model, baseline, n_bootstrap, rng).assign(scale=scale))
     order = ["scale", "optimizer", "chinchilla_ratio"]

@@ -17,12 +17,14 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import optimizers
 from optimizers._user_rule import UserRule
 from optimizers.base import Axis, Info, Optimizer, Value, static
 
+Backend = Literal["jax", "torch"]
+BACKENDS: tuple[Backend, ...] = ("jax", "torch")
 HOW = (
     "define a frozen dataclass that subclasses optimizers.Optimizer, a function"
     " jax_optimizer(learning_rate, ...) or a subclass of torch.optim.Optimizer"
@@ -50,6 +52,23 @@ def load(path: Path) -> type[Optimizer]:
 def rule(path: Path) -> str:
     """The rule's identity: an edited file is another rule."""
     return f"{path.stem}#{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+
+
+def backends(entry: type[Optimizer]) -> tuple[Backend, ...]:
+    """The frameworks a contestant is written in."""
+    if issubclass(entry, UserRule):
+        written = {"jax": entry.function is not None, "torch": entry.torch_class is not None}
+    else:
+        written = {b: getattr(entry, f"build_{b}") is not getattr(Optimizer, f"build_{b}") for b in BACKENDS}
+    return tuple(backend for backend in BACKENDS if written[backend])
+
+
+def require(entry: type[Optimizer], backend: Backend) -> None:
+    """Raise ValueError unless a contestant is written in this framework."""
+    if backend not in (written := backends(entry)):
+        raise ValueError(
+            f"{entry.info.title} has no {backend} build; run it with --backend {' or '.join(written)}"
+        )
 
 
 def _import(path: Path) -> ModuleType:

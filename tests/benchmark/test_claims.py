@@ -191,4 +191,4 @@ def test_the_published_figures_carry_some_of_the_study_s_claims_and_not_others(t
     assert ahead["pairs"] == ahead["ahead"] == 312
     assert claims.matrix_ahead(wide).numbers["beyond_noise"] < ahead["beyond_noise"]
     assert claims.scalar_at_most_1_2(wide).verdict == "undecided"
-    assert found["none_above_1_4"].numbers["largest"] == pytest.approx(1.43, abs=0.005)
+    assert found["none_above_1_4"].numbers["largest"] == pytest.approx(1.42, abs=0.005)

@@ -30,7 +30,7 @@ def epsilon(grid: tuple[float, ...], start: float) -> Axis:
 # One start for AdamW and all that differ from it in one place: none of them gets a head start. Runs of a few
 # hundred steps want a shorter momentum than the study's: at 27k and 1x AdamW gains 0.05 nats from .8 over .9.
 MICRO_ADAM = {
-    "peak_lr": rate((0.008, 0.016, 0.032, 0.064), 0.032),
+    "peak_lr": rate((0.008, 0.016, 0.032, 0.064), 0.016),
     "weight_decay": decay((0.0, 0.1, 0.2, 0.4), 0.2),
     "beta1": beta((0.6, 0.8, 0.9, 0.95), 0.8),
     "beta2": beta((0.9, 0.95, 0.98, 0.99), 0.95),

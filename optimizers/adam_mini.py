@@ -22,7 +22,7 @@ from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, stat
 class AdamMini(Optimizer):
     """v averages the mean of g² over a block; else AdamW (arXiv 2406.16793)."""
 
-    peak_lr: float = 0.032
+    peak_lr: float = 0.016
     weight_decay: float = 0.2
     beta1: float = 0.8
     beta2: float = 0.95

@@ -15,7 +15,7 @@ from optimizers.base import Axis, Info, Optimizer, Param, Run
 class AdamW(Optimizer):
     """u = m̂ / (sqrt(v̂) + eps) with bias-corrected averages of g and g² (arXiv 1711.05101, Algorithm 2)."""
 
-    peak_lr: float = 0.032
+    peak_lr: float = 0.016
     weight_decay: float = 0.2
     beta1: float = 0.8
     beta2: float = 0.95

@@ -24,7 +24,7 @@ class Cautious(Optimizer):
     The mean is over one tensor; weight decay is not masked.
     """
 
-    peak_lr: float = 0.032
+    peak_lr: float = 0.016
     weight_decay: float = 0.2
     beta1: float = 0.8
     beta2: float = 0.95

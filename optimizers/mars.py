@@ -25,7 +25,7 @@ class Mars(Optimizer):
     The first step has no previous gradient and takes 0 for it, as the authors' code does.
     """
 
-    peak_lr: float = 0.032
+    peak_lr: float = 0.016
     weight_decay: float = 0.2
     beta1: float = 0.8
     beta2: float = 0.95

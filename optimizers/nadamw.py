@@ -18,7 +18,7 @@ class NAdamW(Optimizer):
     Dozat (2016), Algorithm 2, with a constant momentum instead of a schedule of it.
     """
 
-    peak_lr: float = 0.032
+    peak_lr: float = 0.016
     weight_decay: float = 0.2
     beta1: float = 0.8
     beta2: float = 0.95

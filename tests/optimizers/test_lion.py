@@ -7,6 +7,7 @@ import pytest
 import torch
 from lion_pytorch import Lion as LionOracle
 
+from optimizers.base import Run
 from optimizers.lion import Lion
 
 Fixture = Any
@@ -65,3 +66,12 @@ def test_first_step_is_the_sign_and_zero_stays(
     start = initial(params)["embed"]
     np.testing.assert_allclose(start - path["embed"][0], 0.5 * np.sign(grads["embed"][0]), atol=1e-14)
     np.testing.assert_array_equal(path["embed"][-1, 3], start[3])
+
+
+def test_a_parameter_without_gradient_is_named(toy_params: Fixture) -> None:
+    """It would silently stay untrained."""
+    params = toy_params()
+    values = {name: torch.nn.Parameter(torch.zeros(p.shape)) for name, p in params.items()}
+    rule = Lion().build_torch(values, Run(params, 1, lambda step: 1.0, lambda *_: None))
+    with pytest.raises(ValueError, match=r"'layers\.0\.q' has no gradient"):
+        rule.step()

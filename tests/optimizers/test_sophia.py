@@ -135,3 +135,8 @@ def test_flops_count_the_refreshes() -> None:
         opt.extra_flops(PARAMS, 1000, 2000) - opt.extra_flops(PARAMS, 1000, 1000) for opt in (often, seldom)
     ]
     assert products == pytest.approx([18 * 18 * 1000 / 10, 18 * 18 * 1000 / 20])
+
+
+def test_without_a_loss_it_says_what_is_missing(run_torch: Fixture, gradients: Fixture) -> None:
+    with pytest.raises(ValueError, match=r"set run\.loss_fn before step"):
+        run_torch(Sophia(), PARAMS, gradients(SHAPES, steps=1))

@@ -5,11 +5,13 @@ file:// address, where no page may fetch another.
 """
 
 import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from benchmark.report import style, text
+from benchmark.report.frames import column, groups, rows, where
 from benchmark.report.lines import line_chart
 from benchmark.report.study import Study, TaskFacts
 
@@ -19,58 +21,40 @@ if TYPE_CHECKING:
 
 def write(site: "Site", study: Study, folder: str) -> None:
     """Write cells/<optimizer>--<task>.html and .js for every cell that has runs or was asked for."""
-    by_cell = dict(list(study.runs.groupby(["optimizer", "task"]))) if len(study.runs) else {}
-    curves = dict(list(study.curves.groupby("trial_id"))) if len(study.curves) else {}
-    flags = {(r.optimizer, r.task): r.flags for r in study.speedups.itertuples()}
+    curves = groups(where(study.curves, role="report"), "trial_id")
+    flags = {(r["optimizer"], r["task"]): r["flags"] for r in rows(study.speedups)}
+    by_task = groups(study.runs, "task")
     for optimizer in study.optimizers:
         for task in study.tasks:
-            runs = by_cell.get((optimizer, task.name))
-            if runs is None and not study.cell(optimizer, task.name):
+            runs = where(by_task.get(task.name, study.runs.iloc[:0]), optimizer=optimizer)
+            if not len(runs) and not study.cell(optimizer, task.name):
                 continue
-            runs = study.runs.iloc[:0] if runs is None else runs
             context = _context(study, optimizer, task, runs, curves)
             context["flags"] = flags.get((optimizer, task.name), "")
-            name = site.env.filters["slug"](context["key"])
-            path = f"{folder}/cells/{name}"
-            site.write(
-                f"{path}.html",
-                "cell.html",
-                study,
-                heading=f"{context['title']} at {task.name}",
-                open=True,
-                **context,
-            )
+            name = site.env.filters["slug"](f"{optimizer}/{task.name}")
+            path, heading = f"{folder}/cells/{name}", f"{context['title']} at {task.name}"
+            site.write(f"{path}.html", "cell.html", study, heading=heading, open=True, **context)
             body = site.render("cell_body.html", root="../../", base="../", open=False, **context)
             site.text(f"{path}.js", f"cell({text.script_json(name)},{text.script_json(body)});\n")
 
 
 def _context(
-    study: Study, optimizer: str, task: TaskFacts, runs: pd.DataFrame, curves: dict[Any, pd.DataFrame]
+    study: Study, optimizer: str, task: TaskFacts, runs: pd.DataFrame, curves: Mapping[str, pd.DataFrame]
 ) -> dict[str, Any]:
-    report = runs[runs["role"] == "report"]
-    drawn = [curves[i] for i in report["trial_id"] if i in curves]
+    drawn = [curves[i] for i in where(runs, role="report")["trial_id"] if i in curves]
     series = [list(zip(c["tokens"], c["val_loss"], strict=True)) for c in drawn]
     title = study.titles.get(optimizer, optimizer)
-    winner = study.cell(optimizer, task.name).get("winner") or _hyperparameters(study, report)
-    lr = runs["hp.peak_lr"] if "hp.peak_lr" in runs else pd.Series(float("nan"), runs.index)
+    rates = column(runs, "hp.peak_lr")
     return {
-        "key": f"{optimizer}/{task.name}",
         "optimizer": optimizer,
         "title": title,
         "task": task,
         "curve": line_chart(series, style.look(optimizer)[0], f"Loss curves of {title} at {task.name}"),
         "seeds": len(series),
-        "winner": [(name, text.value(v)) for name, v in sorted(winner.items())],
+        "winner": [(name, text.value(v)) for name, v in sorted(study.winner(optimizer, task.name).items())],
         "command": command(study, optimizer, task.name),
-        "records": runs.assign(peak_lr=lr).sort_values(["role", "finished_at"]).to_dict("records")
-        if len(runs)
-        else [],
+        "records": rows(runs.assign(peak_lr=rates).sort_values(["role", "finished_at", "trial_id"])),
     }
-
-
-def _hyperparameters(study: Study, report: pd.DataFrame) -> dict[str, Any]:
-    ids = list(report["trial_id"])
-    return dict(study.by_id[ids[0]].trial.hyperparameters) if ids else {}
 
 
 def command(study: Study, optimizer: str, task: str) -> str:

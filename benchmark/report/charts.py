@@ -19,7 +19,10 @@ LOSS = "loss (nats/token, lower is better)"
 
 def points(frame: pd.DataFrame, study: Study) -> list[dict[str, Any]]:
     """Rows for a chart: titles instead of names, missing and infinite numbers as null."""
-    return [text.plain({**row, "optimizer": study.titles.get(row["optimizer"], row["optimizer"])}) for row in rows(frame)]
+    return [
+        text.plain({**row, "optimizer": study.titles.get(row["optimizer"], row["optimizer"])})
+        for row in rows(frame)
+    ]
 
 
 def tips(**fields: str) -> list[alt.Tooltip]:
@@ -55,7 +58,9 @@ def lines(
 
 def rule(value: float) -> alt.Chart:
     """A dashed horizontal line."""
-    return alt.Chart(alt.Data(values=[{"at": value}])).mark_rule(strokeDash=[4, 4], opacity=0.6).encode(y="at:Q")
+    return (
+        alt.Chart(alt.Data(values=[{"at": value}])).mark_rule(strokeDash=[4, 4], opacity=0.6).encode(y="at:Q")
+    )
 
 
 def ratio_axis(ratios: Sequence[float], title: str = "Chinchilla ratio (tokens per parameter / 20)") -> alt.X:
@@ -71,7 +76,9 @@ def speedup_by_ratio(study: Study, scale: str) -> Figure:
     frame = frame.assign(**{c: frame[c].clip(upper=CEILING) for c in ("speedup", "lo", "hi")})
     y = alt.Y("speedup:Q", title="Speedup in tokens (×, higher is better)").scale(zero=False)
     tooltip = tips(chinchilla_ratio="~g", speedup=".2f", lo=".2f", hi=".2f", n="d")
-    chart = lines(study, frame, ratio_axis(list(frame["chinchilla_ratio"])), y, tooltip, [rule(1)], ("lo", "hi"))
+    chart = lines(
+        study, frame, ratio_axis(list(frame["chinchilla_ratio"])), y, tooltip, [rule(1)], ("lo", "hi")
+    )
     base = study.titles.get(study.baseline, study.baseline)
     return Figure(
         f"speedup-{scale}",

@@ -76,10 +76,14 @@ def bump(study: Study, task: TaskFacts) -> Figure | None:
     if not len(ranks):
         return None
     count = int(ranks["rank"].max())
-    x = alt.X("fraction:Q", title="Fraction of training").axis(format=".0%", values=[i / 10 for i in range(1, 11)])
+    x = alt.X("fraction:Q", title="Fraction of training").axis(
+        format=".0%", values=[i / 10 for i in range(1, 11)]
+    )
     x = x.scale(domain=[0.08, 1.02], nice=False)
     y = alt.Y("rank:Q", title="Rank by validation loss (1 is best)")
-    y = y.scale(domain=[count + 0.4, 0.6], nice=False).axis(values=list(range(1, count + 1)), format="d", grid=False)
+    y = y.scale(domain=[count + 0.4, 0.6], nice=False).axis(
+        values=list(range(1, count + 1)), format="d", grid=False
+    )
     end = alt.Chart(alt.Data(values=[{"from": 0.97, "to": 1.02}])).mark_rect(opacity=0.08, color="currentColor")
     tooltip = charts.tips(fraction=".0%", rank="d", val_loss=".4f")
     return Figure(

@@ -122,14 +122,25 @@ def board(study: Study, task: TaskFacts) -> Board:
 
 def _others(speedups: Mapping[str, Speedup]) -> dict[str, list[Any]]:
     return {
-        metric: [text.number(s.speedup), text.times(s.speedup), s.interval, s.verdict, text.verdict(s.verdict), *(s.bar or ())]
+        metric: [
+            text.number(s.speedup),
+            text.times(s.speedup),
+            s.interval,
+            s.verdict,
+            text.verdict(s.verdict),
+            *(s.bar or ()),
+        ]
         for metric, s in speedups.items()
         if metric != "tokens"
     }
 
 
 def _row(
-    study: Study, task: TaskFacts, optimizer: str, result: dict[str, Any] | None, speedups: Mapping[str, Speedup]
+    study: Study,
+    task: TaskFacts,
+    optimizer: str,
+    result: dict[str, Any] | None,
+    speedups: Mapping[str, Speedup],
 ) -> Row:
     runs = where(study.runs, optimizer=optimizer, task=task.name)
     tuning = where(runs, role="tuning")

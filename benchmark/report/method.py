@@ -3,6 +3,7 @@
 from typing import Any
 
 from benchmark.report import text
+from benchmark.report.frames import rows, where
 from benchmark.report.study import Study
 
 
@@ -27,10 +28,11 @@ def page(study: Study, damaged: tuple[str, ...]) -> dict[str, Any]:
             for t in study.tasks
         ],
         "machines": _machines(study),
-        "outcomes": [(s, int((runs["status"] == s).sum())) for s in ("finished", "diverged", "failed")],
+        "outcomes": [(s, len(where(runs, status=s))) for s in ("finished", "diverged", "failed")],
         "excluded": [
-            (r.trial_id, r.optimizer, r.task, r.role, r.reason)
-            for r in runs[runs["status"] != "finished"].itertuples()
+            (r["trial_id"], r["optimizer"], r["task"], r["role"], r["reason"])
+            for r in rows(runs)
+            if r["status"] != "finished"
         ],
         "damaged": damaged,
     }
@@ -42,8 +44,8 @@ def _budget(study: Study, task: str) -> str:
 
 
 def _seeds(study: Study, task: str) -> str:
-    seeds = sorted(study.losses.loc[study.losses["task"] == task, "seed"].unique())
-    return text.value([int(s) for s in seeds]) or text.MISSING
+    seeds = sorted({int(s) for s in where(study.losses, task=task)["seed"]})
+    return text.value(seeds) or text.MISSING
 
 
 def _machines(study: Study) -> list[tuple[str, int, str]]:

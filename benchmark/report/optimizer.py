@@ -1,11 +1,13 @@
 """An optimizer's own page: what it is, what it costs, how it did and how it was tuned."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchmark.analysis import tuning
+from benchmark.analysis import laws, tuning
 from benchmark.report import text
+from benchmark.report.frames import groups, rows, where
 from benchmark.report.study import Study
 
 if TYPE_CHECKING:
@@ -14,86 +16,117 @@ if TYPE_CHECKING:
 TOLERANCE = 0.01  # nats: a loss this close to the best still counts as well tuned
 
 
+@dataclass(frozen=True)
+class Tables:
+    """What all optimizers' pages share, computed once."""
+
+    tolerance: pd.DataFrame
+    sensitivity: pd.DataFrame
+    laws: list[dict[str, Any]]
+    loss_laws: list[dict[str, Any]]
+
+
 def write(site: "Site", study: Study, folder: str) -> None:
     """Write optimizers/index.html and optimizers/<name>.html."""
     shared = {"here": "Optimizers", "filename": "optimizers/index.html"}
-    tolerance = (
-        tuning.lr_tolerance(study.runs, TOLERANCE) if len(study.runs) else pd.DataFrame(columns=["optimizer"])
-    )
     entries = [(o, study.titles[o], facts) for o, facts in study.optimizers.items()]
-    site.write(
-        f"{folder}/optimizers/index.html",
-        "optimizers.html",
-        study,
-        heading="Optimizers",
-        entries=entries,
-        **shared,
-    )
+    heading = {"heading": "Optimizers", "entries": entries}
+    site.write(f"{folder}/optimizers/index.html", "optimizers.html", study, **heading, **shared)
+    tables = _tables(study)
     for name in study.optimizers:
         path = f"{folder}/optimizers/{site.env.filters['slug'](name)}.html"
-        mine = tolerance[tolerance["optimizer"] == name]
-        site.write(path, "optimizer.html", study, **shared, **_context(study, name, mine))
+        site.write(path, "optimizer.html", study, **shared, **_context(study, name, tables))
 
 
-def _context(study: Study, name: str, tolerance: pd.DataFrame) -> dict[str, Any]:
-    facts = study.optimizers[name]
-    runs = study.runs[study.runs["optimizer"] == name]
-    rows = study.speedups[study.speedups["optimizer"] == name]
+def _tables(study: Study) -> Tables:
+    best = where(study.runs, role="report", status="finished")
+    fitted = laws.hyperparameter_laws(best) if len(best) else {}
+    loss = laws.loss_laws(study.losses) if len(best) else {}
+    return Tables(
+        tuning.lr_tolerance(study.runs, TOLERANCE),
+        tuning.sensitivity(study.runs),
+        rows(laws.summary(fitted)),
+        rows(laws.summary(loss)),
+    )
+
+
+def _context(study: Study, name: str, tables: Tables) -> dict[str, Any]:
+    runs = where(study.runs, optimizer=name)
+    own = [r for r in tables.laws if r["key"][0] == name]
     return {
         "heading": study.titles[name],
         "name": name,
-        "facts": facts,
+        "facts": study.optimizers[name],
+        "built_in": "@" in study.optimizers[name]["rule"] and not study.theirs,
         "cost": _cost(study, runs),
         "results": [
-            (r.task, text.times(r.speedup), text.interval(r.lo, r.hi), text.verdict(str(r.verdict)),
-             f"{text.fixed(r.val_loss)} ± {text.fixed(r.val_loss_sd)}", int(r.n), r.flags)
-            for r in rows.itertuples()
+            (r["task"], text.times(r["speedup"]), text.interval(r["lo"], r["hi"]), text.verdict(r["verdict"]),
+             f"{text.fixed(r['val_loss'])} ± {text.fixed(r['val_loss_sd'])}", int(r["n"]), r["flags"] or text.MISSING)
+            for r in rows(where(study.speedups, optimizer=name))
         ],
         "settings": _settings(study, name),
         "space": [
-            (hp, text.value(axis.get("grid")), text.value(axis.get("start")), str(axis.get("scale", "")))
-            for hp, axis in sorted(facts.get("space", {}).items())
+            (hp, text.value(axis["grid"]), text.value(axis["start"]), str(axis.get("scale", "")))
+            for hp, axis in sorted(study.optimizers[name]["space"].items())
         ],
-        "stability": _stability(runs, tolerance),
+        "laws": [_law(r["key"][1], r) for r in own],
+        "loss_law": [_law("test loss", r) for r in tables.loss_laws if r["key"] == name],
+        "ablations": [
+            (r["task"], r["hyperparameter"], text.value(r["best_value"]), int(r["n"]), text.fixed(r["median_rise"], 4),
+             text.fixed(r["max_rise"], 4), int(r["diverged"]))
+            for r in rows(where(tables.sensitivity, optimizer=name)) if r["n"] + r["diverged"] > 0
+        ],
+        "stability": _stability(runs, where(tables.tolerance, optimizer=name)),
         "tolerance": TOLERANCE,
     }  # fmt: skip
 
 
+def _law(name: str, law: dict[str, Any]) -> tuple[Any, ...]:
+    ends = [f"{text.fixed(law[k], 2)} {text.interval(law[f'{k}_lo'], law[f'{k}_hi'])}" for k in ("B", "C")]
+    return (
+        name,
+        law["points"],
+        *ends,
+        text.value(law["E"]),
+        text.value(law["held_out"]),
+        law["flags"] or text.MISSING,
+    )
+
+
 def _cost(study: Study, runs: pd.DataFrame) -> list[tuple[str, str]]:
-    """Measured state and arithmetic; medians over finished runs."""
-    done = runs[runs["status"] == "finished"]
-    declared = [study.by_id[i].facts.get("state_floats_per_param") for i in done["trial_id"]]
-    declared = [d for d in declared if text.is_number(d)]
-    share = (done["optimizer_flops"] / done["model_flops"])[done["model_flops"] > 0]
+    """Declared state and counted arithmetic; the median over finished runs."""
+    done = where(runs, status="finished")
+    declared = [study.by_id[str(i)].facts.get("state_floats_per_param") for i in done["trial_id"]]
+    floats = sorted({round(d, 2) for d in declared if text.is_number(d)})
+    counted = done.loc[done["model_flops"] > 0] if len(done) else done
     found = []
-    if declared:
-        found.append(("Optimizer state, floats per parameter", f"{min(declared):.2f} to {max(declared):.2f}"
-                      if max(declared) - min(declared) > 0.005 else f"{declared[0]:.2f}"))  # fmt: skip
-    if len(share):
-        found.append(
-            (f"FLOPs of the update / of the model (n = {len(share)} runs)", text.share(float(share.median())))
-        )
+    if floats:
+        spread = f"{floats[0]:g} to {floats[-1]:g}" if len(floats) > 1 else f"{floats[0]:g}"
+        found.append(("Optimizer state, floats per parameter", spread))
+    if len(counted):
+        share = float((counted["optimizer_flops"] / counted["model_flops"]).median())
+        found.append((f"FLOPs of the update, share of the model's (n = {len(counted)} runs)", f"{share:.1%}"))
     return found
 
 
 def _settings(study: Study, name: str) -> tuple[list[str], list[list[str]]]:
     """Head and rows of the best hyperparameters: one row per hyperparameter, one column per task."""
-    winners = {t.name: study.cell(name, t.name).get("winner") for t in study.tasks}
+    winners = {t.name: study.winner(name, t.name) for t in study.tasks}
     winners = {task: winner for task, winner in winners.items() if winner}
     names = sorted({hp for winner in winners.values() for hp in winner})
-    return ["Hyperparameter", *winners], [
-        [hp, *(text.value(w.get(hp)) for w in winners.values())] for hp in names
-    ]
+    body = [[hp, *(text.value(w.get(hp)) for w in winners.values())] for hp in names]
+    return ["Hyperparameter", *winners], body
 
 
 def _stability(runs: pd.DataFrame, tolerance: pd.DataFrame) -> list[tuple[Any, ...]]:
     """Per task: runs, how many diverged or failed, and the width of the good learning rates."""
     widths = {
-        row.task: f"{'≥ ' if row.at_least else ''}{row.octaves:.1f} octaves ({row.rates} rates)"
-        for row in tolerance.itertuples()
+        r["task"]: f"{'≥ ' if r['at_least'] else ''}{r['octaves']:.1f} octaves ({r['rates']} rates)"
+        for r in rows(tolerance)
     }
     found = []
-    for task, group in runs.groupby("task", sort=False):
-        diverged, failed = (int((group["status"] == s).sum()) for s in ("diverged", "failed"))
-        found.append((task, len(group), diverged, failed, widths.get(task, text.MISSING)))
+    for task, group in groups(runs, "task").items():
+        diverged, failed = len(where(group, status="diverged")), len(where(group, status="failed"))
+        share = text.share(diverged / len(group))
+        found.append((task, len(group), diverged, share, failed, widths.get(task, text.MISSING)))
     return found

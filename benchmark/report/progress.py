@@ -51,4 +51,8 @@ def line(study: Study) -> str:
     cells = study.manifest["cells"].values()
     done = sum(bool(cell.get("complete")) for cell in cells)
     failed = len(where(study.runs, status="failed"))
-    return f"{done} of {len(cells)} cells are complete{f', {failed} runs failed' if failed else ''}." if done < len(cells) else ""
+    return (
+        f"{done} of {len(cells)} cells are complete{f', {failed} runs failed' if failed else ''}."
+        if done < len(cells)
+        else ""
+    )

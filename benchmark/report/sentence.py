@@ -36,7 +36,11 @@ def lines(study: Study) -> tuple[str, str, str]:
 
 def _leader(study: Study, table: list[dict[str, Any]], task: str) -> str:
     first = table[0]["optimizer"]
-    ties = [study.titles[r["optimizer"]] for r in table[1:] if study.bands.get((r["optimizer"], task), (2, 2))[0] == 1]
+    ties = [
+        study.titles[r["optimizer"]]
+        for r in table[1:]
+        if study.bands.get((r["optimizer"], task), (2, 2))[0] == 1
+    ]
     tuned = "Tuned " if first == study.baseline else ""
     lead = f"{tuned}{study.titles[first]} has the lowest test loss of {len(table)} optimizers at {task}"
     return f"{lead}, not separable from {text.names(ties, 'or')}." if ties else f"{lead}."
@@ -48,9 +52,15 @@ def _speedup(study: Study, table: list[dict[str, Any]]) -> str:
     title, n = study.titles[row["optimizer"]], int(row["n"])
     nearest = f"The nearest is {title}: t" if table[0]["optimizer"] == study.baseline else "T"
     if not text.is_number(row["speedup"]):
-        return f"{nearest}he speedup of {title} over {base} is undefined: too few ratios of {base} are measured."
+        return (
+            f"{nearest}he speedup of {title} over {base} is undefined: too few ratios of {base} are measured."
+        )
     known = text.is_number(row["lo"]) and text.is_number(row["hi"])
-    ends = f"95\u00a0% interval {text.fixed(row['lo'], 2)} to {text.fixed(row['hi'], 2)}" if known else "no interval"
+    ends = (
+        f"95\u00a0% interval {text.fixed(row['lo'], 2)} to {text.fixed(row['hi'], 2)}"
+        if known
+        else "no interval"
+    )
     spread = f"({ends}, n = {n} seed{'s' if n != 1 else ''})"
     if row["speedup"] == float("inf"):
         return f"{nearest}uned {base} never reaches {title}'s loss on its fitted curve {spread}."

@@ -15,7 +15,21 @@ import jinja2
 from markupsafe import Markup
 
 from benchmark import store
-from benchmark.report import cells, figures, flips, leaderboard, method, optimizer, progress, records, speedup, style, text, tuning
+from benchmark.report import (
+    cells,
+    claims,
+    figures,
+    flips,
+    leaderboard,
+    method,
+    optimizer,
+    progress,
+    records,
+    speedup,
+    style,
+    text,
+    tuning,
+)
 from benchmark.report.study import Study, studies
 
 HERE = Path(__file__).parent
@@ -25,6 +39,7 @@ PAGES = (
     ("flips.html", "Flips"),
     ("tuning.html", "Tuning"),
     ("optimizers/index.html", "Optimizers"),
+    ("claims.html", "Claims"),
     ("method.html", "Method"),
 )
 
@@ -95,9 +110,20 @@ class Site:
         home = f"{root}{slug(owner.name)}/"
         shared = {
             "root": root, "base": base, "study": study, "sweeps": self.studies, "figures": [], "here": "",
-            "nav": [(home + page, label) for page, label in PAGES], "filename": "index.html",
+            "nav": self._nav(root, home), "filename": "index.html",
         }  # fmt: skip
         self.text(path, self.render(template, **{**shared, **values}))
+
+    def _nav(self, root: str, home: str) -> list[tuple[str, str]]:
+        pages = [(home + page, label) for page, label in PAGES]
+        if self.published:
+            pages.insert(-1, (f"{root}{slug(self.published.name)}/index.html", "Published"))
+        return pages
+
+    @property
+    def published(self) -> Study | None:
+        """The first study of others among the results."""
+        return next((s for s in self.studies if s.theirs), None)
 
     def text(self, path: str, content: str) -> None:
         target = self.out / path
@@ -107,10 +133,13 @@ class Site:
 
 def _write_study(site: Site, study: Study, damaged: tuple[str, ...]) -> None:
     folder = slug(study.name)
-    _write_page(site, study, "index.html", "Leaderboard", leaderboard.page(study))
+    _write_page(
+        site, study, "index.html", "Published" if study.theirs else "Leaderboard", leaderboard.page(study)
+    )
     _write_page(site, study, "speedup.html", "Speedup", speedup.page(study))
     _write_page(site, study, "flips.html", "Flips", flips.page(study))
     _write_page(site, study, "tuning.html", "Tuning", tuning.page(study))
+    _write_page(site, study, "claims.html", "Claims", claims.page(study, site.published))
     _write_page(site, study, "progress.html", "", progress.page(study))
     _write_page(site, study, "method.html", "Method", method.page(study, damaged))
     cells.write(site, study, folder)

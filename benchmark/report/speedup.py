@@ -48,7 +48,11 @@ def _largest_changes(fits: pd.DataFrame) -> pd.DataFrame:
     if not len(fits) or not fits["change"].notna().any():
         return fits.iloc[:0]
     known = fits.loc[fits["change"].notna()]
-    place = known.assign(size=known["change"].abs()).groupby(["scale", "optimizer", "chinchilla_ratio"])["size"].idxmax()
+    place = (
+        known.assign(size=known["change"].abs())
+        .groupby(["scale", "optimizer", "chinchilla_ratio"])["size"]
+        .idxmax()
+    )
     return known.loc[place.to_numpy()]
 
 
@@ -85,12 +89,22 @@ def effective_data(study: Study, scale: str) -> Figure:
     frame = where(study.speedups, scale=scale)
     frame = frame.loc[np.isfinite(frame["d_eff"].astype(float)) & (frame["d_eff"].astype(float) > 0)]
     ratios = sorted(set(frame["chinchilla_ratio"]))
-    ends = [{"chinchilla_ratio": r, "d_eff": r * b, "band": f"{b:g}×"} for b in BANDS for r in (ratios[0], ratios[-1])]
+    ends = [
+        {"chinchilla_ratio": r, "d_eff": r * b, "band": f"{b:g}×"}
+        for b in BANDS
+        for r in (ratios[0], ratios[-1])
+    ]
     x = charts.ratio_axis(ratios, "Data used (Chinchilla ratio)")
-    y = alt.Y("d_eff:Q", title="Data the baseline would need (Chinchilla ratio)").scale(**charts.LOG).axis(values=charts.POWERS, format="~g")
+    y = (
+        alt.Y("d_eff:Q", title="Data the baseline would need (Chinchilla ratio)")
+        .scale(**charts.LOG)
+        .axis(values=charts.POWERS, format="~g")
+    )
     band = alt.Chart(alt.Data(values=ends)).encode(x=x, y=y, detail="band:N")
     grey = {"color": "currentColor", "opacity": 0.45}
-    labels = band.transform_filter(f"datum.chinchilla_ratio == {ratios[-1]}").mark_text(align="left", dx=6, **grey)
+    labels = band.transform_filter(f"datum.chinchilla_ratio == {ratios[-1]}").mark_text(
+        align="left", dx=6, **grey
+    )
     under = [band.mark_line(strokeWidth=1, strokeDash=[3, 3], **grey), labels.encode(text="band:N")]
     tooltip = charts.tips(chinchilla_ratio="~g", d_eff=".2f", speedup=".2f", n="d")
     return Figure(
@@ -116,9 +130,15 @@ def baseline_curve(study: Study, scale: str) -> Figure | None:
     seeds = where(study.losses, scale=scale, optimizer=study.baseline)[["chinchilla_ratio", "val_loss", "seed"]]
     y = alt.Y("val_loss:Q", title=f"Test {charts.LOSS}").scale(zero=False)
     x = charts.ratio_axis(list(ratios))
-    line = alt.Chart(alt.Data(values=text.plain(rows(drawn)))).mark_line(color="currentColor", opacity=0.6).encode(x=x, y=y)
+    line = (
+        alt.Chart(alt.Data(values=text.plain(rows(drawn))))
+        .mark_line(color="currentColor", opacity=0.6)
+        .encode(x=x, y=y)
+    )
     tip = [alt.Tooltip("chinchilla_ratio:Q", title="ratio"), alt.Tooltip("val_loss:Q", format=".4f"), "seed:N"]
-    dots = alt.Chart(alt.Data(values=text.plain(rows(seeds)))).mark_point(color="currentColor", opacity=0.8, size=45)
+    dots = alt.Chart(alt.Data(values=text.plain(rows(seeds)))).mark_point(
+        color="currentColor", opacity=0.8, size=45
+    )
     title = study.titles.get(study.baseline, study.baseline)
     return Figure(
         f"fit-{scale}",

@@ -82,6 +82,12 @@ class Study:
         """The manifest's entry for an optimizer on a task; empty where it was not asked for."""
         return self.manifest.get("cells", {}).get(f"{optimizer}/{task}", {})
 
+    def winner(self, optimizer: str, task: str) -> Mapping[str, Any]:
+        """The chosen hyperparameters: the manifest's, or those of the report runs; empty if neither is there."""
+        chosen = self.cell(optimizer, task).get("winner")
+        reported = where(self.losses, optimizer=optimizer, task=task)["trial_id"].tolist()
+        return chosen or (self.by_id[reported[0]].trial.hyperparameters if reported else {})
+
     @cached_property
     def losses(self) -> pd.DataFrame:
         """analysis.frames.report_losses: report runs, one row per optimizer, scale, ratio and seed."""

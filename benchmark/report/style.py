@@ -42,7 +42,7 @@ def look(optimizer: str) -> tuple[str, str]:
     return _OTHERS[digest[0] % len(_OTHERS)], _SHAPES[digest[1] % len(_SHAPES)]
 
 
-def scales(optimizers: Iterable[str], titles: dict[str, str]) -> dict[str, dict[str, list[str]]]:
+def scales(optimizers: Iterable[str], titles: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Vega domains and ranges for titles: {"color": {...}, "shape": {...}}."""
     chosen = list(optimizers)
     domain = [titles.get(o, o) for o in chosen]

@@ -20,7 +20,11 @@ def page(study: Study) -> dict[str, Any]:
     for task in study.tasks:
         if where(study.runs, task=task.name)["optimizer"].nunique() < 2:
             continue  # a baseline's own ratio: its learning rates are on its optimizer page
-        drawn += [charts.lr_sensitivity(study, task), best_so_far(study, task), best_of_k(study, task, expected)]
+        drawn += [
+            charts.lr_sensitivity(study, task),
+            best_so_far(study, task),
+            best_of_k(study, task, expected),
+        ]
         drawn += [transfer_matrix(study, task, transfer), under_tuned(study, task, claims)]
     return {
         "heading": "Tuning",
@@ -159,5 +163,12 @@ def under_tuned(study: Study, task: TaskFacts, claims: pd.DataFrame) -> Figure |
         f"Line chart: speedup over a baseline left at each learning rate, at {task.name}, one line per optimizer.",
         "Each optimizer stays at its best; only the baseline's learning rate moves (its other settings are the best"
         " tried at that rate). The lowest point of a line is the honest one. n = the report seeds of the leaderboard.",
-        charts.lines(study, frame, x, y, charts.tips(peak_lr=".3g", claimed=".2f", tuned=".2f", rise=".3f"), [charts.rule(1)]),
+        charts.lines(
+            study,
+            frame,
+            x,
+            y,
+            charts.tips(peak_lr=".3g", claimed=".2f", tuned=".2f", rise=".3f"),
+            [charts.rule(1)],
+        ),
     )

@@ -86,7 +86,9 @@ def test_filters(index: str, open_page: Callable[[str], "webdriver.Chrome"]) -> 
     assert browser.find_element("id", "status").text == "2 of 4 rows"
 
 
-def test_restores_its_state_from_the_address(index: str, open_page: Callable[[str], "webdriver.Chrome"]) -> None:
+def test_restores_its_state_from_the_address(
+    index: str, open_page: Callable[[str], "webdriver.Chrome"]
+) -> None:
     state = "scale=27k&ratio=1&metric=seconds&q=matrix&sort=-optimizer&hide=family,state&open=muon--27k-1x"
     browser = open_page(f"{index}#{state}")
     assert shown(browser) == ["Soap", "Muon"]
@@ -126,7 +128,9 @@ def test_copies_what_is_shown(index: str, open_page: Callable[[str], "webdriver.
     wait(browser, "document.body.dataset.copied")
     rows = list(csv.reader(io.StringIO(browser.execute_script("return document.body.dataset.copied"))))
     assert [name.split()[0] for name in rows[0]] == ["Rank", "Optimizer", "Speedup", "Verdict", "Test"]
-    visible = [c.text for c in browser.find_elements("css selector", "#muon--27k-2x [data-c]") if c.is_displayed()]
+    visible = [
+        c.text for c in browser.find_elements("css selector", "#muon--27k-2x [data-c]") if c.is_displayed()
+    ]
     assert [" ".join(text.replace("▸", "").split()) for text in visible] == rows[1]
     assert len(rows) == 2
     for kind, sign in (("markdown", "| --- |"), ("latex", r"\begin{tabular}{lllll}")):
@@ -136,7 +140,9 @@ def test_copies_what_is_shown(index: str, open_page: Callable[[str], "webdriver.
         assert sign in browser.execute_script("return document.body.dataset.copied")
 
 
-def test_charts_are_drawn_without_error_or_request(index: str, open_page: Callable[[str], "webdriver.Chrome"]) -> None:
+def test_charts_are_drawn_without_error_or_request(
+    index: str, open_page: Callable[[str], "webdriver.Chrome"]
+) -> None:
     browser = open_page(index)
     browser.get_log("browser"), browser.get_log("performance")  # what came before is not this test's
     browser.refresh()
@@ -160,7 +166,9 @@ def test_narrow_screens_do_not_scroll_sideways(index: str, page: str, browser: "
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(index: str, browser: "webdriver.Chrome", scheme: str) -> None:
-    axe = pytest.importorskip("axe_core_python", reason="axe-core-python is not installed (the dev extra has it)")
+    axe = pytest.importorskip(
+        "axe_core_python", reason="axe-core-python is not installed (the dev extra has it)"
+    )
     script = (Path(axe.__file__).parent / "axe.min.js").read_text()
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})

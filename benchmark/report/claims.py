@@ -1,0 +1,38 @@
+"""The claims page: what the study claimed, judged by this sweep and by the study's own published figures."""
+
+from typing import Any
+
+from benchmark.analysis.claims import judge
+from benchmark.analysis.evidence import Evidence, Verdict
+from benchmark.report import text
+from benchmark.report.study import Study
+
+MARKS = {"supported": "✓ supported", "refuted": "✗ refuted", "undecided": "? undecided"}
+
+
+def page(study: Study, published: Study | None) -> dict[str, Any]:
+    """One entry per claim; the published figures stand beside where they are among the results."""
+    ours = judged(study)
+    theirs = {v.claim: v for v in judged(published)} if published and published is not study else {}
+    return {
+        "heading": "Claims",
+        "claims": [(v, theirs.get(v.claim)) for v in ours] or [(None, v) for v in theirs.values()],
+        "counts": [(MARKS[k], sum(v.verdict == k for v in ours)) for k in MARKS],
+        "marks": MARKS,
+        "numbers": numbers,
+        "published": published if theirs else None,
+    }
+
+
+def judged(study: Study) -> list[Verdict]:
+    if not len(study.losses):
+        return []
+    families = {name: str(facts["family"]) for name, facts in study.optimizers.items()}
+    sizes = {t.scale: float(t.num_params) for t in study.tasks}
+    evidence = Evidence(study.losses, families, sizes, study.runs, study.curves, study.baseline, study.noise_sd)
+    return judge(evidence)
+
+
+def numbers(verdict: Verdict) -> list[tuple[str, str]]:
+    """The numbers a verdict rests on, as a reader sees them."""
+    return [(name.replace("_", " "), text.value(value)) for name, value in verdict.numbers.items()]

@@ -1,7 +1,7 @@
 """Drive an optimizer's jax build over the toy of conformance_cases.py, in float64 and with traced settings."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from benchmark import checkpoint
+from benchmark import checkpoint, train_jax
 from benchmark import conformance_cases as cases
 from benchmark.checkpoint import Progress
 from benchmark.conformance_cases import Arrays
@@ -138,3 +138,9 @@ def _table(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def _noise(name: str, step: Any, shape: tuple[int, ...]) -> jax.Array:
     return jnp.asarray(_table(name, tuple(shape)))[step]
+
+
+def trainer_noise(seed: int) -> Callable[[str, Any, tuple[int, ...]], np.ndarray]:
+    """(name, step, shape) -> the noise that train_jax gives an optimizer, for a torch run to be given too."""
+    key = jax.random.key_data(jax.random.key(seed))
+    return lambda name, step, shape: np.asarray(train_jax.normal(key, name, step, shape))

@@ -1,6 +1,6 @@
 """Drive an optimizer's torch build over the toy of conformance_cases.py, in float64."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ import torch
 from benchmark import checkpoint, train_torch
 from benchmark import conformance_cases as cases
 from benchmark.checkpoint import Progress
+from benchmark.corpora import Corpus
+from benchmark.spec import Outcome, Trial
 from benchmark.conformance_cases import Arrays
 from optimizers.base import Optimizer, Param, Run
 
@@ -84,3 +86,14 @@ def state_floats(optimizer: Optimizer, params: Mapping[str, Param]) -> int:
 
 def _noise(name: str, step: Any, shape: tuple[int, ...]) -> torch.Tensor:
     return torch.from_numpy(cases.standard_normal(f"noise {name} {int(step)}", tuple(shape)))
+
+
+def train(trial: Trial, optimizer: Optimizer, corpus: Corpus, noise: Callable[..., np.ndarray]) -> Outcome:
+    """One run of train_torch with another source of noise."""
+
+    def draw(name: str, step: Any, shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.from_numpy(noise(name, int(step), tuple(shape)).copy())
+
+    run = train_torch.TrainingRun(trial, optimizer, corpus, draw)
+    run.train()
+    return run.outcome()

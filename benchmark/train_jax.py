@@ -239,7 +239,7 @@ def programs(blank: Optimizer, scale: Scale, precision: str, size: int) -> Progr
             params=params,
             steps=setting["steps"],
             multiplier=lambda step: multiplier(jnp, step, setting["steps"], **setting["schedule"]),
-            normal=functools.partial(_normal, setting["key"]),
+            normal=functools.partial(normal, setting["key"]),
             clip_norm=setting["clip_norm"],
         )
         return optimizer, optax.with_extra_args_support(optimizer.build_jax(run))
@@ -322,7 +322,7 @@ def _setting(trial: Trial, optimizer: Optimizer) -> Tree:
     }
 
 
-def _normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...]) -> jax.Array:
+def normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...]) -> jax.Array:
     """The only randomness an optimizer has: a pure function of (seed, name, step)."""
     named = jax.random.fold_in(jax.random.wrap_key_data(key), zlib.crc32(name.encode()))
     return jax.random.normal(jax.random.fold_in(named, step), shape)

@@ -1,0 +1,113 @@
+"""How closely each optimizer's jax build, torch build and oracle agree: `python -m benchmark.parity`.
+
+Writes one row per optimizer as JSON, for the site to show. The deviation from an oracle is what the
+optimizer's own tests measure against their tolerance, so this runs them: it needs a checkout and the dev extra.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import importlib.metadata
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import optimizers
+from benchmark import conformance, corpora, runner, scales
+from benchmark import conformance_cases as cases
+from benchmark.corpora import Corpus
+from benchmark.spec import Evaluation
+from benchmark.store import write_atomically
+
+SCHEMA = 1
+CURVE_STEPS = 50
+CURVE_TOLERANCE = 1e-3  # nats per token; float32 rounding grows along a run, faster the sharper the rule
+PACKAGES = ("jax", "optax", "torch", "numpy", "pytorch_optimizer", "lion-pytorch", "adam-mini")
+TESTS = Path(__file__).parent.parent / "tests" / "optimizers"
+
+
+def curve_deviation(name: str, scale: str, corpus: Corpus, sequences: int) -> float:
+    """Largest difference between the validation losses of a jax and a torch run of CURVE_STEPS steps, measured
+    after each step on `sequences` sequences, in nats per token. Both are given the noise of the jax run."""
+    optimizer = optimizers.get(name)()
+    trial = dataclasses.replace(
+        cases.one_batch_trial(optimizer, "jax", seed=0, steps=CURVE_STEPS),
+        scale=scale,
+        evaluation=Evaluation("validation", sequences, curve_points=CURVE_STEPS, curve_sequences=sequences),
+    )
+    noise = _driver("jax").trainer_noise(trial.seed)
+    (ours,) = runner.trainer_of("jax").train([trial], [optimizer], corpus)
+    theirs = _driver("torch").train(trial, optimizer, corpus, noise)
+    curves = [np.array([point.val_loss for point in outcome.curve]) for outcome in (ours, theirs)]
+    if {len(curve) for curve in curves} != {CURVE_STEPS}:
+        raise ValueError(f"{name} diverged within {CURVE_STEPS} steps: {ours.reason or theirs.reason}")
+    return float(np.abs(curves[0] - curves[1]).max())
+
+
+def oracle_rows() -> dict[str, dict[str, Any]]:
+    """optimizer -> oracle, deviation and tolerance, from every test marked `oracle`, the worst one counts.
+
+    Raises ValueError if such a test fails.
+    """
+    import pytest
+
+    seen = _Oracles()
+    status = pytest.main(["-q", "--no-header", "-m", "oracle", str(TESTS)], plugins=[seen])
+    if status != 0:
+        raise ValueError("tests against oracles fail; run `make test`")
+    return seen.rows
+
+
+class _Oracles:
+    """A pytest plugin that collects what `assert_close` recorded in tests marked `oracle`."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, Any]] = {}
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.when != "call":
+            return
+        properties = report.user_properties
+        name = Path(report.nodeid.split("::")[0]).stem.removeprefix("test_")
+        oracle = next(value for key, value in properties if key == "oracle")
+        for key, (deviation, tolerance) in properties:
+            row = self.rows.setdefault(name, {"oracle": oracle, "oracle_deviation": -1.0})
+            if key == "deviation" and deviation > row["oracle_deviation"]:
+                row |= {"oracle_deviation": deviation, "oracle_tolerance": tolerance}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmark.parity", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("results/reference/parity.json"))
+    parser.add_argument("--corpus", default="gcide")
+    options = parser.parse_args(arguments)
+    corpus, scale, oracles = corpora.prepare(options.corpus), scales.get("27k"), oracle_rows()
+    rows = []
+    for name in optimizers.names():
+        gaps = conformance.twin_deviation(cases.in_square_blocks(optimizers.get(name)()))
+        row = {
+            "optimizer": name,
+            "max_abs_deviation_per_step": float(gaps.max()),
+            "steps": len(gaps),
+            "dtype": "float64",
+            **oracles[name],
+            "lm_curve_deviation": curve_deviation(name, scale.name, corpus, sequences=16),
+            "lm_steps": CURVE_STEPS,
+            "lm_task": f"{scale.name} on {corpus.name}, float32",
+        }
+        print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+        rows.append(row)
+    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    write_atomically(options.out, json.dumps({"schema": SCHEMA, "versions": versions, "rows": rows}, indent=1))
+
+
+def _driver(backend: str) -> Any:
+    return importlib.import_module(f"benchmark.conformance_{backend}")
+
+
+if __name__ == "__main__":
+    main()

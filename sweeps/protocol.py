@@ -8,6 +8,7 @@ its end; and what is left over starts again elsewhere. Next: plan.py, which runs
 
 import math
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -58,7 +59,7 @@ class _Descent:
         self.ledger, self.grids, self.at = ledger, grids, start
         self._first = next(iter(grids), "")
         self._settled: set[str] = set()  # axes along which the incumbent is best
-        self._left: set[Key] = set()  # incumbents given up: none returns, so the search cannot cycle
+        self._given_up: Counter[Key] = Counter()  # incumbents, how often
         self._differences: dict[str, list[float]] = {name: [] for name in grids}
 
     def open(self, order: Sequence[str]) -> None:
@@ -159,9 +160,11 @@ class _Descent:
 
     def _advance(self, name: str, step: Step, keep: int) -> bool:
         candidate = moved(self.at, name, step.value)
-        if key(candidate) in self._left or not self.ledger.better(candidate, self.at, keep):
+        # a setting that was given up may return when more seeds speak for it, not for ever: no cycles
+        often = self._given_up[key(candidate)] >= len(self.ledger.seeds)
+        if often or not self.ledger.better(candidate, self.at, keep):
             return False
-        self._left.add(key(self.at))
+        self._given_up[key(self.at)] += 1
         self.at, self._settled = candidate, {name}
         return True
 

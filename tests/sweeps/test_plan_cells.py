@@ -13,6 +13,22 @@ from sweeps.summary import manifest
 from sweeps.sweep import Protocol, select, stage
 
 
+def test_of_equals_the_baseline_comes_first(small):
+    sweep = dataclasses.replace(small, stages=small.stages[:2], contestants=small.contestants[::-1])
+    assert [trial.optimizer for trial in plan(sweep, {}).ready] == ["adamw"] * 3 + ["lion"] * 3
+
+
+def test_what_holds_others_up_comes_before_what_is_merely_long(small):
+    """27k-2x costs twice as much as 27k-1x, but 27k-4x waits for the latter."""
+    stages = (
+        stage("27k-2x", "I", 6, tune="essential"),
+        stage("27k-1x", "I", 6, tune="essential"),
+        stage("27k-4x", "II", 3, start="winner", tune="essential", after=("27k-1x",)),
+    )
+    ready = plan(dataclasses.replace(small, stages=stages), {}).ready
+    assert [trial.task for trial in ready] == ["27k-1x"] * 6 + ["27k-2x"] * 6
+
+
 def test_a_winner_is_carried_to_the_next_task(small, finish, valley):
     done, _ = finish(small, valley)
     one, two = done.solved["lion/27k-1x"], done.solved["lion/27k-2x"]

@@ -54,6 +54,33 @@ def test_what_every_task_agrees_on_is_frozen_and_the_rest_is_tuned_again(phases,
     assert all(a.trial.hyperparameters["weight_decay"] == 0.2 for a in done.solved["adamw/55k-2x"].asked)
 
 
+def test_an_agreed_value_is_preferred_to_the_nearest_winner(phases, finish):
+    """At 55k a weight decay of 0.1 wins by less than the band; everywhere else 0.2 does."""
+
+    def outcome(trial):
+        best = 0.1 if trial.scale == "55k" else 0.2
+        off = abs(float(trial.hyperparameters["weight_decay"]) - best)
+        return Outcome("finished", val_loss=3.0 + 0.01 * off + 0.01 * (trial.seed % 3))
+
+    sweep = dataclasses.replace(phases, protocol=Protocol(tuning_seeds=(0, 1, 2), band=0.005))
+    done, _ = finish(sweep, outcome)
+    assert done.cells["adamw/55k-1x"]["winner"]["weight_decay"] == 0.1
+    assert done.solved["adamw/55k-2x"].opening.start["weight_decay"] == 0.2
+
+
+def test_the_most_sensitive_is_tuned_first(phases, finish):
+    """Both best values fall with size; a step of weight decay costs more than one of the rate."""
+
+    def outcome(trial):
+        size = trial.tokens / trial.chinchilla_ratio / 532_480
+        rate = math.log2(float(trial.hyperparameters["peak_lr"]) * size / 0.032)
+        decay = math.log2((float(trial.hyperparameters["weight_decay"]) + 0.01) * size / 0.41)
+        return Outcome("finished", val_loss=3.0 + 0.05 * rate**2 + 0.2 * decay**2 + 0.01 * (trial.seed % 3))
+
+    done, _ = finish(phases, outcome)
+    assert list(done.solved["adamw/55k-2x"].opening.axes) == ["weight_decay", "peak_lr"]
+
+
 def test_the_law_predicts_the_largest_scale_and_its_error_is_reported(phases, finish):
     done, _ = finish(phases, steep)
     cell = done.cells["adamw/220k-1x"]

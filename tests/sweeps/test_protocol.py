@@ -188,6 +188,23 @@ def test_extensions_leave_trials_for_the_other_essential_hyperparameters(search)
     assert ledger.entries[3].purpose == "peak_lr up"  # one trial could be spared to go on
 
 
+def test_comparisons_at_different_seeds_cannot_keep_it_going_round(search):
+    """Four settings in a square, each of which loses to the next at the seeds that the two share."""
+    losses = {
+        ("a", "p"): [1.0, 0.9, -2.0],
+        ("b", "p"): [0.5, 0.7, 9.0],
+        ("b", "q"): [0.46, 0.5, 2.0],
+        ("a", "q"): [0.45, 0.45, 1.9],
+    }
+    axes = {name: Axis((*words,), words[0]) for name, words in {"z": "01", "x": "ab", "y": "pq"}.items()}
+
+    def surface(setting, seed):
+        return losses[setting["x"], setting["y"]][seed] if setting["z"] == "0" else 9.0 + seed
+
+    found, _ = search(surface, axes, 40, seeds=(0, 1, 2), band=0.1)
+    assert found.winner is not None
+
+
 def test_most_sensitive_hyperparameters_come_first_after_the_first_pass(search):
     """An interaction moves the optimum of the first axis, so a second visit is needed; the budget allows one
     axis only, and the one with the largest swing must get it."""

@@ -26,7 +26,9 @@ def write(site: "Site", study: Study, folder: str) -> None:
     by_task = groups(study.runs, "task")
     for optimizer in study.optimizers:
         for task in study.tasks:
-            runs = where(by_task.get(task.name, study.runs.iloc[:0]), optimizer=optimizer)
+            runs = where(
+                by_task[task.name] if task.name in by_task else study.runs.iloc[:0], optimizer=optimizer
+            )
             if not len(runs) and not study.cell(optimizer, task.name):
                 continue
             context = _context(study, optimizer, task, runs, curves)
@@ -61,6 +63,6 @@ def command(study: Study, optimizer: str, task: str) -> str:
     """What to type to run a cell again: tuning, replicates and report runs."""
     if study.theirs:
         return "# published figures: there is nothing here to run again"
-    words = ["python", "-m", "sweeps", study.name, "--optimizers", optimizer, "--tasks", task]
+    words = ["python", "-m", "sweeps", str(study.manifest["name"]), "--optimizers", optimizer, "--tasks", task]
     words += ["--backend", str(study.manifest.get("backend", "jax"))]
     return shlex.join(words)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmark.report import style, text
 from benchmark.report.figures import Figure
-from benchmark.report.frames import rows, where
+from benchmark.report.frames import groups, known, rows, together, where
 from benchmark.report.study import Study, TaskFacts
 
 CEILING = 4.0  # speedups are drawn up to here; the end of a longer interval is in the table
@@ -32,10 +32,16 @@ def tips(**fields: str) -> list[alt.Tooltip]:
 
 
 def lines(
-    study: Study, frame: pd.DataFrame, x: alt.X, y: alt.Y, tooltip: Sequence[alt.Tooltip], under: Sequence[Any] = (),
-    interval: tuple[str, str] | None = None, clip: bool = False,
-) -> alt.LayerChart:  # fmt: skip
-    """A line with markers per optimizer, a legend to click, and vertical intervals where `interval` names two columns.
+    study: Study,
+    frame: pd.DataFrame,
+    x: alt.X,
+    y: alt.Y,
+    tooltip: Sequence[alt.Tooltip],
+    under: Sequence[Any] = (),
+    interval: tuple[str, str] | None = None,
+    clip: bool = False,
+) -> Any:
+    """A line with markers per optimizer, a legend to click, and intervals where `interval` names two columns.
 
     under: layers that are drawn first, such as a line at 1. clip: cut at the plot's edges.
     """
@@ -72,7 +78,7 @@ def ratio_axis(ratios: Sequence[float], title: str = "Chinchilla ratio (tokens p
 def speedup_by_ratio(study: Study, scale: str) -> Figure:
     """Speedup over the baseline against the Chinchilla ratio at one scale, with 95 % intervals."""
     frame = where(study.speedups, scale=scale)
-    frame = frame.loc[frame["speedup"].notna()]
+    frame = known(frame.assign(speedup=frame["speedup"].clip(upper=CEILING)), "speedup")
     frame = frame.assign(**{c: frame[c].clip(upper=CEILING) for c in ("speedup", "lo", "hi")})
     y = alt.Y("speedup:Q", title="Speedup in tokens (×, higher is better)").scale(zero=False)
     tooltip = tips(chinchilla_ratio="~g", speedup=".2f", lo=".2f", hi=".2f", n="d")
@@ -84,7 +90,8 @@ def speedup_by_ratio(study: Study, scale: str) -> Figure:
         f"speedup-{scale}",
         f"Speedup against token budget at {scale}",
         f"Line chart: speedup over tuned {base} against Chinchilla ratio at {scale}, one line per optimizer.",
-        f"Points are speedups over tuned {base} at {scale}, bars 95 % intervals {_seeds(frame)}; the dashed line is {base}.",
+        f"Points are speedups over tuned {base} at {scale}, bars 95 % intervals {_seeds(frame)}; the"
+        f" dashed line is {base}.",
         chart,
     )
 
@@ -111,7 +118,8 @@ def loss_curves(study: Study, task: TaskFacts) -> Figure | None:
         f"curves-{task.name}",
         f"Loss along training at {task.name}",
         f"Line chart: validation loss against training tokens at {task.name}, one line per optimizer.",
-        f"Mean over report seeds {_seeds(mean)} on the validation split; the first quarter of training may leave the top.",
+        f"Mean over report seeds {_seeds(mean)} on the validation split; the first quarter of training may"
+        " leave the top.",
         lines(study, mean, x, y, tips(tokens=".3s", val_loss=".4f", n="d"), clip=True),
     )
 
@@ -121,7 +129,7 @@ def lr_sensitivity(study: Study, task: TaskFacts) -> Figure | None:
     frame = where(study.lr_curves, task=task.name, diverged=False)
     if not len(frame):
         return None
-    frame = frame.loc[frame.groupby("optimizer")["peak_lr"].transform("nunique") > 1]
+    frame = together(f for f in groups(frame, "optimizer").values() if len(set(f["peak_lr"])) > 1)
     if not len(frame):
         return None
     frame = frame.assign(relative=2.0 ** frame["octaves"])
@@ -132,7 +140,8 @@ def lr_sensitivity(study: Study, task: TaskFacts) -> Figure | None:
         f"lr-{task.name}",
         f"Learning-rate sensitivity at {task.name}",
         f"Line chart: validation loss against learning rate relative to each optimizer's best at {task.name}.",
-        "Tuning runs that differ from the optimizer's best only in the learning rate; n = 1 tuning seed unless the"
+        "Tuning runs that differ from the optimizer's best only in the learning rate; n = 1 tuning seed"
+        " unless the"
         " tooltip says more. Diverged runs have no loss and are not drawn.",
         lines(study, frame, x, y, tips(peak_lr=".3g", val_loss=".4f", seeds="d")),
     )

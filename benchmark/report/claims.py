@@ -4,7 +4,6 @@ from typing import Any
 
 from benchmark.analysis.claims import judge
 from benchmark.analysis.evidence import Evidence, Verdict
-from benchmark.report import text
 from benchmark.report.study import Study
 
 MARKS = {"supported": "✓ supported", "refuted": "✗ refuted", "undecided": "? undecided"}
@@ -35,4 +34,4 @@ def judged(study: Study) -> list[Verdict]:
 
 def numbers(verdict: Verdict) -> list[tuple[str, str]]:
     """The numbers a verdict rests on, as a reader sees them."""
-    return [(name.replace("_", " "), text.value(value)) for name, value in verdict.numbers.items()]
+    return [(name.replace("_", " "), f"{value:.4g}") for name, value in verdict.numbers.items()]

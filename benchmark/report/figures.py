@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import altair as alt
 import vl_convert
 from markupsafe import Markup
 
@@ -22,14 +21,15 @@ PRINT = "#1d1f21"  # what `currentColor` becomes in a file that leaves its page
 class Figure:
     """A chart with what a reader needs beside it.
 
-    key: file name and anchor, unique on its page. alt: what the chart shows, for those who do not see it.
+    key: file name and anchor, unique on its page. description: what the chart shows, for those who do not see
+    it. chart: an Altair chart.
     """
 
     key: str
     title: str
-    alt: str
+    description: str
     caption: str
-    chart: alt.Chart | alt.LayerChart
+    chart: Any
     width: int = WIDTH
     height: int = HEIGHT
 
@@ -62,10 +62,11 @@ class Figure:
         folder.mkdir(parents=True, exist_ok=True)
         svg = self.svg.replace("currentColor", PRINT)
         (folder / f"{self.key}.svg").write_text(svg, encoding="utf-8")
-        white = svg.replace("<g ", f'<rect width="100%" height="100%" fill="#fff"/><g ', 1)
+        white = svg.replace("<g ", '<rect width="100%" height="100%" fill="#fff"/><g ', 1)
         (folder / f"{self.key}.png").write_bytes(vl_convert.svg_to_png(white, scale=2))
 
 
 def javascript() -> str:
     """Vega, Vega-Lite and vega-embed as one script; wrapped, because the bundle leaks its top-level names."""
-    return f"(function () {{\n{vl_convert.javascript_bundle()}\n}})();\n"
+    bundle = vl_convert.javascript_bundle()  # pyright: ignore[reportCallIssue] # its stub lacks the default
+    return f"(function () {{\n{bundle}\n}})();\n"

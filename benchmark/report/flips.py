@@ -3,13 +3,11 @@
 from typing import Any
 
 import altair as alt
-import numpy as np
-import pandas as pd
 
 from benchmark.analysis import places
 from benchmark.report import charts, text
 from benchmark.report.figures import Figure
-from benchmark.report.frames import rows, where
+from benchmark.report.frames import known, rows, together, where
 from benchmark.report.study import Study, TaskFacts
 
 KINDS = {
@@ -20,7 +18,7 @@ KINDS = {
     "budget": "Between tuning budgets",
 }
 NOTES = {
-    "fraction": "Validation losses at each tenth of training against its end: what an early look would have said.",
+    "fraction": "Validation losses at each tenth of training against its end: what an early look would say.",
     "ratio": "Test losses at two Chinchilla ratios of one scale.",
     "scale": "Test losses at one Chinchilla ratio of two scales.",
     "seconds": "Equal tokens against equal training time on one machine.",
@@ -52,8 +50,14 @@ def _row(study: Study, flip: dict[str, Any]) -> tuple[str, ...]:
         low, high = (text.fixed(flip[f"{end}_{n}"], 4) for end in ("lo", "hi"))
         return f"{lead} [{low}, {high}]"
 
-    return (f"{a} and {b}", task, f"{flip['where_1']}: {side(1)}", f"{flip['where_2']}: {side(2)}", flip["status"],
-            flip["mechanism"] or text.MISSING)  # fmt: skip
+    return (
+        f"{a} and {b}",
+        task,
+        f"{flip['where_1']}: {side(1)}",
+        f"{flip['where_2']}: {side(2)}",
+        flip["status"],
+        flip["mechanism"] or text.MISSING,
+    )
 
 
 def _ratio(ratio: float) -> str:
@@ -64,18 +68,17 @@ def bump(study: Study, task: TaskFacts) -> Figure | None:
     """Rank over the fraction of training at one task; the last column is the end."""
     losses = where(study.losses, task=task.name)
     curves = where(study.curves, task=task.name, role="report")
-    if not len(curves) or losses["optimizer"].nunique() < 2:
+    if not len(curves) or len(set(losses["optimizer"])) < 2:
         return None
     tenths = places.along_training(curves, losses)
     parts = []
     for fraction, frame in tenths.items():
-        means = frame.groupby("optimizer", as_index=False)["val_loss"].mean()
-        means = means.loc[np.isfinite(means["val_loss"].to_numpy(float))]
+        means = known(frame.groupby("optimizer", as_index=False).agg(val_loss=("val_loss", "mean")), "val_loss")
         parts.append(means.assign(fraction=fraction, rank=means["val_loss"].rank(method="first")))
-    ranks = pd.concat(parts, ignore_index=True)
+    ranks = together(parts)
     if not len(ranks):
         return None
-    count = int(ranks["rank"].max())
+    count = int(max(ranks["rank"]))
     x = alt.X("fraction:Q", title="Fraction of training").axis(
         format=".0%", values=[i / 10 for i in range(1, 11)]
     )
@@ -90,7 +93,8 @@ def bump(study: Study, task: TaskFacts) -> Figure | None:
         f"bump-{task.name}",
         f"Rank along training at {task.name}",
         f"Bump chart: rank of each optimizer by mean validation loss at each tenth of training at {task.name}.",
-        f"Ranks of seed means (n = {losses['seed'].nunique()} seeds), without regard to noise; the shaded column is the end, which"
+        f"Ranks of seed means (n = {losses['seed'].nunique()} seeds), without regard to noise; the shaded"
+        " column is the end, which"
         " alone decides. The table says which crossings the noise allows to believe.",
         charts.lines(study, ranks, x, y, tooltip, [end.encode(x=alt.X("from:Q"), x2="to:Q")]),
         height=max(160, 44 * count),

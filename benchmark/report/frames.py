@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 
 
@@ -26,11 +27,16 @@ def column(frame: pd.DataFrame, name: str) -> list[Any]:
     return frame[name].tolist() if name in frame else [float("nan")] * len(frame)
 
 
+def known(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows whose value in a column is a finite number."""
+    return cast(pd.DataFrame, frame.loc[np.isfinite(frame[name].to_numpy(float, na_value=np.nan))])
+
+
 def groups(frame: pd.DataFrame, by: str) -> dict[Any, pd.DataFrame]:
     """Rows by the value of one column, in the order in which values first appear."""
     if by not in frame or frame.empty:
         return {}
-    return {key: group for key, group in frame.groupby(by, sort=False)}
+    return dict(iter(frame.groupby(by, sort=False)))
 
 
 def together(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:

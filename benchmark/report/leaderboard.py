@@ -4,21 +4,22 @@ Next: templates/leaderboard.html, which shows it, and static/site.js, which sort
 """
 
 import math
+import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
 from benchmark import scales
 from benchmark.report import charts, progress, sentence, text
-from benchmark.report.frames import where
 from benchmark.report.frames import rows as dicts
+from benchmark.report.frames import where
 from benchmark.report.study import Study, TaskFacts
 
 BADGES = {  # what a badge says when it is pointed at
     "single seed": "one report seed: nothing is known of the noise of this cell",
-    "extrapolated": "its loss lies outside the baseline's measured ratios: the speedup rests on the fitted curve",
+    "extrapolated": "its loss lies outside the baseline's losses: the speedup rests on the fitted curve",
     "diverged seeds": "at least one report run diverged",
     "incomplete": "the search or its report runs are not finished",
 }
@@ -157,7 +158,7 @@ def _row(
         val_loss_sd=known["val_loss_sd"],
         n=int(known["n"]),
         trials=len(tuning),
-        tuning_tokens=float(tuning["tokens"].sum()),
+        tuning_tokens=float(sum(tuning["tokens"])),
         state_bytes_per_param=_state(runs, task),
         overhead=_overhead(study, optimizer, task.name),
         badges=_badges(study.cell(optimizer, task.name), result, optimizer == study.baseline),
@@ -178,8 +179,8 @@ def _state(runs: pd.DataFrame, task: TaskFacts) -> float | None:
     """Measured optimizer state per parameter (embeddings included), in bytes."""
     if task.scale not in scales.SCALES or not len(runs):
         return None
-    measured = runs.loc[runs["state_bytes"] > 0, "state_bytes"]
-    return float(measured.median()) / scales.SCALES[task.scale].total_params if len(measured) else None
+    measured = [b for b in runs["state_bytes"] if b > 0]
+    return statistics.median(measured) / scales.SCALES[task.scale].total_params if measured else None
 
 
 def _overhead(study: Study, optimizer: str, task: str) -> float | None:
@@ -225,13 +226,15 @@ def page(study: Study) -> dict[str, Any]:
     """What the leaderboard's template needs; the headline's task comes first, for readers without scripts."""
     order = sorted(study.tasks, key=lambda t: t != study.headline)
     boards = [b for b in (board(study, task) for task in order) if b.rows]
+    named = [replace(c, label=study.loss_name.capitalize()) if c.key == "loss" else c for c in COLUMNS]
     return {
         "heading": "Leaderboard",
         "answer": sentence.lines(study),
         "progress": progress.line(study),
         "ratios": sorted({b.task.ratio for b in boards}),
         "metrics": list(study.metrics),
-        "columns": COLUMNS,
+        "columns": named,
+        "digits": 4 if study.theirs else 3,
         "boards": boards,
         "figures": [charts.speedup_by_ratio(study, study.headline.scale)] if study.headline else [],
     }

@@ -1,4 +1,4 @@
-"""A small line chart as plain SVG: one for each record and cell, thousands of which must cost next to nothing."""
+"""A small line chart as plain SVG: thousands of them, for records and cells, must cost next to nothing."""
 
 from collections.abc import Sequence
 
@@ -40,5 +40,6 @@ def line_chart(series: Sequence[Sequence[tuple[float, float]]], colour: str, lab
         points = " ".join(place(x, y) for x, y in line)
         parts.append(f'<polyline points="{points}" stroke="{colour}"/>')
     return Markup(
-        f'<svg class="lines" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
+        f'<svg class="lines" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">'
+        f"{''.join(parts)}</svg>"
     )

@@ -1,4 +1,4 @@
-"""The rules of comparison as this sweep kept them: protocol, corpora, seeds, machines, and what was left out."""
+"""The rules of comparison as this sweep kept them: protocol, corpus, seeds, machines, what was left out."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def page(study: Study, damaged: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _budget(study: Study, task: str) -> str:
-    budgets = {study.cell(o, task).get("budget") for o in study.optimizers} - {None}
+    budgets = {int(b) for o in study.optimizers if (b := study.cell(o, task).get("budget")) is not None}
     return text.value(sorted(budgets)) if budgets else text.MISSING
 
 

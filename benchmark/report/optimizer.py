@@ -1,5 +1,6 @@
 """An optimizer's own page: what it is, what it costs, how it did and how it was tuned."""
 
+import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +61,15 @@ def _context(study: Study, name: str, tables: Tables) -> dict[str, Any]:
         "built_in": "@" in study.optimizers[name]["rule"] and not study.theirs,
         "cost": _cost(study, runs),
         "results": [
-            (r["task"], text.times(r["speedup"]), text.interval(r["lo"], r["hi"]), text.verdict(r["verdict"]),
-             f"{text.fixed(r['val_loss'])} ± {text.fixed(r['val_loss_sd'])}", int(r["n"]), r["flags"] or text.MISSING)
+            (
+                r["task"],
+                text.times(r["speedup"]),
+                text.interval(r["lo"], r["hi"]),
+                text.verdict(r["verdict"]),
+                f"{text.fixed(r['val_loss'])} ± {text.fixed(r['val_loss_sd'])}",
+                int(r["n"]),
+                r["flags"] or text.MISSING,
+            )
             for r in rows(where(study.speedups, optimizer=name))
         ],
         "settings": _settings(study, name),
@@ -72,13 +80,21 @@ def _context(study: Study, name: str, tables: Tables) -> dict[str, Any]:
         "laws": [_law(r["key"][1], r) for r in own],
         "loss_law": [_law("test loss", r) for r in tables.loss_laws if r["key"] == name],
         "ablations": [
-            (r["task"], r["hyperparameter"], text.value(r["best_value"]), int(r["n"]), text.fixed(r["median_rise"], 4),
-             text.fixed(r["max_rise"], 4), int(r["diverged"]))
-            for r in rows(where(tables.sensitivity, optimizer=name)) if r["n"] + r["diverged"] > 0
+            (
+                r["task"],
+                r["hyperparameter"],
+                text.value(r["best_value"]),
+                int(r["n"]),
+                text.fixed(r["median_rise"], 4),
+                text.fixed(r["max_rise"], 4),
+                int(r["diverged"]),
+            )
+            for r in rows(where(tables.sensitivity, optimizer=name))
+            if r["n"] + r["diverged"] > 0
         ],
         "stability": _stability(runs, where(tables.tolerance, optimizer=name)),
         "tolerance": TOLERANCE,
-    }  # fmt: skip
+    }
 
 
 def _law(name: str, law: dict[str, Any]) -> tuple[Any, ...]:
@@ -96,15 +112,15 @@ def _law(name: str, law: dict[str, Any]) -> tuple[Any, ...]:
 def _cost(study: Study, runs: pd.DataFrame) -> list[tuple[str, str]]:
     """Declared state and counted arithmetic; the median over finished runs."""
     done = where(runs, status="finished")
-    declared = [study.by_id[str(i)].facts.get("state_floats_per_param") for i in done["trial_id"]]
-    floats = sorted({round(d, 2) for d in declared if text.is_number(d)})
-    counted = done.loc[done["model_flops"] > 0] if len(done) else done
+    declared = [study.by_id[str(i)].facts.get("state_floats_per_param", "") for i in done["trial_id"]]
+    floats = sorted({round(float(d), 2) for d in declared if text.is_number(d)})
+    counted = [r["optimizer_flops"] / r["model_flops"] for r in rows(done) if r["model_flops"] > 0]
     found = []
     if floats:
         spread = f"{floats[0]:g} to {floats[-1]:g}" if len(floats) > 1 else f"{floats[0]:g}"
         found.append(("Optimizer state, floats per parameter", spread))
     if len(counted):
-        share = float((counted["optimizer_flops"] / counted["model_flops"]).median())
+        share = statistics.median(counted)
         found.append((f"FLOPs of the update, share of the model's (n = {len(counted)} runs)", f"{share:.1%}"))
     return found
 

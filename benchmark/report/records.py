@@ -35,10 +35,13 @@ def _context(record: Record, titles: Mapping[str, str]) -> dict[str, Any]:
     points = [(p.tokens, p.val_loss) for p in record.curve]
     shape = {k: v for k, v in dataclasses.asdict(trial).items() if k not in ("hyperparameters", "evaluation")}
     losses = {
-        "final loss (nats/token)": record.val_loss, "bits per byte": record.bits_per_byte,
-        "training loss (nats/token)": record.train_loss, "data epochs": record.data_epochs, "purpose": record.purpose,
+        "final loss (nats/token)": record.val_loss,
+        "bits per byte": record.bits_per_byte,
+        "training loss (nats/token)": record.train_loss,
+        "data epochs": record.data_epochs,
+        "purpose": record.purpose,
         "finished at": record.finished_at,
-    }  # fmt: skip
+    }
     groups = (
         ("Outcome", {"status": outcome, **losses}),
         ("Trial", {**shape, **{f"evaluation {k}": v for k, v in dataclasses.asdict(trial.evaluation).items()}}),

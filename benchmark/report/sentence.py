@@ -26,7 +26,8 @@ def lines(study: Study) -> tuple[str, str, str]:
         done = sum(bool(c.get("complete")) for c in study.manifest.get("cells", {}).values())
         return (
             f"No comparison yet: {done} of {len(study.manifest.get('cells', {}))} cells are complete.",
-            f"One needs finished report runs of {study.titles.get(study.baseline, study.baseline)} and of another"
+            f"One needs finished report runs of {study.titles.get(study.baseline, study.baseline)} and of"
+            " another"
             " optimizer on the same task.",
             "",
         )
@@ -42,7 +43,7 @@ def _leader(study: Study, table: list[dict[str, Any]], task: str) -> str:
         if study.bands.get((r["optimizer"], task), (2, 2))[0] == 1
     ]
     tuned = "Tuned " if first == study.baseline else ""
-    lead = f"{tuned}{study.titles[first]} has the lowest test loss of {len(table)} optimizers at {task}"
+    lead = f"{tuned}{study.titles[first]} has the lowest {study.loss_name} of {len(table)} optimizers at {task}"
     return f"{lead}, not separable from {text.names(ties, 'or')}." if ties else f"{lead}."
 
 
@@ -64,7 +65,8 @@ def _speedup(study: Study, table: list[dict[str, Any]]) -> str:
     spread = f"({ends}, n = {n} seed{'s' if n != 1 else ''})"
     if row["speedup"] == float("inf"):
         return f"{nearest}uned {base} never reaches {title}'s loss on its fitted curve {spread}."
-    return f"{nearest}uned {base} needs {text.fixed(row['speedup'], 2)} times the tokens to reach {title}'s loss {spread}."
+    more = text.fixed(row["speedup"], 2)
+    return f"{nearest}uned {base} needs {more} times the tokens to reach {title}'s loss {spread}."
 
 
 def _inseparable(study: Study, table: list[dict[str, Any]]) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from benchmark import scales
 from benchmark.analysis import cost, flips, frames, speedup, tuning
-from benchmark.report.frames import column, rows, where
+from benchmark.report.frames import column, known, rows, where
 from benchmark.spec import Record
 from benchmark.store import Results
 
@@ -56,6 +56,11 @@ class Study:
         """Whether the losses are published figures of others, not our runs."""
         return bool(self.manifest.get("published"))
 
+    @property
+    def loss_name(self) -> str:
+        """What a report run's final loss is: published figures are not from a split that nobody tuned on."""
+        return "published loss" if self.theirs else "test loss"
+
     @cached_property
     def optimizers(self) -> Mapping[str, Mapping[str, Any]]:
         """An optimizer's facts by name: title, paper, url, family, summary, rule, space."""
@@ -83,7 +88,7 @@ class Study:
         return self.manifest.get("cells", {}).get(f"{optimizer}/{task}", {})
 
     def winner(self, optimizer: str, task: str) -> Mapping[str, Any]:
-        """The chosen hyperparameters: the manifest's, or those of the report runs; empty if neither is there."""
+        """The chosen hyperparameters: the manifest's, or those of the report runs; empty without either."""
         chosen = self.cell(optimizer, task).get("winner")
         reported = where(self.losses, optimizer=optimizer, task=task)["trial_id"].tolist()
         return chosen or (self.by_id[reported[0]].trial.hyperparameters if reported else {})
@@ -124,8 +129,9 @@ class Study:
         found = {"tokens": self.speedups}
         for name, ending in (("seconds", "seconds"), ("FLOPs", "flops")):
             ends = {f"{end}_{ending}": end for end in ("speedup", "lo", "hi")}
-            table = self.costs[["optimizer", "task", *ends]].rename(columns=ends)
-            if table["speedup"].notna().any():
+            table = self.costs.reindex(columns=["optimizer", "task", *ends])
+            table = table.set_axis(["optimizer", "task", *ends.values()], axis="columns")
+            if len(known(table, "speedup")):
                 verdict = np.select([table["lo"] > 1, table["hi"] < 1], ["faster", "slower"], "inseparable")
                 found[name] = table.assign(verdict=np.where(table["lo"].isna(), "", verdict))
         return found
@@ -154,6 +160,11 @@ class Study:
         """The speedup rows of a task, best loss first."""
         return where(self.speedups, task=task).sort_values(["val_loss", "optimizer"], ignore_index=True)
 
+    @property
+    def largest(self) -> float:
+        """Tokens of the headline task; 0 without one."""
+        return self.headline.tokens if self.headline else 0
+
     @cached_property
     def headline(self) -> TaskFacts | None:
         """The largest task on which the baseline and another optimizer have results."""
@@ -170,10 +181,11 @@ def _with_task(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def studies(results: Results) -> list[Study]:
-    """Every sweep below a results folder: ours before others', larger headline tasks first."""
+    """Every sweep below a results folder: ours before others', those just run before the committed reference,
+    larger headline tasks first."""
     names = dict.fromkeys([*results.sweeps, *(str(s) for s in column(results.runs, "sweep"))])
     found = [_study(name, results) for name in names]
-    return sorted(found, key=lambda s: (s.theirs, -(s.headline.tokens if s.headline else 0), s.name))
+    return sorted(found, key=lambda s: (s.theirs, s.name == "reference", -s.largest, s.name))
 
 
 def _study(name: str, results: Results) -> Study:
@@ -204,12 +216,24 @@ def _described(name: str, runs: pd.DataFrame, by_id: Mapping[str, Record]) -> di
     first = rows(runs.head(1))[0] if len(runs) else {}
     shared = ("corpus", "corpus_hash", "tokenizer_hash", "backend", "precision")
     return {
-        "name": name, "title": name, "baseline": "adamw", "protocol": {}, "cells": {}, "notes": [],
+        "name": name,
+        "title": name,
+        "baseline": "adamw",
+        "protocol": {},
+        "cells": {},
+        "notes": [],
         **{key: str(first.get(key, "")) for key in shared},
-        "optimizers": {r["optimizer"]: dict(by_id[r["trial_id"]].facts) for r in rows(runs.drop_duplicates("optimizer"))},
+        "optimizers": {
+            r["optimizer"]: dict(by_id[r["trial_id"]].facts) for r in rows(runs.drop_duplicates("optimizer"))
+        },
         "tasks": [
-            {"name": t["task"], "scale": t["scale"], "chinchilla_ratio": t["chinchilla_ratio"], "tokens": t["tokens"],
-             "num_params": scales.SCALES[t["scale"]].num_params if t["scale"] in scales.SCALES else 0}
+            {
+                "name": t["task"],
+                "scale": t["scale"],
+                "chinchilla_ratio": t["chinchilla_ratio"],
+                "tokens": t["tokens"],
+                "num_params": scales.SCALES[t["scale"]].num_params if t["scale"] in scales.SCALES else 0,
+            }
             for t in rows(runs.drop_duplicates("task"))
         ],
-    }  # fmt: skip
+    }

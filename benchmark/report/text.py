@@ -113,7 +113,7 @@ def plain(thing: Any) -> Any:
 
 
 def script_json(thing: Any) -> Markup:
-    """JSON that may stand inside a script element: no `<`, `>` or `&`, so that no name can close the element."""
+    """JSON for a script element: no `<`, `>` or `&`, so that no name can close the element."""
     text = json.dumps(plain(thing), separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 

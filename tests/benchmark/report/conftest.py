@@ -49,29 +49,61 @@ def record(
     final = loss(task.chinchilla_ratio, speedup, math.log2(lr / best)) + noise + 0.004 * (seed % 3)
     batch, report = task.scale.batch_size, role == "report"
     trial = Trial(
-        optimizer, f"{optimizer}@1", task.scale.name, task.chinchilla_ratio, task.tokens, task.steps(batch),
-        task.scale.seq_len, task.scale.vocab,
+        optimizer,
+        f"{optimizer}@1",
+        task.scale.name,
+        task.chinchilla_ratio,
+        task.tokens,
+        task.steps(batch),
+        task.scale.seq_len,
+        task.scale.vocab,
         {"peak_lr": lr, "weight_decay": 0.1, **RECIPE, "clip_norm": 1.0, "batch_size": batch},
-        seed, "report" if report else "tuning", task.corpus, SHA, SHA[::-1],
+        seed,
+        "report" if report else "tuning",
+        task.corpus,
+        SHA,
+        SHA[::-1],
         Evaluation("test" if report else "validation", 1024, 16 if report else 0),
-    )  # fmt: skip
+    )
     step_seconds = 0.004 * (1.15 if speedup > 1.2 else 1.0)
-    curve = [
-        Point(round(trial.steps * k / 16), round(trial.tokens * k / 16), trial.steps * step_seconds * k / 16,
-              final + 1.5 * (1 - k / 16) ** 2)
-        for k in range(1, 17)
-    ] if report else []  # fmt: skip
+    curve = (
+        [
+            Point(
+                round(trial.steps * k / 16),
+                round(trial.tokens * k / 16),
+                trial.steps * step_seconds * k / 16,
+                final + 1.5 * (1 - k / 16) ** 2,
+            )
+            for k in range(1, 17)
+        ]
+        if report
+        else []
+    )
     cost = Cost(
         9.0,
-        trial.steps * step_seconds, 0.5, 0.5, 90_000.0, step_seconds, 10**8, task.scale.total_params * 8,
-        6.0 * task.scale.num_params * trial.tokens, 1e9 * speedup,
-    )  # fmt: skip
+        trial.steps * step_seconds,
+        0.5,
+        0.5,
+        90_000.0,
+        step_seconds,
+        10**8,
+        task.scale.total_params * 8,
+        6.0 * task.scale.num_params * trial.tokens,
+        1e9 * speedup,
+    )
     body: dict[str, Any] = {
-        "status": "finished", "purpose": role, "val_loss": final, "bits_per_byte": final / 2, "curve": tuple(curve),
-        "train_loss": final - 0.05, "data_epochs": 0.1, "cost": cost, "facts": facts(optimizer),
+        "status": "finished",
+        "purpose": role,
+        "val_loss": final,
+        "bits_per_byte": final / 2,
+        "curve": tuple(curve),
+        "train_loss": final - 0.05,
+        "data_epochs": 0.1,
+        "cost": cost,
+        "facts": facts(optimizer),
         "environment": {"machine": "test-machine", "git_commit": "abc1234", "jax": "0.10.2"},
         "finished_at": f"2025-01-01T00:{number // 60:02d}:{number % 60:02d}.{seed:06d}+00:00",
-    }  # fmt: skip
+    }
     return Record(trial, **{**body, **over})
 
 
@@ -112,18 +144,31 @@ def write_sweep(results: Path, name: str, runs: Sequence[Record], **over: Any) -
         cells.setdefault(f"{run.trial.optimizer}/{run.trial.task}", []).append(run)
     named = {r.trial.task: tasks.parse(r.trial.task, r.trial.corpus) for r in runs}
     manifest = {
-        "schema": 1, "name": name, "title": name.capitalize(), "corpus": runs[0].trial.corpus, "corpus_hash": SHA,
-        "tokenizer_hash": SHA[::-1], "backend": "jax", "precision": "float32", "baseline": "adamw",
+        "schema": 1,
+        "name": name,
+        "title": name.capitalize(),
+        "corpus": runs[0].trial.corpus,
+        "corpus_hash": SHA,
+        "tokenizer_hash": SHA[::-1],
+        "backend": "jax",
+        "precision": "float32",
+        "baseline": "adamw",
         "tasks": [
-            {"name": t.name, "scale": t.scale.name, "chinchilla_ratio": t.chinchilla_ratio, "tokens": t.tokens,
-             "num_params": scales.get(t.scale.name).num_params, "phase": "I"}
+            {
+                "name": t.name,
+                "scale": t.scale.name,
+                "chinchilla_ratio": t.chinchilla_ratio,
+                "tokens": t.tokens,
+                "num_params": scales.get(t.scale.name).num_params,
+                "phase": "I",
+            }
             for t in named.values()
         ],
         "optimizers": {r.trial.optimizer: facts(r.trial.optimizer) for r in runs},
         "protocol": {"search": "coordinate", "tuning_seeds": [0], "report_seeds": [101, 102, 103]},
         "cells": {key: cell_entry(group) for key, group in cells.items()},
         "trial_ids": [r.trial.trial_id for r in runs],
-    }  # fmt: skip
+    }
     store.write_atomically(results / name / "trials.jsonl", "".join(r.to_json() + "\n" for r in runs))
     store.write_atomically(results / name / "sweep.json", json.dumps({**manifest, **over}))
     return results

@@ -16,10 +16,17 @@ pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="no Chromium with chromedriver here: the browser tests need both"
 )
 FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
     "--window-size=1280,1000",
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +67,8 @@ def wait(browser: "webdriver.Chrome", script: str) -> None:
 def shown(browser: "webdriver.Chrome") -> list[str]:
     """The optimizers in the visible table, from top to bottom."""
     return browser.execute_script(
-        "return [...document.querySelectorAll('.board:not(.gone) tbody tr[id]:not(.gone) th a')].map(a => a.textContent)"
+        "return [...document.querySelectorAll('.board:not(.gone) tbody tr[id]:not(.gone) th a')].map(a =>"
+        " a.textContent)"
     )
 
 
@@ -172,9 +180,17 @@ def test_axe_finds_nothing_serious(index: str, browser: "webdriver.Chrome", sche
     script = (Path(axe.__file__).parent / "axe.min.js").read_text()
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    pages = ["index.html#open=muon--27k-2x", "quick/speedup.html", "quick/flips.html", "quick/tuning.html",
-             "quick/method.html", "quick/optimizers/index.html", "quick/optimizers/muon.html", "quick/progress.html",
-             "quick/cells/muon--27k-2x.html"]  # fmt: skip
+    pages = [
+        "index.html#open=muon--27k-2x",
+        "quick/speedup.html",
+        "quick/flips.html",
+        "quick/tuning.html",
+        "quick/method.html",
+        "quick/optimizers/index.html",
+        "quick/optimizers/muon.html",
+        "quick/progress.html",
+        "quick/cells/muon--27k-2x.html",
+    ]
     for page in pages:
         browser.get("about:blank")
         browser.get(index.replace("index.html", page))

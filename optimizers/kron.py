@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from optimizers._decoupled import decayed_step
+from optimizers._decoupled import decayed_step, floats
 from optimizers._matrix import block_shape, gram
 from optimizers._spaces import beta, decay, rate
 from optimizers._stacks import Stacks, one_by_one
@@ -250,7 +250,7 @@ class Kron(Optimizer):
 
     def state_floats(self, params: Mapping[str, Param]) -> int:
         factors = (shape for p in params.values() for shape in self.factor_shapes(p).values())
-        return sum(p.size for p in params.values()) + sum(math.prod(shape) for shape in factors)
+        return floats(params) + sum(math.prod(shape) for shape in factors)
 
     def extra_flops(self, params: Mapping[str, Param], steps: int, batch_tokens: int) -> float:
         """Per triangular factor of side d: two products every step; a fit adds one, a solve, two Gram matrices
@@ -260,7 +260,7 @@ class Kron(Optimizer):
             waited += 1
             if self.due(step, steps, waited, np):
                 fits, waited = fits + 1, 0
-        total = 0.0
+        total = 11.0 * floats(params)  # average 3, correction 1, bound 3, decay 2, step 2
         for param in params.values():
             for shape in self.factor_shapes(param).values():
                 if len(shape) == 3:

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optimizers._decoupled import DECAYED_ROLES
+from optimizers._decoupled import DECAYED_ROLES, floats
 from optimizers._matrix import newton_schulz, newton_schulz_flops, shape_factor
 from optimizers._spaces import beta, decay, epsilon, rate
 from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, static
@@ -143,7 +143,9 @@ class Scion(Optimizer):
         return ScionTorch(self, params, run)
 
     def state_floats(self, params: Mapping[str, Param]) -> int:
-        return sum(p.size for p in params.values())
+        return floats(params)
 
     def extra_flops(self, params: Mapping[str, Param], steps: int, batch_tokens: int) -> float:
-        return sum(newton_schulz_flops(p.shape, self.ns_steps) for p in params.values() if p.role == "hidden")
+        # average 3, ratio 2, decay 2, step 2
+        matrices = [p.shape for p in params.values() if p.role == "hidden"]
+        return 9.0 * floats(params) + sum(newton_schulz_flops(shape, self.ns_steps) for shape in matrices)

@@ -16,7 +16,7 @@ not reproduced: it acts only where `block_size` does not divide a width, and nev
 settings (widths 512 to 1024) except for 768 in blocks of 512, which are two of 384 here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optimizers._decoupled import DECAYED_ROLES
+from optimizers._decoupled import DECAYED_ROLES, floats
 from optimizers._matrix import block_shape, gram, rotate, rotate_back
 from optimizers._spaces import beta, decay, epsilon, rate
 from optimizers._stacks import Stacks, one_by_one
@@ -122,8 +122,12 @@ class Soap(Optimizer):
             return ("left", "right")
         return () if param.role == "norm" and self.variant == "reference" else ("right",)
 
+    def interval(self, steps: Any, maximum: Callable[[Any, Any], Any]) -> Any:
+        """Steps between two refreshes; whole-number arithmetic, the same for a traced `steps`."""
+        return maximum(1, steps // round(1 / self.refresh_fraction))
+
     def build_jax(self, run: Run) -> optax.GradientTransformationExtraArgs:
-        interval = jnp.maximum(1, jnp.round(self.refresh_fraction * run.steps)).astype(jnp.int32)
+        interval = self.interval(run.steps, jnp.maximum)
         stacks = Stacks.of(run.params, self.blocks, self.sides)
 
         def init(params: Any) -> SoapState:
@@ -204,13 +208,13 @@ class Soap(Optimizer):
         return total
 
     def extra_flops(self, params: Mapping[str, Param], steps: int, batch_tokens: int) -> float:
-        """Per side of length d: Gram matrix, three rotations; at a refresh two products of d x d and a QR."""
-        interval = max(1, round(self.refresh_fraction * steps))
-        total = 0.0
+        """Per side of length d: a Gram matrix and three rotations; at a refresh a product of d x d and a QR."""
+        interval = self.interval(steps, max)
+        total = 15.0 * floats(params)  # averages 3 + 4, sqrt + / 3, correction 1, decay 2, step 2
         for param in params.values():
             number, rows, columns = self.blocks(param)
             for side in self.sides(param):
                 length = rows if side == "left" else columns
-                total += 8.0 * param.size * length
-                total += number * (2 + 4 / 3) * length**3 / interval
+                total += 8.0 * param.size * length + 3.0 * number * length**2
+                total += number * (2 + 8 / 3) * length**3 / interval
         return total

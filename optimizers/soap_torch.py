@@ -21,7 +21,7 @@ class SoapTorch(DecoupledTorch):
 
     def __init__(self, rule: "Soap", params: Mapping[str, Any], run: Run) -> None:
         self.rule = rule
-        self.interval = max(1, round(rule.refresh_fraction * run.steps))
+        self.interval = rule.interval(run.steps, max)
         self.blocks = {name: rule.blocks(param) for name, param in run.params.items()}
         self.sides = {name: rule.sides(param) for name, param in run.params.items()}
         super().__init__(decay_groups(params, rule.weight_decay, run), rule.peak_lr)

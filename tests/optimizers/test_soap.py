@@ -4,6 +4,8 @@ Matrices are square with full-rank first gradients: the null space of a rectangu
 preferred basis, so two correct implementations part there at once.
 """
 
+from typing import Any
+
 import numpy as np
 import optax
 import pytest
@@ -13,13 +15,14 @@ from pytorch_optimizer import SOAP
 from optimizers.base import describe
 from optimizers.soap import Soap
 
+Fixture = Any
 RULE = Soap(
     peak_lr=0.02, weight_decay=0.0, beta1=0.9, beta2=0.95, shampoo_beta=0.9, refresh_fraction=0.2
 )  # a refresh every 4 of 20 steps
 SHAPES = {"embed": (12, 8), "a.q": (8, 8), "a.up": (10, 10), "norm": (8,), "head": (12, 8)}
 
 
-def oracle(rule, grads, start, frequency):
+def oracle(rule: Soap, grads: Fixture, start: Fixture, frequency: int) -> dict[str, np.ndarray]:
     """pytorch_optimizer's SOAP; its limit on an axis leaves the vocabulary (12) without a basis."""
     values = {name: torch.nn.Parameter(torch.tensor(x)) for name, x in start.items()}
     optimizer = SOAP(
@@ -43,7 +46,14 @@ def oracle(rule, grads, start, frequency):
     return {name: np.stack(points) for name, points in path.items()}
 
 
-def test_both_builds_follow_the_oracle(run_jax, run_torch, gradients, initial, assert_close, monkeypatch):
+def test_both_builds_follow_the_oracle(
+    run_jax: Fixture,
+    run_torch: Fixture,
+    gradients: Fixture,
+    initial: Fixture,
+    assert_close: Fixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     params = describe(SHAPES, heads=1)
     grads, start = gradients(params), initial(params)
     monkeypatch.setattr(torch, "float32", torch.float64)  # the oracle rounds before every QR
@@ -55,7 +65,14 @@ def test_both_builds_follow_the_oracle(run_jax, run_torch, gradients, initial, a
 
 @pytest.mark.parametrize("variant", ["reference", "levanter"])
 @pytest.mark.parametrize("block_size", [0, 5])
-def test_jax_and_torch_agree(run_jax, run_torch, gradients, assert_close, variant, block_size):
+def test_jax_and_torch_agree(
+    run_jax: Fixture,
+    run_torch: Fixture,
+    gradients: Fixture,
+    assert_close: Fixture,
+    variant: str,
+    block_size: int,
+) -> None:
     # a norm's Gram matrix has rank 1: in the study's rule only its first basis vector is determined
     shapes = {name: s for name, s in SHAPES.items() if name != "norm" or variant == "reference"}
     params = describe(shapes, heads=1)
@@ -64,10 +81,12 @@ def test_jax_and_torch_agree(run_jax, run_torch, gradients, assert_close, varian
     assert_close(run_torch(rule, params, grads), run_jax(rule, params, grads), 1e-9)
 
 
-def test_with_the_identity_for_a_basis_it_is_adam_one_step_late(run_jax, gradients):
+def test_with_the_identity_for_a_basis_it_is_adam_one_step_late(run_jax: Fixture, gradients: Fixture) -> None:
     params = describe({"a.q": (6, 6)}, heads=1)
     grads = gradients(params)
-    grads["a.q"][0] = np.diag(np.arange(6.0, 0.0, -1.0))  # descending: the eigenbasis is the identity, up to signs
+    grads["a.q"][0] = np.diag(
+        np.arange(6.0, 0.0, -1.0)
+    )  # descending: the eigenbasis is the identity, up to signs
     start = {"a.q": np.zeros((6, 6))}
     rule = RULE.replace(refresh_fraction=1.0, eps=1e-30)
     path = run_jax(rule, params, grads, start, multiplier=lambda step: 1.0)["a.q"]
@@ -81,7 +100,9 @@ def test_with_the_identity_for_a_basis_it_is_adam_one_step_late(run_jax, gradien
 
 
 @pytest.mark.parametrize("variant", ["reference", "levanter"])
-def test_rotating_every_gradient_rotates_every_update(run_jax, gradients, variant):
+def test_rotating_every_gradient_rotates_every_update(
+    run_jax: Fixture, gradients: Fixture, variant: str
+) -> None:
     params = describe({"a.q": (6, 6)}, heads=1)
     grads = gradients(params)["a.q"]
     left, right = (np.linalg.qr(np.random.default_rng(i).standard_normal((6, 6)))[0] for i in (0, 1))
@@ -92,7 +113,7 @@ def test_rotating_every_gradient_rotates_every_update(run_jax, gradients, varian
     np.testing.assert_allclose(turned, left @ plain @ right, atol=1e-9)
 
 
-def test_blocks_are_matrices_of_their_own(run_jax, gradients):
+def test_blocks_are_matrices_of_their_own(run_jax: Fixture, gradients: Fixture) -> None:
     whole = describe({"a.up": (12, 6)}, heads=1)
     parts = describe({"a.up": (6, 6), "b.up": (6, 6)}, heads=1)
     grads = gradients(whole)["a.up"]
@@ -103,7 +124,7 @@ def test_blocks_are_matrices_of_their_own(run_jax, gradients):
     np.testing.assert_allclose(blocked, np.concatenate([alone["a.up"], alone["b.up"]], axis=1), atol=1e-12)
 
 
-def test_levanter_counts_its_first_step_and_decays_in_it(run_jax, gradients):
+def test_levanter_counts_its_first_step_and_decays_in_it(run_jax: Fixture, gradients: Fixture) -> None:
     params = describe({"a.q": (6, 6)}, heads=1)
     grads, start = gradients(params), {"a.q": np.ones((6, 6))}
     for variant, expected in (("reference", 1.0), ("levanter", 1.0 - 0.02 * 0.5)):
@@ -111,8 +132,8 @@ def test_levanter_counts_its_first_step_and_decays_in_it(run_jax, gradients):
         np.testing.assert_allclose(path[0], expected, rtol=1e-12)
 
 
-def test_state_and_cost_of_a_square_matrix():
+def test_state_and_cost_of_a_square_matrix() -> None:
     params = describe({"a.q": (10, 10)}, heads=1)
     assert RULE.state_floats(params) == 6 * 100
-    every_step = 8 * 100 * 10 * 2
+    every_step = 8 * 100 * 10 * 2 + 15 * 100 + 3 * 200
     assert RULE.replace(refresh_fraction=1.0).extra_flops(params, 10**9, 1) == pytest.approx(every_step)

@@ -133,8 +133,8 @@ class Kron(Optimizer):
 
     peak_lr: float = 0.008
     weight_decay: float = 0.5
-    beta1: float = 0.95
-    preconditioner_lr: float = 0.2
+    beta1: float = 0.8
+    preconditioner_lr: float = 0.4
     min_update_probability: float = static(0.05)
     flat_start_fraction: float = static(0.4)
     normalize_grads: int = static(0)
@@ -153,8 +153,8 @@ class Kron(Optimizer):
         "micro": {
             "peak_lr": rate((0.002, 0.004, 0.008, 0.016, 0.032), 0.008),
             "weight_decay": decay((0.0, 0.25, 0.5, 1.0), 0.5),
-            "beta1": beta((0.8, 0.9, 0.95, 0.98), 0.95),
-            "preconditioner_lr": rate((0.1, 0.2, 0.4), 0.2),
+            "beta1": beta((0.8, 0.9, 0.95, 0.98), 0.8),
+            "preconditioner_lr": rate((0.1, 0.2, 0.4), 0.4),
             "min_update_probability": Axis((0.05, 0.1), 0.05),
             "flat_start_fraction": Axis((0.1, 0.2, 0.4), 0.4),
             "normalize_grads": Axis((0, 1), 0),

@@ -39,11 +39,11 @@ class MuonState(NamedTuple):
 class Muon(Optimizer):
     """peak_lr: of the hidden matrices. ns_eps: added to the norm that Newton-Schulz divides by."""
 
-    peak_lr: float = 0.032
-    weight_decay: float = 0.1
-    momentum: float = 0.95
-    adam_lr_ratio: float = 0.3
-    beta1: float = 0.9
+    peak_lr: float = 0.064
+    weight_decay: float = 0.2
+    momentum: float = 0.8
+    adam_lr_ratio: float = 0.5
+    beta1: float = 0.8
     beta2: float = 0.95
     eps: float = 1e-10
     ns_eps: float = 1e-7
@@ -62,11 +62,11 @@ class Muon(Optimizer):
     )
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {
-            "peak_lr": rate((0.016, 0.032, 0.064, 0.128), 0.032),
-            "weight_decay": decay((0.0, 0.1, 0.2, 0.4), 0.1),
-            "momentum": beta((0.8, 0.9, 0.95, 0.98), 0.95),
-            "adam_lr_ratio": rate((0.1, 0.3, 1.0), 0.3),
-            "beta1": beta((0.8, 0.9, 0.95, 0.98), 0.9),
+            "peak_lr": rate((0.016, 0.032, 0.064, 0.128), 0.064),
+            "weight_decay": decay((0.0, 0.1, 0.2, 0.4), 0.2),
+            "momentum": beta((0.8, 0.9, 0.95, 0.98), 0.8),
+            "adam_lr_ratio": rate((0.125, 0.25, 0.5, 1.0), 0.5),
+            "beta1": beta((0.8, 0.9, 0.95, 0.98), 0.8),
             "beta2": beta((0.9, 0.95, 0.98, 0.99), 0.95),
         },
         "paper": {

@@ -51,9 +51,9 @@ class Scion(Optimizer):
 
     peak_lr: float = 0.032
     weight_decay: float = 0.1
-    momentum: float = 0.9
-    embedding_lr_ratio: float = 1.0
-    head_lr_ratio: float = 10.0
+    momentum: float = 0.8
+    embedding_lr_ratio: float = 3.0
+    head_lr_ratio: float = 3.0
     signum_lr_ratio: float = 0.2
     beta1: float = 0.95
     ns_eps: float = 1e-7
@@ -73,9 +73,9 @@ class Scion(Optimizer):
         "micro": {
             "peak_lr": rate((0.016, 0.032, 0.064, 0.128), 0.032),
             "weight_decay": decay((0.0, 0.02, 0.1, 0.2), 0.1),
-            "momentum": beta((0.8, 0.9, 0.95, 0.98), 0.9),
-            "embedding_lr_ratio": rate((0.1, 0.3, 1.0, 3.0), 1.0),
-            "head_lr_ratio": rate((3.0, 10.0, 30.0), 10.0),
+            "momentum": beta((0.8, 0.9, 0.95, 0.98), 0.8),
+            "embedding_lr_ratio": rate((0.1, 0.3, 1.0, 3.0), 3.0),
+            "head_lr_ratio": rate((3.0, 10.0, 30.0), 3.0),
         },
         "paper": {
             "peak_lr": rate((0.008, 0.016, 0.032, 0.064, 0.128), 0.016),

@@ -72,12 +72,14 @@ class Soap(Optimizer):
     """shampoo_beta: averages L and R. refresh_fraction: steps between refreshes, as a fraction of the run."""
 
     peak_lr: float = 0.032
-    weight_decay: float = 0.1
-    beta1: float = 0.95
-    beta2: float = 0.95
-    shampoo_beta: float = 0.95
+    weight_decay: float = 0.2
+    beta1: float = 0.9
+    beta2: float = 0.9
+    shampoo_beta: float = 0.9
     eps: float = 1e-8
-    refresh_fraction: float = static(0.01)  # static: a traced interval would make every step refresh under vmap
+    refresh_fraction: float = static(
+        0.002
+    )  # static: a traced interval would make every step refresh under vmap
     block_size: int = static(0)
     variant: str = static("reference")
 
@@ -94,11 +96,11 @@ class Soap(Optimizer):
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {
             "peak_lr": rate((0.008, 0.016, 0.032, 0.064, 0.128), 0.032),
-            "weight_decay": decay((0.0, 0.1, 0.2, 0.4), 0.1),
-            "beta1": beta((0.8, 0.9, 0.95, 0.98), 0.95),
-            "beta2": beta((0.9, 0.95, 0.98, 0.99), 0.95),
-            "shampoo_beta": beta((0.9, 0.95, 0.98, 0.99), 0.95),
-            "refresh_fraction": Axis((0.002, 0.01, 0.02), 0.01),
+            "weight_decay": decay((0.0, 0.1, 0.2, 0.4), 0.2),
+            "beta1": beta((0.8, 0.9, 0.95, 0.98), 0.9),
+            "beta2": beta((0.9, 0.95, 0.98, 0.99), 0.9),
+            "shampoo_beta": beta((0.9, 0.95, 0.98, 0.99), 0.9),
+            "refresh_fraction": Axis((0.002, 0.01, 0.02), 0.002),
         },
         "paper": {
             "peak_lr": rate((0.004, 0.008, 0.016), 0.008),

@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 os.environ.setdefault("RAY_worker_niceness", "0")  # workers start at 15 and starve beside anything else
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a busy machine is slow to start one
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

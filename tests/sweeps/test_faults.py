@@ -23,8 +23,8 @@ SWEEP = [sys.executable, "-m", "sweeps", "smoke"]
 
 def start(folder: Path, *options: str) -> subprocess.Popen:
     command = [*SWEEP, "--results", str(folder / "results"), "--out", str(folder / "reports"), *options]
-    log = (folder / "log").open("a")
-    return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    with (folder / "log").open("a") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
 
 def finish(folder: Path, *options: str) -> None:

@@ -1,0 +1,114 @@
+"""The command from end to end: the sweep `smoke` through Ray to the pages, resumed, and with a user's file."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark import store
+from sweeps.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def sweep(folder: Path, *options: str) -> subprocess.CompletedProcess:
+    places = ["--results", str(folder / "results"), "--out", str(folder / "reports")]
+    command = [sys.executable, "-m", "sweeps", "smoke", *places, *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=400)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("smoke")
+    run = sweep(folder)
+    assert run.returncode == 0, run.stderr
+    (folder / "stdout").write_text(run.stdout)
+    return folder
+
+
+def test_from_nothing_to_an_answer(finished):
+    lines = (finished / "stdout").read_text().strip().splitlines()
+    assert "AdamW" in lines[0] and "%" in " ".join(lines[:3])
+    assert Path(lines[-1].split(": ", 1)[1]).is_file()
+    results = store.load(finished / "results")
+    assert set(results.runs["status"]) == {"finished"} and not results.damaged
+    manifest = results.sweeps["smoke"]
+    assert all(cell["complete"] for cell in manifest["cells"].values())
+    reports = results.runs[results.runs["role"] == "report"]
+    assert set(reports["eval_split"]) == {"test"} and set(reports["seed"]) == {1000, 1001, 1002}
+
+
+def test_tuning_is_equal(finished):
+    manifest = store.load(finished / "results").sweeps["smoke"]
+    spent = {
+        key: sum(cell["spent"].values())
+        for key, cell in manifest["cells"].items()
+        if cell["phase"] != "baseline"
+    }
+    by_task: dict[str, set[int]] = {}
+    for key, count in spent.items():
+        by_task.setdefault(key.split("/")[1], set()).add(count)
+    assert all(len(counts) == 1 for counts in by_task.values()), spent
+
+
+def test_records_say_where_and_with_what(finished):
+    record = next(iter(store.load(finished / "results").by_id.values()))
+    assert {"machine", "commit", "packages", "device", "cores_used"} <= set(record.environment)
+    assert record.environment["cores_used"] == 1  # a pinned worker
+    assert record.facts["title"] and record.facts["state_floats_per_param"] > 0
+    assert record.cost.train_seconds > 0 and record.cost.eval_seconds > 0 and record.cost.optimizer_flops > 0
+
+
+def test_running_again_runs_nothing(finished):
+    before = {p: p.stat().st_mtime_ns for p in (finished / "results" / "smoke" / "trials").iterdir()}
+    again = sweep(finished)
+    assert again.returncode == 0 and "finished already" in again.stderr
+    assert {p: p.stat().st_mtime_ns for p in (finished / "results" / "smoke" / "trials").iterdir()} == before
+
+
+def test_a_users_optimizer_joins_and_the_baseline_is_not_run_again(finished, tmp_path):
+    options = ["--executor", "serial", "--optimizers", "adamw", "--reuse", str(finished / "results")]
+    mine = ROOT / "examples" / "mine_optax.py"
+    run = sweep(tmp_path, *options, "--optimizer", str(mine))
+    assert run.returncode == 0, run.stderr
+    manifest = json.loads((tmp_path / "results" / "smoke" / "sweep.json").read_text())
+    runs = store.load(tmp_path / "results").runs
+    mine_ids = set(runs.loc[runs["optimizer"] == "mine_optax", "trial_id"])
+    assert mine_ids and mine_ids.isdisjoint(manifest["reused"])
+    assert set(manifest["trial_ids"]) - mine_ids == set(manifest["reused"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope"], "unknown sweep 'nope'; choose from"),
+        (["smoke", "--optimizers", "moun"], "unknown optimizer 'moun'; choose from"),
+        (["smoke", "--optimizer", "missing.py"], "missing.py"),
+        (["smoke", "--corpus", "local:missing"], "no such file or folder"),
+        (["smoke", "--corpus", "xyz"], "unknown corpus 'xyz'"),
+        (["quick", "--tasks", "27k-3x"], "has no task '27k-3x'"),
+        (["smoke", "--reuse", "missing-folder"], "no results folder"),
+    ],
+)
+def test_bad_input_is_one_clear_line(arguments, message, capsys, tmp_path):
+    assert main([*arguments, "--results", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_too_small_a_corpus_says_how_many_tokens_are_there_and_needed(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text(
+        "\n\n".join(f"A short paragraph, number {i}, of no use." for i in range(400))
+    )
+    assert main(["smoke", "--corpus", f"local:{tmp_path}", "--results", str(tmp_path / "results")]) == 1
+    error = capsys.readouterr().err
+    assert "tokens" in error and error.count("\n") == 1
+
+
+def test_dry_run_prices_and_runs_nothing(tmp_path, capsys):
+    assert main(["micro", "--dry-run", "--results", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert all(phase in text for phase in ("I ", "II ", "III ", "baseline", "total"))
+    assert not list(tmp_path.iterdir())

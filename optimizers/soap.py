@@ -77,9 +77,8 @@ class Soap(Optimizer):
     beta2: float = 0.9
     shampoo_beta: float = 0.9
     eps: float = 1e-8
-    refresh_fraction: float = static(
-        0.002
-    )  # static: a traced interval would make every step refresh under vmap
+    # static: under vmap a traced interval would make every step refresh
+    refresh_fraction: float = static(0.002)
     block_size: int = static(0)
     variant: str = static("reference")
 

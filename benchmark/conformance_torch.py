@@ -10,9 +10,9 @@ import torch
 from benchmark import checkpoint, train_torch
 from benchmark import conformance_cases as cases
 from benchmark.checkpoint import Progress
+from benchmark.conformance_cases import Arrays
 from benchmark.corpora import Corpus
 from benchmark.spec import Outcome, Trial
-from benchmark.conformance_cases import Arrays
 from optimizers.base import Optimizer, Param, Run
 
 torch.set_num_threads(1)  # the models here are too small to share, and threads that wait burn the other core
@@ -88,12 +88,19 @@ def _noise(name: str, step: Any, shape: tuple[int, ...]) -> torch.Tensor:
     return torch.from_numpy(cases.standard_normal(f"noise {name} {int(step)}", tuple(shape)))
 
 
-def train(trial: Trial, optimizer: Optimizer, corpus: Corpus, noise: Callable[..., np.ndarray]) -> Outcome:
-    """One run of train_torch with another source of noise."""
+def train(
+    trial: Trial, optimizer: Optimizer, corpus: Corpus, noise: Callable[..., np.ndarray], nudge: bool = False
+) -> Outcome:
+    """One run of train_torch with another source of noise; `nudge` raises every initial weight by one unit in
+    the last place, which shows what rounding alone does to a run."""
 
     def draw(name: str, step: Any, shape: tuple[int, ...]) -> torch.Tensor:
         return torch.from_numpy(noise(name, int(step), tuple(shape)).copy())
 
     run = train_torch.TrainingRun(trial, optimizer, corpus, draw)
+    if nudge:
+        with torch.no_grad():
+            for value in run.values.values():
+                value.copy_(value.nextafter(torch.tensor(torch.inf)))
     run.train()
     return run.outcome()

@@ -29,22 +29,24 @@ PACKAGES = ("jax", "optax", "torch", "numpy", "pytorch_optimizer", "lion-pytorch
 TESTS = Path(__file__).parent.parent / "tests" / "optimizers"
 
 
-def curve_deviation(name: str, scale: str, corpus: Corpus, sequences: int) -> float:
-    """Largest difference between the validation losses of a jax and a torch run of CURVE_STEPS steps, measured
-    after each step on `sequences` sequences, in nats per token. Both are given the noise of the jax run."""
+def curve_deviations(name: str, scale: str, corpus: Corpus, sequences: int) -> tuple[float, float]:
+    """Largest differences between validation losses after each of CURVE_STEPS steps, in nats per token:
+    between a jax and a torch run, both given the noise of the jax run, and between that torch run and one whose
+    initial weights are one unit in the last place higher, which is what rounding alone does to the method."""
     optimizer = optimizers.get(name)()
     trial = dataclasses.replace(
         cases.one_batch_trial(optimizer, "jax", seed=0, steps=CURVE_STEPS),
         scale=scale,
         evaluation=Evaluation("validation", sequences, curve_points=CURVE_STEPS, curve_sequences=sequences),
     )
-    noise = _driver("jax").trainer_noise(trial.seed)
-    (ours,) = runner.trainer_of("jax").train([trial], [optimizer], corpus)
-    theirs = _driver("torch").train(trial, optimizer, corpus, noise)
-    curves = [np.array([point.val_loss for point in outcome.curve]) for outcome in (ours, theirs)]
+    noise, torch_driver = _driver("jax").trainer_noise(trial.seed), _driver("torch")
+    (in_jax,) = runner.trainer_of("jax").train([trial], [optimizer], corpus)
+    in_torch = torch_driver.train(trial, optimizer, corpus, noise)
+    nudged = torch_driver.train(trial, optimizer, corpus, noise, nudge=True)
+    curves = [np.array([point.val_loss for point in out.curve]) for out in (in_jax, in_torch, nudged)]
     if {len(curve) for curve in curves} != {CURVE_STEPS}:
-        raise ValueError(f"{name} diverged within {CURVE_STEPS} steps: {ours.reason or theirs.reason}")
-    return float(np.abs(curves[0] - curves[1]).max())
+        raise ValueError(f"{name} diverged within {CURVE_STEPS} steps: {in_jax.reason or in_torch.reason}")
+    return float(np.abs(curves[0] - curves[1]).max()), float(np.abs(curves[1] - curves[2]).max())
 
 
 def oracle_rows() -> dict[str, dict[str, Any]]:
@@ -89,13 +91,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = []
     for name in optimizers.names():
         gaps = conformance.twin_deviation(cases.in_square_blocks(optimizers.get(name)()))
+        curves, rounding = curve_deviations(name, scale.name, corpus, sequences=16)
         row = {
             "optimizer": name,
             "max_abs_deviation_per_step": float(gaps.max()),
             "steps": len(gaps),
             "dtype": "float64",
             **oracles[name],
-            "lm_curve_deviation": curve_deviation(name, scale.name, corpus, sequences=16),
+            "lm_curve_deviation": curves,
+            "lm_rounding_deviation": rounding,
             "lm_steps": CURVE_STEPS,
             "lm_task": f"{scale.name} on {corpus.name}, float32",
         }

@@ -1,7 +1,7 @@
 """Kron in torch; the rule and its facts are in kron.py."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,11 +10,7 @@ from optimizers._decoupled import decay_groups
 from optimizers._decoupled_torch import DecoupledTorch
 from optimizers._matrix import cut, gram, join
 from optimizers.base import Run
-
-if TYPE_CHECKING:
-    from optimizers.kron import Kron
-
-DAMPING, MAX_RMS, BALANCE_EVERY, TINY, NORM_EPS = 2.0**-11.5, 1.1, 100, 1e-38, 1e-16  # as in kron.py
+from optimizers.kron import BALANCE_EVERY, DAMPING, MAX_RMS, NORM_EPS, TINY, Kron
 
 Factors = dict[str, torch.Tensor]
 
@@ -22,7 +18,7 @@ Factors = dict[str, torch.Tensor]
 class KronTorch(DecoupledTorch):
     """Kronecker factors per parameter, in blocks; noise comes from `run.normal`."""
 
-    def __init__(self, rule: "Kron", params: Mapping[str, Any], run: Run) -> None:
+    def __init__(self, rule: Kron, params: Mapping[str, Any], run: Run) -> None:
         self.rule, self.run = rule, run
         super().__init__(decay_groups(params, rule.weight_decay, run), rule.peak_lr)
 

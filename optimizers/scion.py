@@ -83,8 +83,6 @@ class Scion(Optimizer):
             "momentum": beta((0.8, 0.9, 0.95, 0.98), 0.95),
             "embedding_lr_ratio": rate((0.1, 0.3, 1.0, 3.0), 1.0),
             "head_lr_ratio": rate((20.0, 60.0, 180.0), 60.0),
-            "signum_lr_ratio": rate((0.1, 0.2, 0.3, 0.4, 0.5, 0.6), 0.2),
-            "beta1": beta((0.8, 0.9, 0.95, 0.98), 0.95),
             "ns_eps": epsilon((1e-20, 1e-15, 1e-10, 1e-5), 1e-15),
         },
     }

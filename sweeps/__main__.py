@@ -48,7 +48,8 @@ def _run(args: argparse.Namespace) -> int:
     for line in driver.damaged:
         print(f"sweeps: ignored a damaged record, its trial will run again: {line}", file=sys.stderr)
     try:
-        with Bar(driver):
+        workers = len(os.sched_getaffinity(0)) if args.executor == "ray" else 1
+        with Bar(driver, workers):
             _execute(driver, args)
     finally:
         driver.write_manifest()

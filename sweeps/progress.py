@@ -1,6 +1,7 @@
 """The progress bar of a sweep: share of its tokens done, time left, and what finished last."""
 
 import sys
+import time
 from types import TracebackType
 from typing import Self
 
@@ -12,10 +13,15 @@ from sweeps.plan import Plan
 
 
 class Bar:
-    """Counts tokens, not trials: a trial at 4x takes four times as long as one at 1x."""
+    """Counts tokens, not trials: a trial at 4x takes four times as long as one at 1x.
 
-    def __init__(self, driver: Driver) -> None:
-        self.driver = driver
+    workers: how many train at once; at the end it says what share of their time they trained or evaluated,
+    from the start of the first trial on.
+    """
+
+    def __init__(self, driver: Driver, workers: int) -> None:
+        self.driver, self.workers = driver, workers
+        self.busy_seconds, self.began = 0.0, 0.0
         left, tokens = driver.current.remaining, driver.current.remaining_tokens
         if driver.done:
             print(f"Sweep {driver.sweep.name}: all trials are finished already.", file=sys.stderr)
@@ -41,7 +47,9 @@ class Bar:
 
     def update(self, record: Record, plan: Plan) -> None:
         """Take in one record; the plan may have grown or shrunk since the last."""
-        trial = record.trial
+        trial, cost = record.trial, record.cost
+        self.began = self.began or time.monotonic() - cost.wall_seconds
+        self.busy_seconds += cost.train_seconds + cost.eval_seconds
         self.bar.total = self.bar.n + trial.tokens + plan.remaining_tokens
         loss = f"{record.val_loss:.3f}" if record.val_loss is not None else record.status
         done = f"{plan.remaining} to go; {trial.optimizer} {trial.task} {record.purpose}: {loss}"
@@ -57,3 +65,10 @@ class Bar:
     ) -> None:
         self.driver.on_record = None
         self.bar.close()
+        if self.busy_seconds:
+            wall = time.monotonic() - self.began
+            share = self.busy_seconds / (self.workers * wall)
+            print(
+                f"{self.workers} workers trained or evaluated for {share:.0%} of {wall:.0f} seconds.",
+                file=sys.stderr,
+            )

@@ -41,7 +41,7 @@ ANNEAL = 5.12  # the reference's 0.001 per step, at the 5120 steps of the study'
 DAMPING = 2.0**-11.5  # square root of float32's rounding unit
 MAX_RMS = 1.1
 BALANCE_EVERY = 100  # fits
-TINY = 1e-38
+TINY = 1e-30  # a normal float32, so that it is not flushed to zero
 NORM_EPS = 1e-16
 
 Factors = dict[str, Any]  # side -> (blocks, d, d) triangular or (blocks, d) diagonal

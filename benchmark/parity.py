@@ -49,6 +49,15 @@ def curve_deviations(name: str, scale: str, corpus: Corpus, sequences: int) -> t
     return float(np.abs(curves[0] - curves[1]).max()), float(np.abs(curves[1] - curves[2]).max())
 
 
+def note(curves: float, rounding: float) -> str:
+    """Why two curves are further apart than the tolerance; empty where they are not."""
+    if curves <= CURVE_TOLERANCE:
+        return ""
+    if curves <= 3 * rounding:
+        return f"rounding: a last bit of the initial weights alone moves torch's curve by {rounding:.1e}"
+    return "more than rounding explains"
+
+
 def oracle_rows() -> dict[str, dict[str, Any]]:
     """optimizer -> oracle, deviation and tolerance, from every test marked `oracle`, the worst one counts.
 
@@ -70,15 +79,17 @@ class _Oracles:
         self.rows: dict[str, dict[str, Any]] = {}
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        if report.when != "call":
-            return
-        properties = report.user_properties
         name = Path(report.nodeid.split("::")[0]).stem.removeprefix("test_")
-        oracle = next(value for key, value in properties if key == "oracle")
-        for key, (deviation, tolerance) in properties:
-            row = self.rows.setdefault(name, {"oracle": oracle, "oracle_deviation": -1.0})
-            if key == "deviation" and deviation > row["oracle_deviation"]:
-                row |= {"oracle_deviation": deviation, "oracle_tolerance": tolerance}
+        for key, value in report.user_properties if report.when == "call" else ():
+            if key != "oracle":
+                continue
+            oracle, deviation, tolerance = value
+            if name not in self.rows or deviation > self.rows[name]["oracle_deviation"]:
+                self.rows[name] = {
+                    "oracle": oracle,
+                    "oracle_deviation": deviation,
+                    "oracle_tolerance": tolerance,
+                }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -102,11 +113,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "lm_rounding_deviation": rounding,
             "lm_steps": CURVE_STEPS,
             "lm_task": f"{scale.name} on {corpus.name}, float32",
+            "note": note(curves, rounding),
         }
         print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
         rows.append(row)
     versions = {package: importlib.metadata.version(package) for package in PACKAGES}
-    write_atomically(options.out, json.dumps({"schema": SCHEMA, "versions": versions, "rows": rows}, indent=1))
+    write_atomically(
+        options.out, json.dumps({"schema": SCHEMA, "versions": versions, "rows": rows}, indent=1) + "\n"
+    )
 
 
 def _driver(backend: str) -> Any:

@@ -45,6 +45,7 @@ def oracle(opt: AdamMini, params: Fixture, grads: Fixture, start: Fixture) -> di
     return {name: np.stack(points) for name, points in path.items()}
 
 
+@pytest.mark.oracle("adam-mini")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_agrees_with_the_authors_package(
     backend: str,

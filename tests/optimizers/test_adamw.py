@@ -10,6 +10,7 @@ from optimizers.adamw import AdamW
 Fixture = Any
 
 
+@pytest.mark.oracle("torch.optim.AdamW against optax")
 def test_jax_agrees_with_torch(
     run_jax: Fixture, run_torch: Fixture, toy_params: Fixture, gradients: Fixture, assert_close: Fixture
 ) -> None:

@@ -12,6 +12,7 @@ Fixture = Any
 BACKENDS = ["run_jax", "run_torch"]
 
 
+@pytest.mark.oracle("numpy twin of the paper")
 @pytest.mark.parametrize("variant", ["reference", "levanter"])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_agrees_with_the_paper(

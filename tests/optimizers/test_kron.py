@@ -56,6 +56,7 @@ def twin(rule: Kron, grads: np.ndarray, start: np.ndarray, noise: np.ndarray, de
     return np.stack(path)
 
 
+@pytest.mark.oracle("numpy twin of the reference")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_follows_a_numpy_twin(
     backend: str,
@@ -98,6 +99,7 @@ def oracle(rule: Kron, grads: np.ndarray, start: np.ndarray, noise: np.ndarray) 
     return np.stack(path)
 
 
+@pytest.mark.oracle("pytorch_optimizer.Kron")
 def test_follows_the_oracle(
     run_jax: Fixture, gradients: Fixture, initial: Fixture, normal: Fixture, assert_close: Fixture
 ) -> None:

@@ -30,6 +30,7 @@ def oracle(start: Fixture, grads: Fixture, opt: Lion) -> dict[str, np.ndarray]:
     return {name: np.stack(points) for name, points in path.items()}
 
 
+@pytest.mark.oracle("lion-pytorch")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_agrees_with_lion_pytorch(
     backend: str,

@@ -36,6 +36,7 @@ def twin(opt: Mars, params: Fixture, clip_norm: float) -> Fixture:
     return rule
 
 
+@pytest.mark.oracle("numpy twin of the paper")
 @pytest.mark.parametrize("variant", ["reference", "levanter"])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_agrees_with_the_paper(

@@ -61,6 +61,7 @@ def oracle(rule: Muon, params: Fixture, grads: Fixture, start: Fixture) -> dict[
     return {name: np.stack(points) for name, points in path.items()}
 
 
+@pytest.mark.oracle("torch.optim.Muon")
 def test_both_builds_follow_torch(
     run_jax: Fixture,
     run_torch: Fixture,

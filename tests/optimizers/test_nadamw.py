@@ -15,6 +15,7 @@ Fixture = Any
 TORCH = 3e-7
 
 
+@pytest.mark.oracle("numpy twin of the paper")
 @pytest.mark.parametrize(("backend", "tolerance"), [("run_jax", 1e-12), ("run_torch", TORCH)])
 def test_agrees_with_dozat(
     backend: str,

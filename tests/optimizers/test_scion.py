@@ -53,6 +53,7 @@ def oracle(rule: Scion, params: Fixture, grads: Fixture, start: Fixture) -> dict
     return {name: np.stack(points) for name, points in path.items()}
 
 
+@pytest.mark.oracle("pytorch_optimizer.SCION")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_follows_the_constrained_form_of_the_paper(
     backend: str,

@@ -46,6 +46,7 @@ def oracle(rule: Soap, grads: Fixture, start: Fixture, frequency: int) -> dict[s
     return {name: np.stack(points) for name, points in path.items()}
 
 
+@pytest.mark.oracle("pytorch_optimizer.SOAP")
 def test_both_builds_follow_the_oracle(
     run_jax: Fixture,
     run_torch: Fixture,

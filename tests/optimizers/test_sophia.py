@@ -62,6 +62,7 @@ def twin(opt: Sophia, matrix: np.ndarray, normal: Fixture) -> Fixture:
     return rule
 
 
+@pytest.mark.oracle("numpy twin of the paper")
 @pytest.mark.parametrize("variant", ["reference", "levanter"])
 @pytest.mark.parametrize(("backend", "xp"), [("run_jax", jnp), ("run_torch", torch)])
 def test_agrees_with_algorithm_3(

@@ -13,6 +13,7 @@ from benchmark.report.study import Study, TaskFacts
 
 CEILING = 4.0  # speedups are drawn up to here; the end of a longer interval is in the table
 LOG: dict[str, Any] = {"type": "log", "base": 2, "nice": False, "padding": 10}
+APART = 0.04  # octaves between optimizers at one ratio, so that their intervals do not hide each other
 POWERS = [2.0**k for k in range(-10, 11)]  # ticks of an axis of ratios
 LOSS = "loss (nats/token, lower is better)"
 
@@ -40,10 +41,12 @@ def lines(
     under: Sequence[Any] = (),
     interval: tuple[str, str] | None = None,
     clip: bool = False,
+    step: bool = False,
 ) -> Any:
     """A line with markers per optimizer, a legend to click, and intervals where `interval` names two columns.
 
-    under: layers that are drawn first, such as a line at 1. clip: cut at the plot's edges.
+    under: layers that are drawn first, such as a line at 1. clip: cut at the plot's edges. step: a value holds
+    until the next.
     """
     present = [o for o in study.optimizers if o in set(frame["optimizer"])]
     look = style.scales(present, study.titles)
@@ -54,7 +57,7 @@ def lines(
         opacity=alt.condition(pick, alt.value(1), alt.value(0.12)),
         tooltip=list(tooltip),
     )
-    layers = [*under, base.mark_line(clip=clip).encode(y=y)]
+    layers = [*under, base.mark_line(clip=clip, interpolate="step-after" if step else "linear").encode(y=y)]
     if interval:
         low, high = interval
         layers.append(base.mark_rule(strokeWidth=1.5).encode(y=alt.Y(f"{low}:Q"), y2=alt.Y2(high)))
@@ -79,19 +82,21 @@ def speedup_by_ratio(study: Study, scale: str) -> Figure:
     """Speedup over the baseline against the Chinchilla ratio at one scale, with 95 % intervals."""
     frame = where(study.speedups, scale=scale)
     frame = known(frame.assign(speedup=frame["speedup"].clip(upper=CEILING)), "speedup")
+    order = [o for o in study.optimizers if o in set(frame["optimizer"])]
+    apart = [2 ** (APART * (order.index(o) - (len(order) - 1) / 2)) for o in frame["optimizer"]]
+    frame = frame.assign(ratio=frame["chinchilla_ratio"])
+    frame = frame.assign(chinchilla_ratio=frame["chinchilla_ratio"] * apart)
     frame = frame.assign(**{c: frame[c].clip(upper=CEILING) for c in ("speedup", "lo", "hi")})
     y = alt.Y("speedup:Q", title="Speedup in tokens (×, higher is better)").scale(zero=False)
-    tooltip = tips(chinchilla_ratio="~g", speedup=".2f", lo=".2f", hi=".2f", n="d")
-    chart = lines(
-        study, frame, ratio_axis(list(frame["chinchilla_ratio"])), y, tooltip, [rule(1)], ("lo", "hi")
-    )
-    base = study.titles.get(study.baseline, study.baseline)
+    tooltip = tips(ratio="~g", speedup=".2f", lo=".2f", hi=".2f", n="d")
+    chart = lines(study, frame, ratio_axis(list(frame["ratio"])), y, tooltip, [rule(1)], ("lo", "hi"))
+    base = study.baseline_title
     return Figure(
         f"speedup-{scale}",
         f"Speedup against token budget at {scale}",
         f"Line chart: speedup over tuned {base} against Chinchilla ratio at {scale}, one line per optimizer.",
-        f"Points are speedups over tuned {base} at {scale}, bars 95 % intervals {_seeds(frame)}; the"
-        f" dashed line is {base}.",
+        f"Points are speedups over tuned {base} at {scale}, bars 95 % intervals {_seeds(frame)}, at one"
+        f" ratio set slightly apart; the dashed line is {base}.",
         chart,
     )
 

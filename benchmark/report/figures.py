@@ -4,7 +4,7 @@ to download. All come from one Vega-Lite specification, so that they cannot disa
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,7 @@ class Figure:
         (folder / f"{self.key}.png").write_bytes(vl_convert.svg_to_png(white, scale=2))
 
 
+@cache  # a second or more, and always the same
 def javascript() -> str:
     """Vega, Vega-Lite and vega-embed as one script; wrapped, because the bundle leaks its top-level names."""
     bundle = vl_convert.javascript_bundle()  # pyright: ignore[reportCallIssue] # its stub lacks the default

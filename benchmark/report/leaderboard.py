@@ -224,8 +224,8 @@ def place(value: float, axis: tuple[float, float]) -> float:
 
 def page(study: Study) -> dict[str, Any]:
     """What the leaderboard's template needs; the headline's task comes first, for readers without scripts."""
-    order = sorted(study.tasks, key=lambda t: t != study.headline)
-    boards = [b for b in (board(study, task) for task in order) if b.rows]
+    boards = [b for b in (board(study, task) for task in study.tasks) if b.rows]
+    boards.sort(key=lambda b: (b.task != study.headline, len(b.rows) < 2))
     named = [replace(c, label=study.loss_name.capitalize()) if c.key == "loss" else c for c in COLUMNS]
     return {
         "heading": "Leaderboard",

@@ -1,6 +1,5 @@
 """A page for every record, with everything in it."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -29,12 +28,13 @@ def write(site: "Site", results: Results, studies: list[Study]) -> None:
 
 
 def _context(record: Record, titles: Mapping[str, str]) -> dict[str, Any]:
-    trial = record.trial
-    title = titles.get(trial.optimizer, trial.optimizer)
+    line = record.to_json()
+    stored = json.loads(line)
+    trial, label = stored["trial"], f"Loss curve of record {stored['trial_id']}"
     outcome = f"{record.status}: {record.reason}" if record.reason else record.status
-    points = [(p.tokens, p.val_loss) for p in record.curve]
-    shape = {k: v for k, v in dataclasses.asdict(trial).items() if k not in ("hyperparameters", "evaluation")}
+    points = [(p["tokens"], p["val_loss"]) for p in stored["curve"]]
     losses = {
+        "status": outcome,
         "final loss (nats/token)": record.val_loss,
         "bits per byte": record.bits_per_byte,
         "training loss (nats/token)": record.train_loss,
@@ -42,18 +42,20 @@ def _context(record: Record, titles: Mapping[str, str]) -> dict[str, Any]:
         "purpose": record.purpose,
         "finished at": record.finished_at,
     }
+    shape = {k: v for k, v in trial.items() if not isinstance(v, dict)}
     groups = (
-        ("Outcome", {"status": outcome, **losses}),
-        ("Trial", {**shape, **{f"evaluation {k}": v for k, v in dataclasses.asdict(trial.evaluation).items()}}),
-        ("Hyperparameters", dict(trial.hyperparameters)),
-        ("Cost", dataclasses.asdict(record.cost)),
-        ("Environment", dict(record.environment)),
-        ("Optimizer", dict(record.facts)),
+        ("Outcome", losses),
+        ("Trial", {**shape, **{f"evaluation {k}": v for k, v in trial["evaluation"].items()}}),
+        ("Hyperparameters", trial["hyperparameters"]),
+        ("Cost", stored["cost"]),
+        ("Environment", stored["environment"]),
+        ("Optimizer", stored["facts"]),
     )
+    title = titles.get(record.trial.optimizer, record.trial.optimizer)
     return {
-        "trial_id": trial.trial_id,
-        "summary": f"{title} at {trial.task}, {trial.role} run, seed {trial.seed}: {outcome}.",
-        "curve": line_chart([points], style.look(trial.optimizer)[0], f"Loss curve of record {trial.trial_id}"),
+        "trial_id": stored["trial_id"],
+        "summary": f"{title} at {record.trial.task}, {trial['role']} run, seed {trial['seed']}: {outcome}.",
+        "curve": line_chart([points], style.look(record.trial.optimizer)[0], label),
         "groups": [(name, [(k, text.value(v)) for k, v in pairs.items()]) for name, pairs in groups if pairs],
-        "json": json.dumps(json.loads(record.to_json()), indent=1),
+        "json": line,
     }

@@ -26,7 +26,7 @@ def lines(study: Study) -> tuple[str, str, str]:
         done = sum(bool(c.get("complete")) for c in study.manifest.get("cells", {}).values())
         return (
             f"No comparison yet: {done} of {len(study.manifest.get('cells', {}))} cells are complete.",
-            f"One needs finished report runs of {study.titles.get(study.baseline, study.baseline)} and of"
+            f"One needs finished report runs of {study.baseline_title} and of"
             " another"
             " optimizer on the same task.",
             "",
@@ -48,7 +48,7 @@ def _leader(study: Study, table: list[dict[str, Any]], task: str) -> str:
 
 
 def _speedup(study: Study, table: list[dict[str, Any]]) -> str:
-    base = study.titles[study.baseline]
+    base = study.baseline_title
     row = next(r for r in table if r["optimizer"] != study.baseline)
     title, n = study.titles[row["optimizer"]], int(row["n"])
     nearest = f"The nearest is {title}: t" if table[0]["optimizer"] == study.baseline else "T"
@@ -70,7 +70,7 @@ def _speedup(study: Study, table: list[dict[str, Any]]) -> str:
 
 
 def _inseparable(study: Study, table: list[dict[str, Any]]) -> str:
-    base = study.titles[study.baseline]
+    base = study.baseline_title
     others = [r for r in table if r["optimizer"] != study.baseline]
     same = [study.titles[r["optimizer"]] for r in others if r["verdict"] == "inseparable"]
     if same:

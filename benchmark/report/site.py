@@ -7,6 +7,7 @@ index.html, <sweep>/*.html, <sweep>/cells/, <sweep>/figures/, records/<trial_id>
 import posixpath
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,7 @@ class Site:
     studies: list[Study]
 
     def __post_init__(self) -> None:
+        self._made: set[Path] = set()
         self.env = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"),
             autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
@@ -120,14 +122,16 @@ class Site:
             pages.insert(-1, (f"{root}{slug(self.published.name)}/index.html", "Published"))
         return pages
 
-    @property
+    @cached_property
     def published(self) -> Study | None:
         """The first study of others among the results."""
         return next((s for s in self.studies if s.theirs), None)
 
     def text(self, path: str, content: str) -> None:
         target = self.out / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.parent not in self._made:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(target.parent)
         target.write_text(content, encoding="utf-8")
 
 
@@ -138,7 +142,8 @@ def _write_study(site: Site, study: Study, damaged: tuple[str, ...]) -> None:
     )
     _write_page(site, study, "speedup.html", "Speedup", speedup.page(study))
     _write_page(site, study, "flips.html", "Flips", flips.page(study))
-    _write_page(site, study, "tuning.html", "Tuning", tuning.page(study))
+    for name, context in tuning.pages(study):
+        _write_page(site, study, slug(name), "Tuning", context, "tuning.html")
     _write_page(site, study, "claims.html", "Claims", claims.page(study, site.published))
     _write_page(site, study, "progress.html", "", progress.page(study))
     _write_page(site, study, "method.html", "Method", method.page(study, damaged))
@@ -146,13 +151,15 @@ def _write_study(site: Site, study: Study, damaged: tuple[str, ...]) -> None:
     optimizer.write(site, study, folder)
 
 
-def _write_page(site: Site, study: Study, name: str, label: str, context: dict[str, Any]) -> None:
-    """Write a sweep's page, and the files of its figures."""
+def _write_page(
+    site: Site, study: Study, name: str, label: str, context: dict[str, Any], template: str = ""
+) -> None:
+    """Write a sweep's page, and the files of its figures. `template` is the page's own name by default."""
     drawn = [figure for figure in context.pop("figures", ()) if figure is not None]
     for figure in drawn:
         figure.save(site.out / slug(study.name) / "figures")
-    template = "leaderboard.html" if name == "index.html" else name
-    shared = {"here": label, "filename": name, "figures": drawn, **context}
+    template = "leaderboard.html" if name == "index.html" else template or name
+    shared = {"here": label, "filename": template if "-" in name else name, "figures": drawn, **context}
     site.write(f"{slug(study.name)}/{name}", template, study, **shared)
     if name == "index.html" and study is site.studies[0]:
         site.write(name, template, study, **shared)

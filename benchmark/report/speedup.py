@@ -161,7 +161,7 @@ def baseline_curve(study: Study, scale: str) -> Figure | None:
     dots = alt.Chart(alt.Data(values=charts.points(seeds, study))).mark_point(
         color="currentColor", opacity=0.8, size=45
     )
-    title = study.titles.get(study.baseline, study.baseline)
+    title = study.baseline_title
     return Figure(
         f"fit-{scale}",
         f"{title}'s loss curve at {scale}",

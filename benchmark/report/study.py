@@ -70,6 +70,10 @@ class Study:
     def titles(self) -> dict[str, str]:
         return {name: str(facts["title"] or name) for name, facts in self.optimizers.items()}
 
+    @property
+    def baseline_title(self) -> str:
+        return self.titles.get(self.baseline, self.baseline)
+
     @cached_property
     def tasks(self) -> list[TaskFacts]:
         """Smallest model first, then by token budget."""

@@ -1,0 +1,166 @@
+"""What single pages say, for studies that are not the ordinary one."""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmark import store
+from benchmark.report import answer, build, style, text
+from benchmark.report.leaderboard import board, place
+from benchmark.report.study import studies
+
+Writer = Callable[..., Path]
+Study = Callable[..., list]
+
+
+def page(results: Path, out: Path, name: str) -> str:
+    build(results, out)
+    return (out / name).read_text()
+
+
+def test_a_row_holds_the_numbers_of_its_records(results: Path) -> None:
+    study = studies(store.load(results))[0]
+    task = next(t for t in study.tasks if t.name == "27k-2x")
+    muon = next(row for row in board(study, task).rows if row.optimizer == "muon")
+    losses = [
+        r.val_loss
+        for r in study.by_id.values()
+        if (r.trial.optimizer, r.trial.task, r.trial.role) == ("muon", "27k-2x", "report")
+    ]
+    assert muon.val_loss == pytest.approx(sum(losses) / 3)
+    assert (muon.n, muon.trials, muon.tuning_tokens) == (3, 5, 5 * task.tokens)
+    assert muon.state_bytes_per_param == pytest.approx(8.0)
+    assert muon.overhead == pytest.approx(0.15, abs=0.01)
+    assert set(muon.speedups) == {"tokens", "seconds", "FLOPs"}
+
+
+def test_one_seed_has_no_interval_and_says_so(tmp_path: Path, study_of: Study, writer: Writer) -> None:
+    runs = [r for r in study_of(("adamw", "muon")) if r.trial.role == "tuning" or r.trial.seed == 101]
+    results = writer(tmp_path / "results", "quick", runs)
+    assert "no interval, n = 1 seed" in answer(store.load(results), "quick")[1]
+    index = page(results, tmp_path / "out", "index.html")
+    assert index.count(">single seed<") == 6
+    assert "≈ inseparable" in index
+
+
+def test_a_sweep_without_a_baseline_has_no_answer_yet(tmp_path: Path, study_of: Study, writer: Writer) -> None:
+    results = writer(tmp_path / "results", "quick", study_of(("muon", "lion")))
+    assert answer(store.load(results), "quick")[0].startswith("No comparison yet")
+    assert "No comparison yet" in page(results, tmp_path / "out", "index.html")
+
+
+def test_an_unfinished_sweep_shows_its_progress(tmp_path: Path, study_of: Study, writer: Writer) -> None:
+    runs = [r for r in study_of() if (r.trial.optimizer, r.trial.role) != ("lion", "report")]
+    results = writer(tmp_path / "results", "quick", runs)
+    index = page(results, tmp_path / "out", "index.html")
+    assert "8 of 10 cells are complete" in index
+    progress = (tmp_path / "out" / "quick" / "progress.html").read_text()
+    assert "5/5 tuned, no report run yet" in progress
+    assert re.search(r"Muon at 27k-2x: 1\.\d\d× \[1\.\d\d, 1\.\d\d\], n = 3", progress)
+
+
+def test_records_without_a_manifest_are_shown(tmp_path: Path, study_of: Study, writer: Writer) -> None:
+    results = writer(tmp_path / "results", "quick", study_of(("adamw", "muon")))
+    (results / "quick" / "sweep.json").unlink()
+    assert "Muon has the lowest test loss of 2 optimizers" in page(results, tmp_path / "out", "index.html")
+
+
+def test_a_damaged_file_is_named_on_the_method_page(tmp_path: Path, study_of: Study, writer: Writer) -> None:
+    results = writer(tmp_path / "results", "quick", study_of(("adamw", "muon")))
+    with (results / "quick" / "trials.jsonl").open("a") as file:
+        file.write('{"half": \n')
+    assert "not a record (JSONDecodeError" in page(results, tmp_path / "out", "quick/method.html")
+
+
+def test_repeated_searches_do_not_enter_the_comparison(tmp_path: Path, study_of: Study, writer: Writer) -> None:
+    plain = writer(tmp_path / "plain", "quick", study_of(("adamw", "muon")))
+    again = [r for r in study_of(("muon",)) if r.trial.task == "27k-1x"]
+    repeats = [_with_lr(r, 0.9) for r in again]
+    both = writer(tmp_path / "both", "quick", [*study_of(("adamw", "muon")), *repeats])
+    manifest = json.loads((both / "quick" / "sweep.json").read_text())
+    ids = {r.trial.trial_id for r in repeats}
+    cell = manifest["cells"]["muon/27k-1x"]
+    kept = {k: [i for i in cell[k] if i not in ids] for k in ("tuning", "reports")}
+    gone = {k: [i for i in cell[k] if i in ids] for k in ("tuning", "reports")}
+    manifest["cells"] |= {"muon/27k-1x": {**cell, **kept}, "muon/27k-1x#100": {**cell, **gone}}
+    (both / "quick" / "sweep.json").write_text(json.dumps(manifest))
+    tables = [studies(store.load(where))[0].speedups for where in (plain, both)]
+    assert tables[0].equals(tables[1])
+
+
+def _with_lr(record, factor: float):
+    import dataclasses
+
+    changed = {**record.trial.hyperparameters, "peak_lr": record.trial.hyperparameters["peak_lr"] * factor}
+    return dataclasses.replace(record, trial=dataclasses.replace(record.trial, hyperparameters=changed))
+
+
+def test_published_figures_are_marked_as_theirs(tmp_path: Path, study_of: Study, writer: Writer) -> None:
+    ours, theirs = study_of(("adamw", "muon")), study_of(("adamw", "soap"))
+    results = writer(tmp_path / "results", "quick", ours)
+    writer(results, "published-x", theirs[::-1], published=True, title="Their study")
+    index = page(results, tmp_path / "out", "index.html")
+    assert "Not our runs" not in index
+    assert 'href="published-x/index.html">Published</a>' in index
+    assert "Not our runs" in (tmp_path / "out" / "published-x" / "speedup.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (text.fixed(-0.0314, 2), "−0.03"),
+        (text.fixed(math.inf), "∞"),
+        (text.times(math.nan), "–"),
+        (text.interval(0.9, math.inf), "[0.90, ∞]"),
+        (text.tokens(2_684_354_560), "2.68B"),
+        (text.quantity(999_950), "1M"),
+        (text.percent(-0.004), "0 %"),
+        (text.percent(0.15), "+15 %"),
+        (text.names(["a", "b", "c"]), "a, b and c"),
+        (text.value(1e-10), "1e-10"),
+    ],
+)
+def test_numbers_as_a_reader_sees_them(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+def test_looks_are_distinct_and_readable_on_both_grounds() -> None:
+    known = (
+        "adamw",
+        "nadamw",
+        "lion",
+        "mars",
+        "cautious",
+        "adam_mini",
+        "sophia",
+        "muon",
+        "soap",
+        "kron",
+        "scion",
+    )
+    assert len({style.look(name) for name in known}) == len(known)
+    for name in (*known, "mine", "yours"):
+        colour = style.look(name)[0]
+        assert min(_contrast(colour, ground) for ground in ("#fdfcfa", "#16181b")) >= 3, name
+
+
+def _contrast(one: str, other: str) -> float:
+    """WCAG 2.2 contrast ratio."""
+
+    def luminance(colour: str) -> float:
+        parts = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_bars_lie_on_a_log_axis() -> None:
+    assert place(1.0, (0.5, 2.0)) == 50.0
+    assert place(math.inf, (0.5, 2.0)) == 100.0
+    assert place(0.1, (0.5, 2.0)) == 0.0

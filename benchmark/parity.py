@@ -66,7 +66,7 @@ def oracle_rows() -> dict[str, dict[str, Any]]:
     import pytest
 
     seen = _Oracles()
-    status = pytest.main(["-q", "--no-header", "-m", "oracle", str(TESTS)], plugins=[seen])
+    status = pytest.main(["-q", "-n", "0", "-m", "oracle", str(TESTS)], plugins=[seen])
     if status != 0:
         raise ValueError("tests against oracles fail; run `make test`")
     return seen.rows

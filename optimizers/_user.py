@@ -93,7 +93,7 @@ def _import(path: Path) -> ModuleType:
 
 def _checked(path: Path, entry: type[Optimizer]) -> type[Optimizer]:
     """The class, if its declarations are complete; what a build does is for benchmark/conformance.py."""
-    if not getattr(entry, "__dataclass_params__", None) or not entry.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    if "__dataclass_params__" not in vars(entry):
         raise ValueError(f"{path}: decorate {entry.__name__} with @dataclass(frozen=True)")
     for name in ("info", "space"):
         if not hasattr(entry, name):

@@ -1,0 +1,249 @@
+"""A user's own file: both examples run, and every wrong one gets one clear line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmark import conformance, parameters, scales
+from optimizers import _user
+from optimizers.base import Optimizer
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+WriteFile = Callable[[str], Path]
+
+OPTAX = '''
+"""Plain descent. A test."""
+import optax
+space = {{"peak_lr": (0.1, 0.2, 0.4), "beta": (0.8, 0.9)}}
+
+def jax_optimizer(learning_rate, beta{arguments}):
+    return {rule}
+'''
+SGD = "optax.sgd(learning_rate, momentum=beta)"
+
+TORCH = """
+import torch
+space = {{"peak_lr": (0.01, 0.02)}}
+
+class Descent(torch.optim.Optimizer):
+    def __init__(self, params, lr):
+        super().__init__({groups}, {{"lr": lr}})
+        {init}
+
+    @torch.no_grad()
+    def step(self):
+        {before}
+        for group in self.param_groups:
+            for p in group["params"]:
+                {update}
+"""
+PARTS = {"groups": "params", "init": "pass", "before": "pass", "update": 'p.sub_(group["lr"] * p.grad)'}
+
+DATACLASS = """
+from dataclasses import dataclass
+from optimizers import Axis, Info, Optimizer
+
+@dataclass(frozen={frozen})
+class Mine(Optimizer):
+    peak_lr: float = {default}
+    {info}
+    {space}
+    def state_floats(self, params): return 0
+    def extra_flops(self, params, steps, batch_tokens): return 0.0
+"""
+FACTS = {
+    "frozen": True,
+    "default": "0.1",
+    "info": 'info = Info("Mine", "", "", "scalar", "A test.")',
+    "space": 'space = {"micro": {"peak_lr": Axis((0.1, 0.2), 0.1)}}',
+}
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> WriteFile:
+    def to_file(text: str) -> Path:
+        path = tmp_path / "mine.py"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return to_file
+
+
+def optax_file(write: WriteFile, rule: str = SGD, arguments: str = "") -> Path:
+    return write(OPTAX.format(rule=rule, arguments=arguments))
+
+
+def torch_file(write: WriteFile, **parts: str) -> Path:
+    return write(TORCH.format(**PARTS | parts))
+
+
+@pytest.mark.parametrize(("name", "backend"), [("mine_optax", "jax"), ("mine_torch", "torch")])
+def test_examples_pass_every_check(name: str, backend: str) -> None:
+    entry = _user.load(EXAMPLES / f"{name}.py")
+    assert _user.backends(entry) == (backend,)
+    failures = {label: conformance.attempt(check) for label, check in conformance.checks(entry)}
+    assert not any(failures.values()), failures
+    params = parameters.roles(scales.get("27k"))
+    assert entry().state_floats(params) == sum(param.size for param in params.values())
+    assert entry().extra_flops(params, 100, 1024) >= 0
+    assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) <= 25
+
+
+def test_title_space_and_start_come_from_the_file(write: WriteFile) -> None:
+    entry = _user.load(optax_file(write))
+    assert (entry.info.title, entry.info.family) == ("Plain descent. A test", "scalar")
+    assert entry().floats() == {"peak_lr": 0.2, "beta": 0.8}
+    assert entry.space["micro"]["peak_lr"].beyond((0.1, 0.2, 0.4), upward=True) == 0.8
+    assert entry.space["micro"]["beta"].scale == "log1m"
+
+
+def test_whole_numbers_are_static(write: WriteFile) -> None:
+    text = OPTAX.format(rule=SGD, arguments=", repeats").replace('"beta":', '"repeats": (1, 2, 3), "beta":')
+    entry = _user.load(write(text))
+    assert entry().statics() == {"repeats": 2}
+    assert "repeats" not in entry().floats()
+
+
+def test_an_edited_file_is_another_rule(write: WriteFile) -> None:
+    before = _user.rule(optax_file(write))
+    assert before.startswith("mine#")
+    assert before == _user.rule(optax_file(write))
+    assert before != _user.rule(optax_file(write, rule="optax.sgd(learning_rate)"))
+
+
+def test_weight_decay_spares_norms_and_embedding_when_masked(write: WriteFile) -> None:
+    text = OPTAX.replace('"beta"', '"weight_decay": (0.0, 0.1), "beta"')
+    rule = "optax.chain(optax.add_decayed_weights(weight_decay{mask}), optax.sgd(learning_rate))"
+    masked = _user.load(write(text.format(rule=rule.format(mask=", mask"), arguments=", weight_decay, mask")))
+    conformance.weight_decay_acts_where_it_should(masked(), "jax")
+    bare = _user.load(write(text.format(rule=rule.format(mask=""), arguments=", weight_decay")))
+    with pytest.raises(ValueError, match="weight decay shrinks embed"):
+        conformance.weight_decay_acts_where_it_should(bare(), "jax")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1", "holds no optimizer; define"),
+        ("def jax_optimizer(:", "syntax error in line 1"),
+        ("import no_such_package", "cannot be imported: ModuleNotFoundError"),
+        ("def jax_optimizer(learning_rate): ...", "lacks `space`"),
+        ('space = {"beta": (0.9,)}\ndef jax_optimizer(learning_rate, beta): ...', "lacks `space`"),
+        ('space = {"peak_lr": 0.1}\ndef jax_optimizer(learning_rate): ...', "must be a tuple of values"),
+        (
+            'space = {"peak_lr": (0.1, float("nan"))}\ndef jax_optimizer(learning_rate): ...',
+            "not a finite number",
+        ),
+        ('space = {"peak_lr": (0.1,)}\ndef jax_optimizer(lr): ...', "must take the arguments learning_rate"),
+        (
+            'space = {"peak_lr": (0.1,)}\ndef jax_optimizer(learning_rate, beta): ...',
+            "needs 'beta'; add it to `space`",
+        ),
+        (
+            'space = {"peak_lr": (0.1,)}\ndef jax_optimizer(learning_rate, eps=float("inf")): ...',
+            "eps=inf; defaults must be finite",
+        ),
+        (DATACLASS.format(**FACTS | {"space": "pass"}), "lacks `space`"),
+        (DATACLASS.format(**FACTS | {"info": "pass"}), "lacks `info`"),
+        (DATACLASS.format(**FACTS | {"default": 'float("nan")'}), "peak_lr=nan must be a finite number"),
+        (
+            DATACLASS.format(**FACTS).replace("peak_lr: float = 0.1", "lr: float = 0.1"),
+            "no hyperparameter peak_lr",
+        ),
+        (DATACLASS.format(**FACTS).replace("@dataclass(frozen=True)", ""), "decorate Mine with @dataclass"),
+        (DATACLASS.format(**FACTS).replace("state_floats", "floats_of_state"), "lacks `state_floats`"),
+        (DATACLASS.format(**FACTS) + "class Other(Mine): pass", "several optimizers (Mine, Other)"),
+    ],
+)
+def test_wrong_declarations_get_one_line(write: WriteFile, text: str, message: str) -> None:
+    with pytest.raises(ValueError) as raised:
+        _user.load(write(text))
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_names_of_files(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such file"):
+        _user.load(tmp_path / "absent.py")
+    (tmp_path / "adamw.py").write_text("")
+    with pytest.raises(ValueError, match="built-in optimizer; rename"):
+        _user.load(tmp_path / "adamw.py")
+
+
+def test_the_other_framework_is_asked_for_by_name(write: WriteFile) -> None:
+    with pytest.raises(ValueError, match="no torch build; run it with --backend jax"):
+        conformance.admit(_user.load(optax_file(write)), "torch")
+    with pytest.raises(ValueError, match="no jax build; run it with --backend torch"):
+        conformance.admit(_user.load(torch_file(write)), "jax")
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"groups": "list(params[0]['params'])[:-1]"}, "'head' is in 0 of its groups"),
+        ({"update": 'p.sub_(group["lr"] * p.grad * (p.dim() == 2))'}, "attn_norm never moves"),
+        ({"update": 'p.sub_(group["lr"] * p.grad / 0)'}, "not finite"),
+        (
+            {
+                "init": "self.steps = 0",
+                "before": "self.steps += 1",
+                "update": 'p.sub_(group["lr"] * p.grad / self.steps)',
+            },
+            "after a checkpoint: some state is not saved",
+        ),
+        ({"before": "raise KeyError('a')"}, "KeyError: 'a'"),
+    ],
+)
+def test_what_a_torch_build_does_wrong_is_found_before_a_sweep(
+    write: WriteFile, parts: dict[str, str], message: str
+) -> None:
+    conformance.admit(_user.load(torch_file(write)), "torch")
+    with pytest.raises(ValueError) as raised:
+        conformance.admit(_user.load(torch_file(write, **parts)), "torch")
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def fails(check: Callable[..., None], entry: type[Optimizer], *arguments: str) -> str:
+    with pytest.raises(ValueError) as raised:
+        check(entry(), *arguments)
+    return str(raised.value)
+
+
+def test_every_other_check_can_fail(write: WriteFile) -> None:
+    """Each check is shown the mistake that it is for."""
+    restless = _user.load(torch_file(write, update='p.sub_(group["lr"] * p.grad + 1e-9)'))
+    assert "at a learning rate of 0" in fails(conformance.zero_rate_changes_nothing, restless, "torch")
+    seedless = _user.load(torch_file(write, update='p.sub_(group["lr"] * p.grad * torch.rand(()))'))
+    assert "run.normal alone" in fails(conformance.runs_are_their_seed, seedless, "torch")
+    slow = _user.load(torch_file(write, update='p.sub_(1e-3 * group["lr"] * p.grad)'))
+    assert "does not overfit" in fails(conformance.overfits_one_batch, slow, "torch")
+    idle = _user.load(optax_file(write, rule="optax.sgd(learning_rate)"))
+    assert "beta has no effect" in fails(conformance.hyperparameters_are_traced, idle)
+    branching = _user.load(
+        optax_file(write, rule="optax.sgd(learning_rate, momentum=beta if beta > 0 else None)")
+    )
+    assert "Tracer" in conformance.attempt(lambda: conformance.hyperparameters_are_traced(branching()))
+    vague = type("Vague", (_user.load(optax_file(write)),), {"state_floats": lambda self, params: 7})
+    assert "state_floats says 7" in fails(conformance.state_size_is_declared, vague, "jax")
+
+
+def test_twins_that_differ_are_found(write: WriteFile) -> None:
+    def both(factor: float) -> type[Optimizer]:
+        rule = f"optax.sgd(lambda step: {factor} * learning_rate(step))"
+        twin = f"import optax\ndef jax_optimizer(learning_rate): return {rule}\n"
+        return _user.load(write(TORCH.format(**PARTS) + twin))
+
+    conformance.twins_agree(both(1.0)())
+    assert "jax and torch differ" in fails(conformance.twins_agree, both(1.001))
+
+
+def test_command_prints_one_line_per_check(write: WriteFile, capsys: pytest.CaptureFixture[str]) -> None:
+    assert conformance.main([str(torch_file(write))]) == 1  # plain descent does not overfit at this rate
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "ok    torch: every parameter moves"
+    assert [line for line in lines if line.startswith("FAIL")] == [next(x for x in lines if "overfit" in x)]
+    assert lines[-1] == "mine: 1 checks failed (no jax build to check)"
+    assert conformance.main(["no_such.py"]) == 2
+    assert "there is no such file" in capsys.readouterr().err

@@ -1,0 +1,125 @@
+"""Figures of a bench run: their table, their file, and what moved since the last run on the same machine."""
+
+import dataclasses
+import datetime
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.store import write_atomically
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The median of n blocks with their smallest and largest value, in `unit`.
+
+    ratio: the median of this figure over that of `versus`, block by block; None where nothing is compared.
+    """
+
+    group: str
+    name: str
+    unit: str
+    median: float
+    lo: float
+    hi: float
+    n: int
+    ratio: float | None = None
+    ratio_lo: float | None = None
+    ratio_hi: float | None = None
+    versus: str = ""
+
+
+def figure(
+    group: str, name: str, unit: str, values: Sequence[float], others: Sequence[float] = (), versus: str = ""
+) -> Figure:
+    """Summarize blocks; others: those of `versus`, in the same rounds."""
+    shown = Figure(group, name, unit, *_summary(values), n=len(values))
+    if not others:
+        return shown
+    ratio, lo, hi = _summary([value / other for value, other in zip(values, others, strict=True)])
+    return dataclasses.replace(shown, ratio=ratio, ratio_lo=lo, ratio_hi=hi, versus=versus)
+
+
+def _summary(values: Sequence[float]) -> tuple[float, float, float]:
+    return statistics.median(values), min(values), max(values)
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """Lines to print, one per figure under its group's heading."""
+    lines, group = [], ""
+    width = max((len(f.name) for f in figures), default=0)
+    for f in figures:
+        if f.group != group:
+            lines.append(f"\n{f.group}")
+        group = f.group
+        line = f"  {f.name:{width}} {_short(f.median):>8} {f.unit:9} [{_short(f.lo)} to {_short(f.hi)}]"
+        if f.ratio is not None:
+            line += f"   {f.ratio:.2f} [{f.ratio_lo:.2f} to {f.ratio_hi:.2f}] of {f.versus}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def write(figures: Sequence[Figure], environment: Mapping[str, Any], folder: Path) -> Path:
+    """Write latest.json. Another machine's latest figures are kept under its fingerprint."""
+    path = folder / "latest.json"
+    before = _read(path) if path.is_file() else None
+    if before and (machine := before["environment"]["machine"]) != environment["machine"]:
+        path.replace(folder / f"{machine}.json")
+    body = {
+        "schema": SCHEMA,
+        "finished_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "environment": dict(environment),
+        "rows": [dataclasses.asdict(f) for f in figures],
+    }
+    write_atomically(path, json.dumps(body, indent=1) + "\n")
+    return path
+
+
+def previous(folder: Path, machine: str) -> list[Figure]:
+    """The last figures of this machine in `folder`; none if there are none."""
+    bodies = [body for path in sorted(folder.glob("*.json")) if (body := _read(path))]
+    same = [body for body in bodies if body["environment"]["machine"] == machine]
+    last = max(same, key=lambda body: body["finished_at"], default={"rows": []})
+    return [Figure(**row) for row in last["rows"]]
+
+
+def moved(before: Sequence[Figure], now: Sequence[Figure]) -> list[str]:
+    """One line per figure or ratio whose blocks all lie on one side of all those of before."""
+    known = {(f.group, f.name): f for f in before}
+    lines = []
+    for f in now:
+        old = known.get((f.group, f.name))
+        if old is None or old.unit != f.unit:
+            continue
+        if _apart(old.lo, old.hi, f.lo, f.hi):
+            lines.append(_change(f"{f.group}: {f.name}", old.median, f.median, f.unit))
+        ends = (old.ratio_lo, old.ratio_hi, f.ratio_lo, f.ratio_hi)
+        if None not in ends and old.versus == f.versus and _apart(*ends):
+            lines.append(_change(f"{f.group}: {f.name}", old.ratio, f.ratio, f"of {f.versus}"))
+    return lines
+
+
+def _apart(lo: Any, hi: Any, new_lo: Any, new_hi: Any) -> bool:
+    return new_lo > hi or new_hi < lo
+
+
+def _change(name: str, old: Any, new: Any, unit: str) -> str:
+    return f"{name}: {_short(old)} -> {_short(new)} {unit} ({new / old - 1:+.0%})"
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A file of figures, or None if it is another schema's."""
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON ({error}); delete it and measure again") from None
+    return body if body.get("schema") == SCHEMA else None

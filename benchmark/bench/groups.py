@@ -1,0 +1,120 @@
+"""What is compared with what: each function measures one group of figures on this machine."""
+
+import importlib.util
+from collections.abc import Sequence
+
+from benchmark import flops, parameters, scales
+from benchmark.bench import contestants as c
+from benchmark.bench.figures import Figure, figure
+from benchmark.bench.turns import Clock, Contestant, first_cores, take_turns, workers
+from benchmark.scales import Scale
+
+BLOCK_TOKENS, BLOCK_STEPS = 32_768, 16  # a block has at least so many of both: half a second and more
+SGEMM = 2048
+PLAIN = "plain torch loop"
+PACKAGE = {"soap": "pytorch_optimizer", "kron": "pytorch_optimizer"}  # whose rules the plain loop takes
+
+
+def block_steps(scale: Scale) -> int:
+    return max(BLOCK_STEPS, BLOCK_TOKENS // (scale.batch_size * scale.seq_len))
+
+
+def throughput(scale_name: str, optimizer: str, rounds: int, clock: Clock) -> list[Figure]:
+    """Tokens per second of our loops and of others, and the step against the machine's matrix products."""
+    scale = scales.get(scale_name)
+    steps = block_steps(scale)
+    tokens = float(steps * scale.batch_size * scale.seq_len)
+    run = (optimizer, scale_name, steps)
+    field = [Contestant("ours, jax", tokens, c.ours, ("jax", *run))]
+    field.append(Contestant("one jit call per step", tokens, c.jit_per_step, run))
+    if _installed("torch"):
+        field.append(Contestant("ours, torch", tokens, c.ours, ("torch", *run)))
+        if _installed(PACKAGE.get(optimizer, "torch")):
+            field.append(Contestant(PLAIN, tokens, c.plain_torch, run))
+    yardsticks = [Contestant("sgemm", 2.0 * SGEMM**3, c.sgemm, (SGEMM,))]
+    if optimizer == "adamw":
+        yardsticks.append(Contestant("products", tokens, c.products, (scale_name, steps)))
+    seconds = take_turns([*field, *yardsticks], rounds, clock)
+    rates = {x.name: [x.work / s for s in seconds[x.name]] for x in (*field, *yardsticks)}
+    reference = PLAIN if PLAIN in rates else "one jit call per step"
+    figures = [
+        _rate("throughput", f"{scale_name} {optimizer}", name, rates, reference)
+        for name in (x.name for x in field)
+    ]
+    per_token = flops_per_token(scale, optimizer, steps)
+    achieved = [per_token * rate / 1e9 for rate in rates["ours, jax"]]
+    peak = [rate / 1e9 for rate in rates["sgemm"]]
+    label = f"{scale_name} {optimizer}"
+    figures.append(figure("FLOP/s", label, "GFLOP/s", achieved, peak, f"a float32 product of {SGEMM}"))
+    if "products" in seconds:
+        step, alone = ([1e3 * s / steps for s in seconds[name]] for name in ("ours, jax", "products"))
+        figures.append(figure("step", label, "ms", step, alone, "its matrix products alone"))
+    return figures
+
+
+def flops_per_token(scale: Scale, optimizer: str, steps: int) -> float:
+    """Of a whole step: both passes, head and attention included, and the update."""
+    batch = scale.batch_size * scale.seq_len
+    _, rule = c.setting(optimizer, scale, steps)
+    extra = rule.extra_flops(parameters.roles(scale), steps, batch)
+    return flops.model_flops_per_token(scale) + extra / batch
+
+
+def cost(scale_name: str, names: Sequence[str], rounds: int, clock: Clock) -> list[Figure]:
+    """Milliseconds of a whole training step with each optimizer, against AdamW's."""
+    steps = block_steps(scales.get(scale_name))
+    field = [Contestant(name, steps, c.ours, ("jax", name, scale_name, steps)) for name in names]
+    return _against("cost of a step", f"{scale_name} ", field, rounds, clock, "adamw")
+
+
+def layer(scale_name: str, names: Sequence[str], rounds: int, clock: Clock, steps: int = 16) -> list[Figure]:
+    """Milliseconds of one update of one layer, gradients given, against AdamW's."""
+    field = [Contestant(name, steps, c.update, (name, scale_name, steps)) for name in names]
+    return _against("cost of an update", f"one {scale_name} layer, ", field, rounds, clock, "adamw")
+
+
+def packs(scale_name: str, sizes: Sequence[int], rounds: int, clock: Clock) -> list[Figure]:
+    """Tokens per second of K runs trained together, against one run."""
+    scale = scales.get(scale_name)
+    steps = block_steps(scale)
+    tokens = float(steps * scale.batch_size * scale.seq_len)
+    field = [Contestant(f"K = {k}", k * tokens, c.ours, ("jax", "adamw", scale_name, steps, k)) for k in sizes]
+    seconds = take_turns(field, rounds, clock)
+    rates = {x.name: [x.work / s for s in seconds[x.name]] for x in field}
+    return [_rate("packs", f"{scale_name} adamw", name, rates, field[0].name) for name in rates]
+
+
+def two_workers(scale_name: str, rounds: int) -> list[Figure]:
+    """Tokens per wall second of two workers on two cores, against one of them alone."""
+    scale = scales.get(scale_name)
+    steps = block_steps(scale)
+    tokens = steps * scale.batch_size * scale.seq_len
+    one = Contestant("worker", tokens, c.ours, ("jax", "adamw", scale_name, steps))
+    rates: dict[str, list[float]] = {"one": [], "two": []}
+    with workers([one, one], list(first_cores(2))) as pair:
+        for _ in range(rounds):
+            for name, together in (("one", pair[:1]), ("two", pair)):
+                for worker in together:
+                    worker.begin()
+                slowest = max(worker.finish()[0] for worker in together)
+                rates[name].append(len(together) * tokens / slowest)
+    return [_rate("workers", f"{scale_name} adamw", name, rates, "one") for name in rates]
+
+
+def _against(
+    group: str, label: str, field: Sequence[Contestant], rounds: int, clock: Clock, versus: str
+) -> list[Figure]:
+    seconds = take_turns(field, rounds, clock)
+    each = {x.name: [1e3 * s / x.work for s in seconds[x.name]] for x in field}
+    return [
+        figure(group, f"{label}{name}", "ms", values, each[versus], versus) for name, values in each.items()
+    ]
+
+
+def _rate(group: str, label: str, name: str, rates: dict[str, list[float]], versus: str) -> Figure:
+    others = [] if name == versus else rates[versus]
+    return figure(group, f"{label}: {name}", "tokens/s", rates[name], others, versus)
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None

@@ -1,0 +1,137 @@
+"""The bench measures what it says, end to end on tiny runs, and its comparison sees a planted move."""
+
+import dataclasses
+import functools
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+from benchmark import flops, scales
+from benchmark.bench import __main__ as bench
+from benchmark.bench import contestants, figures, groups, products_jax, turns
+from benchmark.bench.figures import figure
+
+ENVIRONMENT = {"machine": "aaaa", "device": "cpu"}
+
+
+def shown(*values: float, others=(), name="27k adamw: ours, jax"):
+    return figure("throughput", name, "tokens/s", values, others, "plain torch loop" if others else "")
+
+
+def adding(name: str, count: int) -> turns.Contestant:
+    """Adds so many numbers in a block: sum(range(count))."""
+    return turns.Contestant(name, float(count), functools.partial, (sum, range(count)))
+
+
+def test_turns_tell_four_times_the_work_apart():
+    field = [adding("one", 1_000_000), adding("four", 4_000_000)]
+    seconds = turns.take_turns(field, 5, turns.Clock(pinned=True))
+    ratio = figure("g", "n", "s", seconds["four"], seconds["one"], "one")
+    assert (ratio.n, len(seconds["one"])) == (5, 5)
+    assert ratio.ratio is not None
+    assert 3 < ratio.ratio < 5
+
+
+def test_a_contestant_that_fails_is_named_with_its_reason():
+    broken = turns.Contestant("broken", 1.0, functools.partial, (divmod, 1, 0))
+    with pytest.raises(ValueError, match=r"broken: ZeroDivisionError: .* by zero"):
+        turns.take_turns([broken], 1, turns.Clock(pinned=True))
+
+
+@pytest.mark.parametrize("name", ["27k", "400k", "130m"])
+def test_the_traced_products_are_the_counted_flops(name):
+    scale = dataclasses.replace(scales.get(name), layers=2)  # deeper models recompute: more than is counted
+    counted = flops.model_flops_per_token(scale) * scale.batch_size * scale.seq_len
+    assert sum(p.flops for p in products_jax.of_step(scale)) == pytest.approx(counted, rel=1e-12)
+
+
+def test_a_plain_torch_loop_has_the_shapes_of_ours():
+    pytest.importorskip("torch")
+    from benchmark.bench import plain_torch
+
+    scale = scales.get("13k")
+    assert sum(p.numel() for p in plain_torch.Decoder(scale).parameters()) == scale.total_params
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon", "soap", "kron"])
+def test_a_plain_torch_loop_trains(name):
+    pytest.importorskip("torch")
+    if groups.PACKAGE.get(name) and importlib.util.find_spec("pytorch_optimizer") is None:
+        pytest.skip("pytorch_optimizer is not installed")
+    from benchmark.bench import plain_torch
+
+    tokens = np.tile(np.arange(8, dtype=np.uint16), 1000)  # each token follows from the one before
+    losses = plain_torch.losses(name, scales.get("13k"), tokens, steps=40)
+    assert np.all(np.isfinite(losses))
+    assert losses[-1] < losses[0] - 0.5
+
+
+@pytest.mark.parametrize(("backend", "pack"), [("jax", 2), ("torch", 1)])
+def test_a_block_of_ours_is_a_run_without_an_evaluation(backend, pack, monkeypatch, tmp_path):
+    trainer = pytest.importorskip(f"benchmark.train_{backend}")
+    monkeypatch.setattr(trainer, "set_up", lambda cache: None)
+    seen = {}
+    train = trainer.train
+    monkeypatch.setattr(trainer, "train", lambda *a, **k: seen.update(out=train(*a, **k), trials=a[0]))
+    contestants.ours(backend, "adamw", "13k", 3, pack)()
+    assert seen["out"] == []
+    assert [(t.seed, t.steps, t.backend) for t in seen["trials"]] == [(k, 4, backend) for k in range(pack)]
+
+
+def test_a_tiny_run_writes_every_figure_and_compares_the_next(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("OPTIMIZER_BENCHMARK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(groups, "_installed", lambda package: False)  # as on a machine without torch
+    command = ["--groups", "throughput", "--scales", "13k", "--optimizers", "adamw", "--rounds", "1"]
+    bench.main([*command, "--out", str(tmp_path)])
+    body = json.loads((tmp_path / "latest.json").read_text())
+    rows = {(row["group"], row["name"]): row for row in body["rows"]}
+    assert body["schema"] == 1
+    ours = rows["throughput", "13k adamw: ours, jax"]
+    assert ours["median"] > 0
+    assert ours["n"] == 1
+    step = rows["step", "13k adamw"]
+    assert step["ratio"] > 1  # its products are part of a step
+    assert step["median"] == pytest.approx(4 * 128 / ours["median"] * 1e3)
+    assert 0 < rows["FLOP/s", "13k adamw"]["ratio"] < 1
+    assert ours["versus"] == "one jit call per step"
+    assert "Moved" not in capsys.readouterr().out
+    planted = [dict(row) for row in body["rows"]]
+    planted[0] |= {"median": 1.0, "lo": 1.0, "hi": 1.0}
+    (tmp_path / "latest.json").write_text(json.dumps({**body, "rows": planted}))
+    before = figures.previous(tmp_path, body["environment"]["machine"])
+    now = [figures.Figure(**row) for row in body["rows"]]
+    assert len(figures.moved(before, now)) == 1
+
+
+def test_only_what_moved_by_more_than_the_spread_is_named():
+    before = [shown(90, 100, 110), shown(50, 51, 52, name="same")]
+    assert figures.moved(before, [shown(80, 85, 91), shown(51, 51, 53, name="same")]) == []
+    (line,) = figures.moved(before, [shown(60, 70, 80), shown(50, 50, 50, name="same")])
+    assert line == "throughput: 27k adamw: ours, jax: 100 -> 70 tokens/s (-30%)"
+
+
+def test_a_ratio_moves_on_its_own():
+    before = [shown(90, 100, 110, others=(45, 50, 55))]
+    (line,) = figures.moved(before, [shown(90, 100, 110, others=(90, 100, 110))])
+    assert line.endswith("2 -> 1 of plain torch loop (-50%)")
+
+
+def test_machines_are_kept_apart(tmp_path):
+    figures.write([shown(1.0)], ENVIRONMENT, tmp_path)
+    figures.write([shown(2.0)], {**ENVIRONMENT, "machine": "bbbb"}, tmp_path)
+    assert figures.previous(tmp_path, "aaaa")[0].median == 1.0
+    assert figures.previous(tmp_path, "bbbb")[0].median == 2.0
+    assert figures.previous(tmp_path, "cccc") == []
+
+
+def test_bad_input_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        bench.main(["--groups", "throughputs"])
+    assert "unknown group 'throughputs'" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="at most 128 steps"):
+        contestants.ours("jax", "adamw", "13k", 129)
+    (tmp_path / "latest.json").write_text("{")
+    with pytest.raises(ValueError, match="not JSON"):
+        figures.previous(tmp_path, "aaaa")

@@ -16,6 +16,9 @@ from sweeps.drive import Driver
 from sweeps.progress import Bar
 
 
+LARGE_VOCAB = 65_536  # beyond it a corpus takes long to prepare
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status is 0, 1 (an error, in one line), 2 (bad usage) or 130 (interrupted)."""
     args = _parser().parse_args(argv)
@@ -98,7 +101,9 @@ def _sweep(args: argparse.Namespace) -> sweeps.Sweep:
         backend=args.backend,
         precision=args.precision,
     )
-    return sweep if args.dry_run else _with_corpus(sweep)
+    # a price needs no corpus, but finished trials are only known by its hash; a large one is not made for that
+    unprepared = args.dry_run and max(stage.task.scale.vocab for stage in sweep.stages) > LARGE_VOCAB
+    return sweep if unprepared else _with_corpus(sweep)
 
 
 def _with_corpus(sweep: sweeps.Sweep) -> sweeps.Sweep:

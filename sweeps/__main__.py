@@ -15,7 +15,6 @@ from sweeps.contestants import contestants
 from sweeps.drive import Driver
 from sweeps.progress import Bar
 
-
 LARGE_VOCAB = 65_536  # beyond it a corpus takes long to prepare
 
 

@@ -1,6 +1,7 @@
 """An optimizer's own page: what it is, what it costs, how it did and how it was tuned."""
 
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from benchmark.report.study import Study
 if TYPE_CHECKING:
     from benchmark.report.site import Site
 
+Parity = Mapping[str, list[tuple[str, str]]]
 TOLERANCE = 0.01  # nats: a loss this close to the best still counts as well tuned
 
 
@@ -27,7 +29,7 @@ class Tables:
     loss_laws: list[dict[str, Any]]
 
 
-def write(site: "Site", study: Study, folder: str) -> None:
+def write(site: "Site", study: Study, folder: str, parity: Parity) -> None:
     """Write optimizers/index.html and optimizers/<name>.html."""
     shared = {"here": "Optimizers", "filename": "optimizers/index.html"}
     entries = [(o, study.titles[o], facts) for o, facts in study.optimizers.items()]
@@ -36,7 +38,9 @@ def write(site: "Site", study: Study, folder: str) -> None:
     tables = _tables(study)
     for name in study.optimizers:
         path = f"{folder}/optimizers/{site.env.filters['slug'](name)}.html"
-        site.write(path, "optimizer.html", study, **shared, **_context(study, name, tables))
+        same_rule = "@" in study.optimizers[name]["rule"]  # a user's file may share a built-in's name
+        twins = parity.get(name, []) if same_rule and not study.theirs else []
+        site.write(path, "optimizer.html", study, **shared, parity=twins, **_context(study, name, tables))
 
 
 def _tables(study: Study) -> Tables:
@@ -58,7 +62,6 @@ def _context(study: Study, name: str, tables: Tables) -> dict[str, Any]:
         "heading": study.titles[name],
         "name": name,
         "facts": study.optimizers[name],
-        "built_in": "@" in study.optimizers[name]["rule"] and not study.theirs,
         "cost": _cost(study, runs),
         "results": [
             (
@@ -74,7 +77,7 @@ def _context(study: Study, name: str, tables: Tables) -> dict[str, Any]:
         ],
         "settings": _settings(study, name),
         "space": [
-            (hp, text.value(axis["grid"]), text.value(axis["start"]), str(axis.get("scale", "")))
+            (hp, text.value(axis["grid"]), text.value(axis.get("start")), str(axis.get("scale", "")))
             for hp, axis in sorted(study.optimizers[name]["space"].items())
         ],
         "laws": [_law(r["key"][1], r) for r in own],

@@ -24,6 +24,7 @@ from benchmark.report import (
     leaderboard,
     method,
     optimizer,
+    parity,
     progress,
     records,
     speedup,
@@ -54,10 +55,12 @@ def build(results: Path, out: Path) -> Path:
         raise ValueError(
             f"no records in {results}; run a sweep first, or name another folder with --results{hint}"
         )
+    twins = parity.load(results)
     site = Site(out, found)
     site.write_assets()
     for study in found:
         _write_study(site, study, loaded.damaged)
+        optimizer.write(site, study, slug(study.name), twins)
     records.write(site, loaded, found)
     return out / "index.html"
 
@@ -148,7 +151,6 @@ def _write_study(site: Site, study: Study, damaged: tuple[str, ...]) -> None:
     _write_page(site, study, "progress.html", "", progress.page(study))
     _write_page(site, study, "method.html", "Method", method.page(study, damaged))
     cells.write(site, study, folder)
-    optimizer.write(site, study, folder)
 
 
 def _write_page(

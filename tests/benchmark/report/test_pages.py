@@ -99,6 +99,18 @@ def _with_lr(record, factor: float):
     return dataclasses.replace(record, trial=dataclasses.replace(record.trial, hyperparameters=changed))
 
 
+def test_parity_is_shown_for_built_in_rules(tmp_path: Path, study_of: Study, writer: Writer) -> None:
+    results = writer(tmp_path / "results", "quick", study_of(("adamw", "muon")))
+    row = {"max_abs_deviation_per_step": 2.2e-15, "steps": 20, "dtype": "float64", "oracle": "another Muon"}
+    rest = {"oracle_deviation": 3e-13, "lm_curve_deviation": None, "note": ""}
+    table = {"rows": [{"optimizer": "muon", **row, **rest}]}
+    (results / "quick" / "parity.json").write_text(json.dumps(table))
+    muon = page(results, tmp_path / "out", "quick/optimizers/muon.html")
+    assert "against another Muon" in muon
+    assert "3.0e-13" in muon
+    assert "Parity" not in (tmp_path / "out" / "quick" / "optimizers" / "adamw.html").read_text()
+
+
 def test_published_figures_are_marked_as_theirs(tmp_path: Path, study_of: Study, writer: Writer) -> None:
     ours, theirs = study_of(("adamw", "muon")), study_of(("adamw", "soap"))
     results = writer(tmp_path / "results", "quick", ours)

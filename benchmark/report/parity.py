@@ -1,0 +1,40 @@
+"""How far an optimizer's jax and torch builds differ from each other and from an independent implementation.
+
+The figures are measured by `python -m benchmark.parity`, which writes results/reference/parity.json.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmark.report import text
+
+
+def load(results: Path) -> dict[str, list[tuple[str, str]]]:
+    """Optimizer -> facts for its page; empty if nothing was measured. Raises ValueError for a damaged file."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for path in sorted(results.glob("*/parity.json")):
+        try:
+            measured = json.loads(path.read_text(encoding="utf-8"))
+            found |= {row["optimizer"]: _facts(row) for row in measured["rows"]}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path}: not a parity table ({error}); run `python -m benchmark.parity`"
+            ) from None
+    return found
+
+
+def _facts(row: dict[str, Any]) -> list[tuple[str, str]]:
+    builds = f"jax against torch, largest difference of a parameter in {row['steps']} steps ({row['dtype']})"
+    facts = [(builds, _size(row["max_abs_deviation_per_step"]))]
+    if row.get("oracle"):
+        facts.append((f"against {row['oracle']}", _size(row["oracle_deviation"])))
+    if row.get("lm_curve_deviation") is not None:
+        curve = f"loss curves of {row['lm_steps']} steps, {row['lm_task']} (nats/token)"
+        facts.append((curve, _size(row["lm_curve_deviation"])))
+        facts.append(("what rounding alone does to them (nats/token)", _size(row["lm_rounding_deviation"])))
+    return [*facts, *([("note", row["note"])] if row.get("note") else [])]
+
+
+def _size(value: Any) -> str:
+    return f"{value:.1e}" if text.is_number(value) else text.MISSING

@@ -4,7 +4,9 @@ Gradients are given, not computed, so that two builds cannot drift apart through
 update rule alone. Nothing here needs a framework. Next: conformance.py, the checks.
 """
 
+import atexit
 import functools
+import shutil
 import tempfile
 import zlib
 from collections.abc import Mapping
@@ -74,6 +76,7 @@ def one_batch() -> Corpus:
     """A corpus whose training split is a single batch of the smallest scale: every step sees it again."""
     scale = scales.get("13k")
     folder = Path(tempfile.mkdtemp(prefix="one-batch-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     tokens = np.random.default_rng(0).integers(0, scale.vocab, scale.batch_size * scale.seq_len + 1)
     counts: dict[str, int] = {}
     for split in ("train", "validation", "test"):

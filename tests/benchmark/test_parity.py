@@ -1,0 +1,43 @@
+"""The committed parity table covers the registry and holds what it claims; how oracles are collected."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import optimizers
+from benchmark import conformance, parity
+
+TABLE = Path(__file__).parents[2] / "results" / "reference" / "parity.json"
+
+
+def test_committed_table_has_a_row_for_every_optimizer() -> None:
+    table = json.loads(TABLE.read_text(encoding="utf-8"))
+    assert table["schema"] == parity.SCHEMA
+    assert [row["optimizer"] for row in table["rows"]] == optimizers.names()
+    for row in table["rows"]:
+        assert 0 <= row["max_abs_deviation_per_step"] <= conformance.TWIN_TOLERANCE
+        assert row["oracle"] and 0 <= row["oracle_deviation"] <= row["oracle_tolerance"]
+        curves, rounding = row["lm_curve_deviation"], row["lm_rounding_deviation"]
+        assert row["note"] == parity.note(curves, rounding)
+        assert curves <= parity.CURVE_TOLERANCE or row["note"].startswith("rounding")
+
+
+def test_note_tells_rounding_from_a_real_difference() -> None:
+    assert parity.note(9e-4, 1e-7) == ""
+    assert (
+        parity.note(2e-2, 4e-2)
+        == "rounding: a last bit of the initial weights alone moves torch's curve by 4.0e-02"
+    )
+    assert parity.note(2e-2, 1e-7) == "more than rounding explains"
+
+
+def test_the_worst_oracle_of_an_optimizer_counts() -> None:
+    seen = parity._Oracles()
+    for gap, when in ((1e-9, "call"), (3e-7, "call"), (2e-8, "call"), (1.0, "setup")):
+        report = SimpleNamespace(
+            when=when,
+            nodeid="tests/optimizers/test_lion.py::test_agrees",
+            user_properties=[("oracle", ("lion-pytorch", gap, 1e-6)), ("other", 1)],
+        )
+        seen.pytest_runtest_logreport(report)
+    assert seen.rows == {"lion": {"oracle": "lion-pytorch", "oracle_deviation": 3e-7, "oracle_tolerance": 1e-6}}

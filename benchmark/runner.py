@@ -57,7 +57,12 @@ def record(
     fields = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome)}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
     return Record(
-        trial, purpose=purpose, facts=facts(optimizer, trial), environment=where or {}, finished_at=now, **fields
+        trial,
+        purpose=purpose,
+        facts=facts(optimizer, trial),
+        environment=where or {},
+        finished_at=now,
+        **fields,
     )
 
 

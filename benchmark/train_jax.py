@@ -23,6 +23,7 @@ from benchmark import batches, checkpoint, model_jax, parameters, scales
 from benchmark.cadence import CHECKPOINT_SECONDS, CHUNK, evaluation_steps
 from benchmark.checkpoint import Progress
 from benchmark.corpora import Corpus
+from benchmark.corpus_build import Split
 from benchmark.outcome import EXPLODED, outcome
 from benchmark.scales import Scale
 from benchmark.schedule import DECAY_KINDS, multiplier
@@ -134,13 +135,9 @@ class _Pack:
         last = np.asarray(progress.train_losses[-1])
         return not np.any(np.isfinite(last) & (last < limit))
 
-    def evaluate(self, progress: Progress, split: str, count: int) -> np.ndarray:
+    def evaluate(self, progress: Progress, split: Split, count: int) -> np.ndarray:
         """Loss of every one of the first `count` sequences of a split in nats per token, [pack, count]."""
-        sequences = batches.fixed_sequences(
-            self.corpus.tokens(split),
-            self.scale.seq_len,
-            count,  # pyright: ignore[reportArgumentType]
-        )
+        sequences = batches.fixed_sequences(self.corpus.tokens(split), self.scale.seq_len, count)
         losses = []
         for start in range(0, count, EVAL_CHUNK):
             chunk = sequences[start : start + EVAL_CHUNK]

@@ -1,5 +1,6 @@
 """Drive an optimizer's torch build over the toy of conformance_cases.py, in float64."""
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -89,18 +90,18 @@ def _noise(name: str, step: Any, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def train(
-    trial: Trial, optimizer: Optimizer, corpus: Corpus, noise: Callable[..., np.ndarray], nudge: bool = False
+    trial: Trial, optimizer: Optimizer, corpus: Corpus, noise: Callable[..., np.ndarray], nudge: int = 0
 ) -> Outcome:
-    """One run of train_torch with another source of noise; `nudge` raises every initial weight by one unit in
-    the last place, which shows what rounding alone does to a run."""
+    """One run of train_torch with another source of noise; `nudge` moves every initial weight by so many units
+    in the last place, which shows what rounding alone does to a run."""
 
     def draw(name: str, step: Any, shape: tuple[int, ...]) -> torch.Tensor:
         return torch.from_numpy(noise(name, int(step), tuple(shape)).copy())
 
     run = train_torch.TrainingRun(trial, optimizer, corpus, draw)
-    if nudge:
-        with torch.no_grad():
-            for value in run.values.values():
-                value.copy_(value.nextafter(torch.tensor(torch.inf)))
+    with torch.no_grad():
+        for value in run.values.values():
+            for _ in range(abs(nudge)):
+                value.copy_(value.nextafter(torch.tensor(math.copysign(math.inf, nudge))))
     run.train()
     return run.outcome()

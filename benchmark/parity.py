@@ -8,8 +8,10 @@ import argparse
 import dataclasses
 import importlib
 import importlib.metadata
+import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import optimizers
 from benchmark import conformance, corpora, runner, scales
 from benchmark import conformance_cases as cases
 from benchmark.corpora import Corpus
-from benchmark.spec import Evaluation
+from benchmark.spec import Evaluation, Outcome
 from benchmark.store import write_atomically
 
 SCHEMA = 1
@@ -29,33 +31,60 @@ PACKAGES = ("jax", "optax", "torch", "numpy", "pytorch_optimizer", "lion-pytorch
 TESTS = Path(__file__).parent.parent / "tests" / "optimizers"
 
 
-def curve_deviations(name: str, scale: str, corpus: Corpus, sequences: int) -> tuple[float, float]:
-    """Largest differences between validation losses after each of CURVE_STEPS steps, in nats per token:
-    between a jax and a torch run, both given the noise of the jax run, and between that torch run and one whose
-    initial weights are one unit in the last place higher, which is what rounding alone does to the method."""
+@dataclass(frozen=True)
+class CurveGap:
+    """How far validation losses after each of CURVE_STEPS steps lie apart at most, in nats per token.
+
+    twins: a jax and a torch run, both given the noise of the jax run.
+    rounding: torch runs whose initial weights differ in the last place, from each other; measured only where
+        the twins are further apart than CURVE_TOLERANCE, to see whether rounding explains it.
+    nearest: the jax run from the nearest of those.
+    """
+
+    twins: float
+    rounding: float | None = None
+    nearest: float | None = None
+
+    @property
+    def note(self) -> str:
+        """Why the twins are further apart than the tolerance; empty where they are not."""
+        if self.rounding is None or self.nearest is None:
+            return ""
+        if self.nearest <= self.rounding:
+            return (
+                f"rounding: a last bit of the initial weights alone moves torch's curve by {self.rounding:.1e}"
+            )
+        return "more than rounding explains"
+
+
+def curve_gap(name: str, scale: str, corpus: Corpus, sequences: int) -> CurveGap:
+    """Train an optimizer at its defaults in both frameworks and compare the losses on `sequences` sequences."""
     optimizer = optimizers.get(name)()
     trial = dataclasses.replace(
         cases.one_batch_trial(optimizer, "jax", seed=0, steps=CURVE_STEPS),
         scale=scale,
         evaluation=Evaluation("validation", sequences, curve_points=CURVE_STEPS, curve_sequences=sequences),
     )
-    noise, torch_driver = _driver("jax").trainer_noise(trial.seed), _driver("torch")
-    (in_jax,) = runner.trainer_of("jax").train([trial], [optimizer], corpus)
-    in_torch = torch_driver.train(trial, optimizer, corpus, noise)
-    nudged = torch_driver.train(trial, optimizer, corpus, noise, nudge=True)
-    curves = [np.array([point.val_loss for point in out.curve]) for out in (in_jax, in_torch, nudged)]
-    if {len(curve) for curve in curves} != {CURVE_STEPS}:
-        raise ValueError(f"{name} diverged within {CURVE_STEPS} steps: {in_jax.reason or in_torch.reason}")
-    return float(np.abs(curves[0] - curves[1]).max()), float(np.abs(curves[1] - curves[2]).max())
+    noise = _driver("jax").trainer_noise(trial.seed)
+
+    def in_torch(nudge: int) -> np.ndarray:
+        return _losses(_driver("torch").train(trial, optimizer, corpus, noise, nudge))
+
+    in_jax = _losses(runner.trainer_of("jax").train([trial], [optimizer], corpus)[0])
+    plain = in_torch(0)
+    twins = float(np.abs(in_jax - plain).max())
+    if twins <= CURVE_TOLERANCE:
+        return CurveGap(twins)
+    nudged = [plain, *(in_torch(nudge) for nudge in (-2, -1, 1, 2))]
+    rounding = max(float(np.abs(a - b).max()) for a, b in itertools.combinations(nudged, 2))
+    return CurveGap(twins, rounding, min(float(np.abs(in_jax - curve).max()) for curve in nudged))
 
 
-def note(curves: float, rounding: float) -> str:
-    """Why two curves are further apart than the tolerance; empty where they are not."""
-    if curves <= CURVE_TOLERANCE:
-        return ""
-    if curves <= 3 * rounding:
-        return f"rounding: a last bit of the initial weights alone moves torch's curve by {rounding:.1e}"
-    return "more than rounding explains"
+def _losses(outcome: Outcome) -> np.ndarray:
+    """[CURVE_STEPS]"""
+    if len(outcome.curve) != CURVE_STEPS:
+        raise ValueError(f"diverged within {CURVE_STEPS} steps: {outcome.reason}")
+    return np.array([point.val_loss for point in outcome.curve])
 
 
 def oracle_rows() -> dict[str, dict[str, Any]]:
@@ -102,18 +131,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = []
     for name in optimizers.names():
         gaps = conformance.twin_deviation(cases.in_square_blocks(optimizers.get(name)()))
-        curves, rounding = curve_deviations(name, scale.name, corpus, sequences=16)
+        curves = curve_gap(name, scale.name, corpus, sequences=16)
         row = {
             "optimizer": name,
             "max_abs_deviation_per_step": float(gaps.max()),
             "steps": len(gaps),
             "dtype": "float64",
             **oracles[name],
-            "lm_curve_deviation": curves,
-            "lm_rounding_deviation": rounding,
+            "lm_curve_deviation": curves.twins,
+            **({"lm_rounding_deviation": curves.rounding} if curves.rounding else {}),
             "lm_steps": CURVE_STEPS,
             "lm_task": f"{scale.name} on {corpus.name}, float32",
-            "note": note(curves, rounding),
+            "note": curves.note,
         }
         print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
         rows.append(row)

@@ -17,18 +17,13 @@ def test_committed_table_has_a_row_for_every_optimizer() -> None:
     for row in table["rows"]:
         assert 0 <= row["max_abs_deviation_per_step"] <= conformance.TWIN_TOLERANCE
         assert row["oracle"] and 0 <= row["oracle_deviation"] <= row["oracle_tolerance"]
-        curves, rounding = row["lm_curve_deviation"], row["lm_rounding_deviation"]
-        assert row["note"] == parity.note(curves, rounding)
-        assert curves <= parity.CURVE_TOLERANCE or row["note"].startswith("rounding")
+        assert row["lm_curve_deviation"] <= parity.CURVE_TOLERANCE or row["note"].startswith("rounding")
 
 
 def test_note_tells_rounding_from_a_real_difference() -> None:
-    assert parity.note(9e-4, 1e-7) == ""
-    assert (
-        parity.note(2e-2, 4e-2)
-        == "rounding: a last bit of the initial weights alone moves torch's curve by 4.0e-02"
-    )
-    assert parity.note(2e-2, 1e-7) == "more than rounding explains"
+    assert parity.CurveGap(9e-4).note == ""
+    assert parity.CurveGap(2e-2, rounding=4e-2, nearest=1e-2).note.startswith("rounding: ")
+    assert parity.CurveGap(2e-2, rounding=1e-7, nearest=2e-2).note == "more than rounding explains"
 
 
 def test_the_worst_oracle_of_an_optimizer_counts() -> None:

@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "dtype": "float64",
             **oracles[name],
             "lm_curve_deviation": curves.twins,
-            **({"lm_rounding_deviation": curves.rounding} if curves.rounding else {}),
+            "lm_rounding_deviation": curves.rounding,
             "lm_steps": CURVE_STEPS,
             "lm_task": f"{scale.name} on {corpus.name}, float32",
             "note": curves.note,

@@ -115,7 +115,7 @@ def test_every_float_hyperparameter_matters(corpus):
     for changes in (
         {"peak_lr": 0.02},
         {"weight_decay": 0.5},
-        {"beta1": 0.8},
+        {"beta1": 0.7},
         {"beta2": 0.9},
         {"eps": 1e-3},
         {"warmup_fraction": 0.4},

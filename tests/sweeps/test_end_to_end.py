@@ -1,6 +1,7 @@
 """The command from end to end: the sweep `smoke` through Ray to the pages, resumed, and with a user's file."""
 
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -99,12 +100,13 @@ def test_bad_input_is_one_clear_line(arguments, message, capsys, tmp_path):
 
 
 def test_too_small_a_corpus_says_how_many_tokens_are_there_and_needed(tmp_path, capsys):
-    (tmp_path / "a.txt").write_text(
-        "\n\n".join(f"A short paragraph, number {i}, of no use." for i in range(400))
-    )
+    rng = random.Random(0)
+    words = ["".join(rng.choices("abcdefghij", k=6)) for _ in range(500)]
+    for i in range(20):
+        (tmp_path / f"{i}.txt").write_text("\n\n".join(" ".join(rng.choices(words, k=60)) for _ in range(10)))
     assert main(["smoke", "--corpus", f"local:{tmp_path}", "--results", str(tmp_path / "results")]) == 1
     error = capsys.readouterr().err
-    assert "tokens" in error and error.count("\n") == 1
+    assert "266,240" in error and "training tokens" in error and error.count("\n") == 1  # 20 x 13,312
 
 
 def test_dry_run_prices_and_runs_nothing(tmp_path, capsys):

@@ -14,6 +14,7 @@ from sweeps import sweep as sweeps
 from sweeps.contestants import contestants
 from sweeps.drive import Driver
 from sweeps.progress import Bar
+from sweeps.transfer import transferred
 
 LARGE_VOCAB = 65_536  # beyond it a corpus takes long to prepare
 
@@ -89,7 +90,7 @@ def _report(args: argparse.Namespace, name: str) -> int:
 
 def _sweep(args: argparse.Namespace) -> sweeps.Sweep:
     """The named sweep with the command's choices and the prepared corpus filled in."""
-    sweep = sweeps.select(sweeps.named(args.name), args.tasks)
+    sweep = sweeps.select(_policy(sweeps.named(args.name), args), args.tasks)
     names = args.optimizers or list(sweep.optimizers) or optimizers.names()
     if sweep.baseline not in names:
         names = [sweep.baseline, *names]  # nothing can be said without it; finished trials are not run again
@@ -103,6 +104,16 @@ def _sweep(args: argparse.Namespace) -> sweeps.Sweep:
     # a price needs no corpus, but finished trials are only known by its hash; a large one is not made for that
     unprepared = args.dry_run and max(stage.task.scale.vocab for stage in sweep.stages) > LARGE_VOCAB
     return sweep if unprepared else _with_corpus(sweep)
+
+
+def _policy(sweep: sweeps.Sweep, args: argparse.Namespace) -> sweeps.Sweep:
+    """The sweep under another search or transfer policy: a sweep with a name and folder of its own."""
+    if args.transfer:
+        sweep = transferred(sweep, args.transfer)
+    if args.search == "random":
+        protocol = dataclasses.replace(sweep.protocol, search="random")
+        sweep = dataclasses.replace(sweep, name=f"{sweep.name}-random", protocol=protocol)
+    return sweep
 
 
 def _with_corpus(sweep: sweeps.Sweep) -> sweeps.Sweep:
@@ -140,6 +151,14 @@ def _parser() -> argparse.ArgumentParser:
         "--optimizer", type=Path, action="append", default=[], metavar="FILE", help="your own, from a file"
     )
     which.add_argument("--tasks", type=_list, default=[], metavar="T,U", help="these only, such as 27k-1x")
+    which.add_argument(
+        "--search", choices=("coordinate", "random"), default="coordinate", help="random: independent draws"
+    )
+    which.add_argument(
+        "--transfer",
+        choices=("constant", "law", "width"),
+        help="tune at the smallest scale only and carry the setting on by this rule",
+    )
     which.add_argument(
         "--corpus", metavar="NAME", help="gcide, apidocs, local:PATH or hub:NAME (default: the sweep's)"
     )

@@ -114,3 +114,16 @@ def test_dry_run_prices_and_runs_nothing(tmp_path, capsys):
     text = capsys.readouterr().out
     assert all(phase in text for phase in ("I ", "II ", "III ", "baseline", "total"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (["--search", "random"], "quick-random"),
+        (["--transfer", "constant"], "quick-constant"),
+        (["--transfer", "width", "--search", "random"], "quick-width-random"),
+    ],
+)
+def test_another_policy_is_another_sweep(options, name, tmp_path, capsys):
+    assert main(["quick", "--dry-run", "--results", str(tmp_path), *options]) == 0
+    assert capsys.readouterr().out.startswith(f"Sweep {name}:")

@@ -82,8 +82,9 @@ def speedup_by_ratio(study: Study, scale: str) -> Figure:
     """Speedup over the baseline against the Chinchilla ratio at one scale, with 95 % intervals."""
     frame = where(study.speedups, scale=scale)
     frame = known(frame.assign(speedup=frame["speedup"].clip(upper=CEILING)), "speedup")
-    order = [o for o in study.optimizers if o in set(frame["optimizer"])]
-    apart = [2 ** (APART * (order.index(o) - (len(order) - 1) / 2)) for o in frame["optimizer"]]
+    order = sorted(set(frame["optimizer"]) - {study.baseline})
+    order.insert(len(order) // 2, study.baseline)
+    apart = [2 ** (APART * (order.index(o) - order.index(study.baseline))) for o in frame["optimizer"]]
     frame = frame.assign(ratio=frame["chinchilla_ratio"])
     frame = frame.assign(chinchilla_ratio=frame["chinchilla_ratio"] * apart)
     frame = frame.assign(**{c: frame[c].clip(upper=CEILING) for c in ("speedup", "lo", "hi")})

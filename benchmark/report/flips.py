@@ -30,8 +30,8 @@ def page(study: Study) -> dict[str, Any]:
     sections = []
     for kind, title in KINDS.items():
         found = where(study.flips, kind=kind)
-        confirmed = where(found, status="confirmed")
-        sections.append((title, NOTES[kind], len(found), len(confirmed), [_row(study, r) for r in rows(found)]))
+        split = ([_row(study, r) for r in rows(where(found, status=s))] for s in ("confirmed", "possible"))
+        sections.append((title, NOTES[kind], *split))
     return {
         "heading": "Flips",
         "sections": sections,
@@ -46,16 +46,16 @@ def _row(study: Study, flip: dict[str, Any]) -> tuple[str, ...]:
     task = "-".join(part for part in (flip["scale"], _ratio(flip["chinchilla_ratio"])) if part)
 
     def side(n: int) -> str:
-        lead = f"{a if flip[f'diff_{n}'] < 0 else b} ahead by {abs(flip[f'diff_{n}']):.4f}"
-        low, high = (text.fixed(flip[f"{end}_{n}"], 4) for end in ("lo", "hi"))
-        return f"{lead} [{low}, {high}]"
+        gap, low, high = (flip[f"{name}_{n}"] for name in ("diff", "lo", "hi"))
+        if gap < 0:  # a leads: told as its lead
+            return f"{a} ahead by {-gap:.4f} [{text.fixed(-high, 4)}, {text.fixed(-low, 4)}]"
+        return f"{b} ahead by {gap:.4f} [{text.fixed(low, 4)}, {text.fixed(high, 4)}]"
 
     return (
         f"{a} and {b}",
         task,
         f"{flip['where_1']}: {side(1)}",
         f"{flip['where_2']}: {side(2)}",
-        flip["status"],
         flip["mechanism"] or text.MISSING,
     )
 

@@ -121,9 +121,8 @@ def effective_data(study: Study, scale: str) -> Figure:
     )
     band = alt.Chart(alt.Data(values=ends)).encode(x=x, y=y, detail="band:N")
     grey = {"color": "currentColor", "opacity": 0.45}
-    labels = band.transform_filter(f"datum.chinchilla_ratio == {ratios[-1]}").mark_text(
-        align="left", dx=6, **grey
-    )
+    last = f"datum.chinchilla_ratio == {ratios[-1]} && datum.band != '1.3×'"  # 1.3 would lie on its neighbours
+    labels = band.transform_filter(last).mark_text(align="left", dx=6, **grey)
     under = [band.mark_line(strokeWidth=1, strokeDash=[3, 3], **grey), labels.encode(text="band:N")]
     tooltip = charts.tips(chinchilla_ratio="~g", d_eff=".2f", speedup=".2f", n="d")
     return Figure(

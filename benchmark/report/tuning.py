@@ -71,6 +71,7 @@ def _page(study: Study, task: TaskFacts | None, tables: Tables) -> dict[str, Any
         "sensitivity": _sensitivity(study, where(tables.sensitivity, task=name)),
         "edges": _edges(study, where(tables.edges, task=name, bracketed=False)),
         "sensitive": _sensitive(study, tables.sensitive),
+        "untuned_is_best": any(r["rise"] == 0 for r in rows(where(tables.claims, task=name, reference=True))),
         "claims": _claimed(study, where(tables.claims, task=name, reference=True)),
         "swaps": _swaps(study, where(tables.swaps, task=name)),
     }

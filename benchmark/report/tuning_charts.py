@@ -22,7 +22,7 @@ def best_so_far(study: Study, task: TaskFacts, searches: pd.DataFrame) -> Figure
     last = ~frame.duplicated("optimizer", keep="last").to_numpy()
     better = ~frame.duplicated(["optimizer", "best"]).to_numpy()
     frame = frame.loc[better | last, ["optimizer", "trial", "best"]]
-    x = alt.X("trial:Q", title="Tuning trials spent, diverged ones included").axis(format="d")
+    x = alt.X("trial:Q", title="Tuning trials spent, diverged ones included").axis(format="d", tickMinStep=1)
     y = alt.Y("best:Q", title=f"Best validation {charts.LOSS}").scale(zero=False)
     return Figure(
         f"best-{task.name}",
@@ -43,7 +43,7 @@ def best_of_k(study: Study, task: TaskFacts, expected: pd.DataFrame) -> Figure |
         return None
     shown = set(np.unique(np.geomspace(1, max(frame["k"]), MOST_POINTS).round()))
     frame = frame.loc[frame["k"].isin(sorted(shown)), ["optimizer", "k", "expected", "n"]]
-    x = alt.X("k:Q", title="Random-search trials").axis(format="d")
+    x = alt.X("k:Q", title="Random-search trials").axis(format="d", tickMinStep=1)
     y = alt.Y("expected:Q", title=f"Expected best validation {charts.LOSS}").scale(zero=False)
     counts = text.value(sorted({int(n) for n in frame["n"]}))
     return Figure(

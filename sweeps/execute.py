@@ -30,6 +30,7 @@ from ray.tune.search import Searcher
 from benchmark.spec import record_from_json
 from sweeps import worker
 from sweeps.drive import Driver
+from sweeps.raylet import watched
 from sweeps.worker import Job
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds; a wait backs off while nothing becomes ready
@@ -144,7 +145,8 @@ def run(driver: Driver, slots_per_gpu: int = 1) -> None:
             ),
         )
         try:
-            tuner.fit()
+            with watched():
+                tuner.fit()
         except (RayError, tune.TuneError) as error:
             raise ValueError(
                 f"Ray stopped ({_first_line(error)}); what is finished is kept, run again"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import optimizers
+from benchmark import parameters, scales
 from optimizers import _user
 from optimizers._user import backends
 from optimizers.base import Optimizer
@@ -32,8 +33,20 @@ def contestants(
             )
         if backend not in backends(cls):
             raise ValueError(f"{file}: has no {backend} build; use --backend {backends(cls)[0]}")
+        _try_out(file, cls)
         found.append(contestant_of(cls, file.stem, rule, str(file.resolve())))
     return tuple(found)
+
+
+def _try_out(file: Path, entry: type[Optimizer]) -> None:
+    """Count a user's rule on the smallest model, which traces it once: what cannot run is refused before the
+    sweep, not trial by trial. Raises ValueError with the reason."""
+    scale = scales.get("13k")
+    try:
+        entry().extra_flops(parameters.roles(scale), 100, scale.batch_size * scale.seq_len)
+    except Exception as error:  # anything may be raised by somebody else's code
+        reason = (str(error).strip().splitlines() or ["no message"])[0]
+        raise ValueError(f"{file}: its update fails ({type(error).__name__}: {reason})") from None
 
 
 def optimizer_class(name: str, source: str) -> type[Optimizer]:

@@ -119,9 +119,7 @@ def run(driver: Driver, slots_per_gpu: int = 1) -> None:
     try:
         ray.init(address=address, log_to_driver=False, configure_logging=False, **local)
     except Exception as error:  # what Ray raises when it cannot start is a plain Exception
-        raise ValueError(
-            f"Ray did not start ({_first_line(error)}); run again, or use --executor serial"
-        ) from None
+        raise ValueError(f"Ray did not start ({_gist(error)}); run again, or use --executor serial") from None
     # for Tune's own files, which nothing of ours reads
     storage = tempfile.mkdtemp(prefix="optimizer-benchmark-tune-")
     try:
@@ -148,9 +146,7 @@ def run(driver: Driver, slots_per_gpu: int = 1) -> None:
             with watched():
                 tuner.fit()
         except (RayError, tune.TuneError) as error:
-            raise ValueError(
-                f"Ray stopped ({_first_line(error)}); what is finished is kept, run again"
-            ) from None
+            raise ValueError(f"Ray stopped ({_gist(error)}); what is finished is kept, run again") from None
         if searcher.error:
             raise searcher.error
     finally:
@@ -163,5 +159,6 @@ def _slot(slots_per_gpu: int) -> dict[str, float]:
     return {"cpu": 1, "gpu": 1 / slots_per_gpu} if gpus else {"cpu": 1}
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _gist(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]

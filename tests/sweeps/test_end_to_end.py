@@ -127,3 +127,15 @@ def test_dry_run_prices_and_runs_nothing(tmp_path, capsys):
 def test_another_policy_is_another_sweep(options, name, tmp_path, capsys):
     assert main(["quick", "--dry-run", "--results", str(tmp_path), *options]) == 0
     assert capsys.readouterr().out.startswith(f"Sweep {name}:")
+
+
+def test_a_file_whose_update_raises_is_refused_before_the_sweep(tmp_path, capsys):
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "import optax\nspace = {'peak_lr': (0.01, 0.02)}\n"
+        "def jax_optimizer(learning_rate):\n"
+        "    return optax.GradientTransformation(lambda p: optax.EmptyState(), lambda g, s, p=None: 1 / 0)\n"
+    )
+    assert main(["smoke", "--optimizer", str(mine), "--results", str(tmp_path / "results")]) == 1
+    error = capsys.readouterr().err
+    assert "ZeroDivisionError" in error and error.count("\n") == 1

@@ -30,6 +30,8 @@ def costs(speedups: pd.DataFrame, runs: pd.DataFrame, baseline: str = "adamw") -
     lo and hi carry the interval of the token speedup alone: the spread of times is not in it.
     Memory is the median over runs on that machine, in bytes; zero (not measured) is NaN.
     """
+    if speedups.empty:  # a sweep that has reported nothing yet
+        return pd.DataFrame(columns=COLUMNS)
     done = runs.loc[(runs["role"] == "report") & (runs["status"] == "finished")]
     seconds, flops = seconds_per_token(done), _flops_per_token(done)
     memory = done.groupby(["machine", *CELL], as_index=False)[["peak_memory_bytes", "state_bytes"]].median()

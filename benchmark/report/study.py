@@ -186,10 +186,10 @@ def _with_task(table: pd.DataFrame) -> pd.DataFrame:
 
 def studies(results: Results) -> list[Study]:
     """Every sweep below a results folder: ours before others', those just run before the committed reference,
-    larger headline tasks first."""
+    what has nothing to compare yet after what has, larger headline tasks first."""
     names = dict.fromkeys([*results.sweeps, *(str(s) for s in column(results.runs, "sweep"))])
     found = [_study(name, results) for name in names]
-    return sorted(found, key=lambda s: (s.theirs, s.name == "reference", -s.largest, s.name))
+    return sorted(found, key=lambda s: (s.theirs, s.speedups.empty, s.name == "reference", -s.largest, s.name))
 
 
 def _study(name: str, results: Results) -> Study:

@@ -119,3 +119,9 @@ def test_two_runs_of_one_seed_are_refused() -> None:
     again = runs(trial_id="again").iloc[:1]
     with pytest.raises(ValueError, match=r"adamw on s-1x has two report runs of seed 0.*trial_ids"):
         report_losses(pd.concat([runs(), again]))
+
+
+def test_a_sweep_that_has_reported_nothing_costs_nothing():
+    speedups = pd.DataFrame(columns=["optimizer", "scale", "chinchilla_ratio", "speedup", "lo", "hi"])
+    runs = pd.DataFrame(columns=["role", "status", "machine", "optimizer", "scale", "chinchilla_ratio"])
+    assert costs(speedups, runs).empty

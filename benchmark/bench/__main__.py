@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import optimizers
-from benchmark import environment
+from benchmark import environment, scales
 from benchmark.bench import figures, groups
 from benchmark.bench.contestants import jax_device
 from benchmark.bench.figures import Figure
@@ -30,21 +30,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     load = round(os.getloadavg()[0], 2)
     if load > BUSY:
         print(f"The machine is busy (load {load}): figures will be worse than it can do", file=sys.stderr)
+    where = {**environment.describe(device), "load": load}
+    before = figures.previous(options.out, str(where["machine"]))
     found: list[Figure] = []
     for name, measure in plan(options, Clock(pinned=device == "cpu")):
         started = time.perf_counter()
         print(f"{name} ...", end="", file=sys.stderr, flush=True)
-        found += measure()
+        measured = measure()
         print(f" {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+        print(figures.table(measured), flush=True)
+        found += measured
     found.sort(key=lambda f: f.group)  # stable: within a group the order of measuring
-    where = {**environment.describe(device), "load": load}
-    before = figures.previous(options.out, str(where["machine"]))
     path = figures.write(found, where, options.out)
-    print(figures.table(found))
-    changes = figures.moved(before, found)
     if before:
         print("\nMoved by more than the spread since the last run on this machine:")
-        print("\n".join(f"  {line}" for line in changes or ["nothing"]))
+        print("\n".join(f"  {line}" for line in figures.moved(before, found) or ["nothing"]))
     print(f"\nWritten to {path}")
     if options.coverage:
         from benchmark.analysis import simulate
@@ -68,7 +68,7 @@ def plan(options: argparse.Namespace, clock: Clock) -> Iterator[Measurement]:
             yield f"packs {scale}", lambda s=scale: groups.packs(s, sizes, rounds, clock)
     if "workers" in options.groups:
         for scale in options.scales:
-            yield f"workers {scale}", lambda s=scale: groups.two_workers(s, rounds)
+            yield f"workers {scale}", lambda s=scale: groups.two_workers(s, rounds, clock)
     if "layer" in options.groups:
         yield "layer", lambda: groups.layer("130m", _baseline_first(), rounds, clock)
 
@@ -94,6 +94,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options.scales = options.scales or (SCALES if options.full else ("27k", "100k"))
     if unknown := set(options.groups) - set(GROUPS):
         parser.error(f"unknown group {min(unknown)!r}; choose from {', '.join(GROUPS)}")
+    for name in options.scales:
+        scales.get(name)
+    for name in options.optimizers:
+        optimizers.get(name)
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
     return options

@@ -16,7 +16,7 @@ from benchmark import corpora, runner, scales
 from benchmark.cadence import CHUNK
 from benchmark.corpora import Corpus
 from benchmark.scales import Scale
-from benchmark.spec import RECIPE, Trial
+from benchmark.spec import RECIPE, Evaluation, Trial
 from optimizers.base import Optimizer
 
 TOKENS = 300_000  # in each split
@@ -28,7 +28,7 @@ Block = Callable[[], object]
 
 @dataclass(frozen=True, eq=False)
 class RandomCorpus(Corpus):
-    """Uniformly random tokens, in memory."""
+    """Random tokens in memory, as unevenly common as words: a loss has something to learn."""
 
     def tokens(self, split: str) -> np.ndarray:
         return _random_tokens(self.vocab, split)
@@ -36,8 +36,9 @@ class RandomCorpus(Corpus):
 
 @functools.cache
 def _random_tokens(vocab: int, split: str) -> np.ndarray:
-    seed = ("train", "validation", "test").index(split)
-    return np.random.default_rng(seed).integers(0, vocab, TOKENS).astype(np.uint16)
+    rng = np.random.default_rng(("train", "validation", "test").index(split))
+    weights = 1 / np.arange(1, vocab + 1)
+    return rng.choice(vocab, TOKENS, p=weights / weights.sum()).astype(np.uint16)
 
 
 @functools.cache
@@ -87,6 +88,25 @@ def ours(backend: str, name: str, scale_name: str, steps: int, pack: int = 1) ->
     return lambda: trainer.train(trials, rules, corpus, max_steps=steps)
 
 
+def training(name: str, scale_name: str, steps: int, pack: int = 1) -> Callable[[], float]:
+    """Our jax trainer, timed by itself: a block returns its training seconds, without set-up and evaluation.
+
+    For an accelerator, where a short run would be mostly set-up.
+    """
+    scale, trainer = scales.get(scale_name), runner.trainer_of("jax")
+    made = [setting(name, scale, steps, seed) for seed in range(pack)]
+    trials = [dataclasses.replace(trial, evaluation=Evaluation(sequences=1)) for trial, _ in made]
+    rules, corpus = [optimizer for _, optimizer in made], random_corpus(scale.vocab)
+
+    def run() -> float:
+        outcomes = trainer.train(trials, rules, corpus)
+        if bad := [out.reason for out in outcomes if out.status != "finished"]:
+            raise ValueError(bad[0])
+        return sum(out.cost.train_seconds for out in outcomes)  # each has its share of the pack's
+
+    return run
+
+
 def plain_torch(name: str, scale_name: str, steps: int) -> Block:
     """An eager torch loop of the kind people write (plain_torch.py)."""
     from benchmark.bench import plain_torch
@@ -111,11 +131,11 @@ def products(scale_name: str, steps: int) -> Block:
     return products_jax.block(scales.get(scale_name), steps)
 
 
-def sgemm(size: int) -> Block:
-    """One square float32 matrix product."""
+def sgemm(size: int, count: int) -> Block:
+    """`count` square float32 matrix products (products_jax.py)."""
     from benchmark.bench import products_jax
 
-    return products_jax.square(size)
+    return products_jax.square(size, count)
 
 
 def update(name: str, scale_name: str, steps: int) -> Block:

@@ -7,31 +7,37 @@ from benchmark import flops, parameters, scales
 from benchmark.bench import contestants as c
 from benchmark.bench.figures import Figure, figure
 from benchmark.bench.turns import Clock, Contestant, first_cores, take_turns, workers
+from benchmark.cadence import CHUNK
 from benchmark.scales import Scale
 
-BLOCK_TOKENS, BLOCK_STEPS = 32_768, 16  # a block has at least so many of both: half a second and more
-SGEMM = 2048
+BLOCK_TOKENS, BLOCK_STEPS = 32_768, 16  # a block has at least so many of both: a quarter of a second and more
+ACCELERATOR_STEPS = 512  # in a block of packs
+SGEMM, SGEMMS = 2048, 8
 PLAIN = "plain torch loop"
-PACKAGE = {"soap": "pytorch_optimizer", "kron": "pytorch_optimizer"}  # whose rules the plain loop takes
+# the package whose rule the plain loop takes
+PLAIN_RULES = {"adamw": "torch", "muon": "torch", "soap": "pytorch_optimizer", "kron": "pytorch_optimizer"}
 
 
-def block_steps(scale: Scale) -> int:
+def block_steps(scale: Scale, clock: Clock) -> int:
+    """Steps in a block; on an accelerator, whose steps are short, as many as a block may have."""
+    if not clock.pinned:
+        return CHUNK
     return max(BLOCK_STEPS, BLOCK_TOKENS // (scale.batch_size * scale.seq_len))
 
 
 def throughput(scale_name: str, optimizer: str, rounds: int, clock: Clock) -> list[Figure]:
     """Tokens per second of our loops and of others, and the step against the machine's matrix products."""
     scale = scales.get(scale_name)
-    steps = block_steps(scale)
+    steps = block_steps(scale, clock)
     tokens = float(steps * scale.batch_size * scale.seq_len)
     run = (optimizer, scale_name, steps)
     field = [Contestant("ours, jax", tokens, c.ours, ("jax", *run))]
     field.append(Contestant("one jit call per step", tokens, c.jit_per_step, run))
     if _installed("torch"):
         field.append(Contestant("ours, torch", tokens, c.ours, ("torch", *run)))
-        if _installed(PACKAGE.get(optimizer, "torch")):
+        if _installed(PLAIN_RULES.get(optimizer, "")):
             field.append(Contestant(PLAIN, tokens, c.plain_torch, run))
-    yardsticks = [Contestant("sgemm", 2.0 * SGEMM**3, c.sgemm, (SGEMM,))]
+    yardsticks = [Contestant("sgemm", 2.0 * SGEMM**3 * SGEMMS, c.sgemm, (SGEMM, SGEMMS))]
     if optimizer == "adamw":
         yardsticks.append(Contestant("products", tokens, c.products, (scale_name, steps)))
     seconds = take_turns([*field, *yardsticks], rounds, clock)
@@ -62,7 +68,7 @@ def flops_per_token(scale: Scale, optimizer: str, steps: int) -> float:
 
 def cost(scale_name: str, names: Sequence[str], rounds: int, clock: Clock) -> list[Figure]:
     """Milliseconds of a whole training step with each optimizer, against AdamW's."""
-    steps = block_steps(scales.get(scale_name))
+    steps = block_steps(scales.get(scale_name), clock)
     field = [Contestant(name, steps, c.ours, ("jax", name, scale_name, steps)) for name in names]
     return _against("cost of a step", f"{scale_name} ", field, rounds, clock, "adamw")
 
@@ -76,18 +82,19 @@ def layer(scale_name: str, names: Sequence[str], rounds: int, clock: Clock, step
 def packs(scale_name: str, sizes: Sequence[int], rounds: int, clock: Clock) -> list[Figure]:
     """Tokens per second of K runs trained together, against one run."""
     scale = scales.get(scale_name)
-    steps = block_steps(scale)
+    steps = block_steps(scale, clock) if clock.pinned else ACCELERATOR_STEPS
     tokens = float(steps * scale.batch_size * scale.seq_len)
-    field = [Contestant(f"K = {k}", k * tokens, c.ours, ("jax", "adamw", scale_name, steps, k)) for k in sizes]
+    build, run = (c.ours, ("jax", "adamw")) if clock.pinned else (c.training, ("adamw",))
+    field = [Contestant(f"K = {k}", k * tokens, build, (*run, scale_name, steps, k)) for k in sizes]
     seconds = take_turns(field, rounds, clock)
     rates = {x.name: [x.work / s for s in seconds[x.name]] for x in field}
     return [_rate("packs", f"{scale_name} adamw", name, rates, field[0].name) for name in rates]
 
 
-def two_workers(scale_name: str, rounds: int) -> list[Figure]:
+def two_workers(scale_name: str, rounds: int, clock: Clock) -> list[Figure]:
     """Tokens per wall second of two workers on two cores, against one of them alone."""
     scale = scales.get(scale_name)
-    steps = block_steps(scale)
+    steps = block_steps(scale, clock)
     tokens = steps * scale.batch_size * scale.seq_len
     one = Contestant("worker", tokens, c.ours, ("jax", "adamw", scale_name, steps))
     rates: dict[str, list[float]] = {"one": [], "two": []}
@@ -117,4 +124,4 @@ def _rate(group: str, label: str, name: str, rates: dict[str, list[float]], vers
 
 
 def _installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
+    return package != "" and importlib.util.find_spec(package) is not None

@@ -69,9 +69,10 @@ def block(scale: Scale, steps: int) -> Callable[[], object]:
     return lambda: jax.block_until_ready(loop(operands, steps))
 
 
-def square(size: int) -> Callable[[], object]:
-    """One float32 product of two square matrices, the usual measure of what a machine can do."""
+def square(size: int, count: int) -> Callable[[], object]:
+    """`count` float32 products of square matrices, the usual measure of what a machine can do."""
     rng = np.random.default_rng(0)
     left, right = (jnp.asarray(rng.standard_normal((size, size)), jnp.float32) for _ in range(2))
-    multiply = jax.jit(jnp.matmul)
-    return lambda: jax.block_until_ready(multiply(left, right))
+    right = right / math.sqrt(size)  # repeated products neither grow nor vanish
+    chain = jax.jit(lambda x, y: jax.lax.fori_loop(0, count, lambda _, z: z @ y, x))
+    return lambda: jax.block_until_ready(chain(left, right))

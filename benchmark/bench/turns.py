@@ -18,7 +18,8 @@ Build = Callable[..., Callable[[], object]]
 @dataclass(frozen=True)
 class Contestant:
     """build(*arguments), called in the contestant's own process, returns its block of work: a function without
-    arguments, run once to compile and warm up and then timed. work: what a block does, in tokens or FLOPs."""
+    arguments, run once to compile and warm up and then timed. A block that returns a float is taken at its word
+    for its wall seconds. work: what a block does, in tokens or FLOPs."""
 
     name: str
     work: float
@@ -57,7 +58,7 @@ class Worker:
         """Wait for the block: its wall and CPU seconds. The first answer is that of the warm-up."""
         try:
             answer = self._pipe.recv()
-        except EOFError:
+        except (EOFError, BrokenPipeError):  # the bench ended
             answer = "its process ended"
         if isinstance(answer, str):
             raise ValueError(f"{self.contestant.name}: {answer}")
@@ -78,7 +79,7 @@ def workers(contestants: Sequence[Contestant], cores: Sequence[int | None]) -> I
         for contestant, core in zip(contestants, cores, strict=True):
             worker = Worker(contestant, core)
             stack.callback(worker.close)
-            worker.finish()  # one after the other: a machine's memory bandwidth is not for many compilers
+            worker.finish()  # compiles: one after the other
             started.append(worker)
         yield started
 
@@ -116,10 +117,11 @@ def _serve(pipe: Connection, build: Build, arguments: tuple, core: int | None) -
         block = build(*arguments)
         while True:
             wall, cpu = time.perf_counter(), time.process_time()
-            block()
-            pipe.send((time.perf_counter() - wall, time.process_time() - cpu))
+            own = block()
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            pipe.send((own if isinstance(own, float) else wall, cpu))
             pipe.recv()
-    except EOFError:
+    except (EOFError, BrokenPipeError):  # the bench ended
         return
     except Exception as error:
         pipe.send(f"{type(error).__name__}: {error}")

@@ -2,8 +2,8 @@
 
 import dataclasses
 import functools
-import importlib.util
 import json
+import time
 
 import numpy as np
 import pytest
@@ -55,11 +55,10 @@ def test_a_plain_torch_loop_has_the_shapes_of_ours():
     assert sum(p.numel() for p in plain_torch.Decoder(scale).parameters()) == scale.total_params
 
 
-@pytest.mark.parametrize("name", ["adamw", "muon", "soap", "kron"])
+@pytest.mark.parametrize("name", groups.PLAIN_RULES)
 def test_a_plain_torch_loop_trains(name):
     pytest.importorskip("torch")
-    if groups.PACKAGE.get(name) and importlib.util.find_spec("pytorch_optimizer") is None:
-        pytest.skip("pytorch_optimizer is not installed")
+    pytest.importorskip(groups.PLAIN_RULES[name])
     from benchmark.bench import plain_torch
 
     tokens = np.tile(np.arange(8, dtype=np.uint16), 1000)  # each token follows from the one before
@@ -78,6 +77,12 @@ def test_a_block_of_ours_is_a_run_without_an_evaluation(backend, pack, monkeypat
     contestants.ours(backend, "adamw", "13k", 3, pack)()
     assert seen["out"] == []
     assert [(t.seed, t.steps, t.backend) for t in seen["trials"]] == [(k, 4, backend) for k in range(pack)]
+
+
+def test_a_pack_on_an_accelerator_tells_its_training_seconds():
+    begin = time.perf_counter()
+    seconds = contestants.training("adamw", "13k", 40, pack=2)()
+    assert 0 < seconds < time.perf_counter() - begin
 
 
 def test_a_tiny_run_writes_every_figure_and_compares_the_next(tmp_path, capsys, monkeypatch):
@@ -130,6 +135,8 @@ def test_bad_input_is_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
         bench.main(["--groups", "throughputs"])
     assert "unknown group 'throughputs'" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="unknown scale '28k'"):
+        bench.main(["--scales", "28k"])
     with pytest.raises(ValueError, match="at most 128 steps"):
         contestants.ours("jax", "adamw", "13k", 129)
     (tmp_path / "latest.json").write_text("{")

@@ -57,9 +57,13 @@ def victims(driver: int, kind: str) -> list[int]:
         return [driver]
     if kind == "everything":
         return list(processes)
-    pattern = {"worker": "ray::", "raylet": "raylet/raylet "}[kind]
-    matching = [pid for pid, command in processes.items() if pattern in command and pid != driver]
-    return matching[:1]
+
+    # by the start of the command: a raylet's own arguments name its workers
+    def is_one(command: str) -> bool:
+        program = command.split(" ", 1)[0]
+        return program.startswith("ray::") if kind == "worker" else program.endswith("raylet/raylet")
+
+    return [pid for pid, command in processes.items() if is_one(command)][:1]
 
 
 def finished(folder: Path) -> dict[str, bytes]:

@@ -58,7 +58,7 @@ class Worker:
         """Wait for the block: its wall and CPU seconds. The first answer is that of the warm-up."""
         try:
             answer = self._pipe.recv()
-        except (EOFError, BrokenPipeError):  # the bench ended
+        except EOFError:
             answer = "its process ended"
         if isinstance(answer, str):
             raise ValueError(f"{self.contestant.name}: {answer}")

@@ -59,27 +59,25 @@ def rope(length: int, head_width: int, like: torch.Tensor) -> Rotation:
 def _layer(w: Params, x_BTD: torch.Tensor, rotation: Rotation, heads: int) -> torch.Tensor:
     x_BTD = x_BTD + _attention(w, _rms_norm(x_BTD, w["attn_norm"]), rotation, heads)
     y_BTD = _rms_norm(x_BTD, w["mlp_norm"])
-    hidden_BTF = F.silu(F.linear(y_BTD, w["gate"])) * F.linear(y_BTD, w["up"])
-    return x_BTD + F.linear(hidden_BTF, w["down"])
+    gate_BTF, up_BTF = _linears(y_BTD, w["gate"], w["up"])
+    return x_BTD + F.linear(F.silu(gate_BTF) * up_BTF, w["down"])
 
 
 def _attention(w: Params, x_BTD: torch.Tensor, rotation: Rotation, heads: int) -> torch.Tensor:
     B, T, D = x_BTD.shape
 
     def split(y_BTD: torch.Tensor) -> torch.Tensor:
-        return y_BTD.view(B, T, heads, D // heads)
+        return y_BTD.reshape(B, T, heads, D // heads).transpose(1, 2)
 
-    q_BTHK = _rotate(split(F.linear(x_BTD, w["q"])), rotation)
-    k_BTHK = _rotate(split(F.linear(x_BTD, w["k"])), rotation)
-    v_BTHK = split(F.linear(x_BTD, w["v"]))
-    q_BHTK, k_BHTK, v_BHTK = (x_BTHK.transpose(1, 2) for x_BTHK in (q_BTHK, k_BTHK, v_BTHK))
-    mixed_BHTK = F.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, is_causal=True)
+    q_BTD, k_BTD, v_BTD = _linears(x_BTD, w["q"], w["k"], w["v"])
+    q_BHTK, k_BHTK = _rotate(split(q_BTD), rotation), _rotate(split(k_BTD), rotation)
+    mixed_BHTK = F.scaled_dot_product_attention(q_BHTK, k_BHTK, split(v_BTD), is_causal=True)
     return F.linear(mixed_BHTK.transpose(1, 2).reshape(B, T, D), w["o"])
 
 
-def _rotate(x_BTHK: torch.Tensor, rotation: Rotation) -> torch.Tensor:
-    cos, sin = (part[:, None, :] for part in rotation)
-    first, second = x_BTHK.chunk(2, dim=-1)
+def _rotate(x_BHTK: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+    cos, sin = rotation
+    first, second = x_BHTK.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
 
@@ -87,3 +85,8 @@ def _rms_norm(x_BTD: torch.Tensor, gain_D: torch.Tensor) -> torch.Tensor:
     wide = x_BTD.to(torch.promote_types(x_BTD.dtype, torch.float32))
     normed = wide * torch.rsqrt((wide * wide).mean(-1, keepdim=True) + NORM_EPS)
     return normed.to(x_BTD.dtype) * gain_D
+
+
+def _linears(x_BTD: torch.Tensor, *weights_OD: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Several linear maps of one input as one product, which is faster than the products apart."""
+    return F.linear(x_BTD, torch.cat(weights_OD)).chunk(len(weights_OD), dim=-1)

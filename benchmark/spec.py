@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 SCHEMA = 1  # of records on disk; a reader refuses any other
-EXPERIMENT = 1  # raise when model, data order, initialization or evaluation change: old runs are then others
+EXPERIMENT = 2  # raise when model, data order, initialization or evaluation change: old runs are then others
 
 Value = float | int | str
 Status = Literal["finished", "diverged", "failed"]

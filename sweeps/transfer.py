@@ -1,20 +1,21 @@
 """Where a cell's search begins: stated, or carried over from the winners of other cells.
 
 The study's Phase II freezes what Phase I tasks agree on and tunes the rest; its Phase III predicts by a
-power law (arXiv 2509.02046). The policy `transfer` tunes on the smallest scale only. Next: law.py.
+power law (arXiv 2509.02046). The policy `transfer` tunes on the smallest scale only.
 """
 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Literal
 
+import numpy as np
+
+from benchmark.analysis import laws
 from benchmark.spec import RECIPE, Value
-from benchmark.tasks import Task
+from benchmark.tasks import TOKENS_PER_PARAMETER, Task
 from optimizers.base import Axis
 from sweeps.cells import Cell, Opening, Solved
-from sweeps.law import fit
 from sweeps.ledger import Noise
 from sweeps.space import anchored, snapped
 from sweeps.sweep import Contestant, Protocol, Sweep
@@ -98,10 +99,10 @@ def _carried(
         start |= agreed
         notes |= {"sensitive": list(sensitive), "agreed": agreed}
     if rule == "law":
-        laws = {n: found for n in sensitive if (found := _predict(n, space[n], task, trained))}
+        found = {n: by_law for n in sensitive if (by_law := _predict(n, space[n], task, trained))}
         notes |= {
-            "predicted": {n: v for n, (v, _) in laws.items()},
-            "laws": {n: w for n, (_, w) in laws.items()},
+            "predicted": {n: value for n, (value, _) in found.items()},
+            "laws": {n: law for n, (_, law) in found.items()},
         }
         start |= notes["predicted"]
     if rule == "width":
@@ -126,12 +127,18 @@ def _predict(
         for s in trained
         if s.winner is not None
     ]
-    law = fit(points)
-    if law is None:
+    positive = np.array([point for point in points if point[2] > 0], dtype=float)
+    if len(positive) < 2:
         return None
-    seen = [value for *_, value in points if value > 0]
-    value = law(task.scale.num_params, task.chinchilla_ratio)
-    return snapped(axis, flip(min(max(value, min(seen) / 2), max(seen) * 2))), asdict(law)
+    law = laws.fit("hyperparameter", positive, draws=0)
+    size = task.scale.num_params
+    value, _, _ = law.predict(size, TOKENS_PER_PARAMETER * size * task.chinchilla_ratio)
+    seen = positive[:, 2]
+    b, c = law.exponents[0]
+    coefficient, floor = law.coefficients[0] * (law.size**-b * law.data**-c, 1.0)  # of N and r themselves
+    said = {"scale": float(coefficient), "size_exponent": float(b), "ratio_exponent": float(c)}
+    said |= {"floor": float(floor), "points": law.points, "flags": list(law.flags)}
+    return snapped(axis, flip(min(max(value, seen.min() / 2), seen.max() * 2))), said
 
 
 def _whole(contestant: Contestant, space: Mapping[str, Axis]) -> tuple[str, ...]:

@@ -45,6 +45,28 @@ def test_a_floor_under_a_hyperparameter_is_found() -> None:
     assert law.predict(1e12, 20e12 * 64)[0] >= law.coefficients[0, 1]
 
 
+@pytest.mark.parametrize("floor", [0.0, 0.002])
+def test_a_hyperparameter_law_on_nine_points_predicts_the_next_scale(floor: float) -> None:
+    found = laws.fit(
+        "hyperparameter",
+        np.array([(n, r, 3.0 * n**-0.5 * r**-0.3 + floor) for n in (3e4, 6e4, 1e5) for r in (1, 2, 4)]),
+        draws=0,
+    )
+    assert found.predict(2.2e5, 20 * 2.2e5)[0] == pytest.approx(3.0 * 2.2e5**-0.5 + floor, rel=0.02)
+
+
+def test_a_law_on_one_scale_knows_nothing_of_size() -> None:
+    law = laws.fit("hyperparameter", np.array([(3e4, r, 0.1 * r**-0.5) for r in (1, 2, 4)]), draws=0)
+    assert (law.exponents[0, 0], law.points) == (0.0, 3)
+    assert law.exponents[0, 1] == pytest.approx(-0.5)
+
+
+def test_a_constant_hyperparameter_gives_a_flat_law() -> None:
+    law = laws.fit("hyperparameter", np.array([(n, r, 0.1) for n in (3e4, 6e4, 1e5) for r in (1, 2)]), draws=0)
+    assert law.predict(1e9, 20 * 1e9 * 8)[0] == pytest.approx(0.1)
+    assert np.isfinite(law.exponents).all() and np.isfinite(law.coefficients).all()
+
+
 def test_a_planted_loss_law_is_recovered_beyond_its_points() -> None:
     law = laws.fit("loss", points(loss(*GRID.T)), draws=0)
     n, tokens = TARGET

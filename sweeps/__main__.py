@@ -2,6 +2,8 @@
 
 import argparse
 import dataclasses
+import functools
+import math
 import os
 import sys
 from pathlib import Path
@@ -9,7 +11,8 @@ from pathlib import Path
 import optimizers
 from benchmark import store
 from benchmark.corpora import check_size, prepare
-from sweeps import price
+from benchmark.spec import Record
+from sweeps import budget, calibrate, price
 from sweeps import sweep as sweeps
 from sweeps.contestants import contestants
 from sweeps.drive import Driver
@@ -33,11 +36,17 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    sweep = _sweep(args)
+    sweep, workers = _sweep(args), _workers(args)
+
+    @functools.cache
+    def speed() -> calibrate.Speed:
+        return calibrate.speed(sweep, workers, args.flops_per_second)
+
+    if args.max_hours:
+        sweep, line = budget.within(sweep, args.max_hours, workers, speed, args.results)
+        print(line, file=sys.stderr)
     if args.dry_run:
-        known = _known(args)
-        peak = args.flops_per_second or price.calibrate() / len(os.sched_getaffinity(0))
-        print(price.table(sweep, known, args.workers or len(os.sched_getaffinity(0)), peak))
+        print(price.table(sweep, _known(args), workers, speed()))
         return 0
     args.results.mkdir(parents=True, exist_ok=True)
     driver = Driver(
@@ -51,7 +60,7 @@ def _run(args: argparse.Namespace) -> int:
     for line in driver.damaged:
         print(f"sweeps: ignored a damaged record, its trial will run again: {line}", file=sys.stderr)
     try:
-        workers = len(os.sched_getaffinity(0)) if args.executor == "ray" else 1
+        driver.write_manifest()  # a sweep that is killed early is planned alike when it is resumed
         with Bar(driver, workers):
             _execute(driver, args)
     finally:
@@ -133,9 +142,19 @@ def _absolute(corpus: str) -> str:
     return f"local:{Path(path).resolve()}" if kind == "local" and path else corpus
 
 
-def _known(args: argparse.Namespace) -> dict:
-    roots = [root for root in (*args.reuse, args.results) if root.is_dir()]
-    return {r.trial.trial_id: r for root in roots for _, r in store.records(root)}
+def _workers(args: argparse.Namespace) -> int:
+    """How many trials run at once. Raises ValueError where that must be known and only the cluster knows."""
+    if args.max_hours and os.environ.get("RAY_ADDRESS") and not args.workers:
+        raise ValueError("--max-hours on a cluster needs --workers, the number of trials that it runs at once")
+    return args.workers or (1 if args.executor == "serial" else len(os.sched_getaffinity(0)))
+
+
+def _known(args: argparse.Namespace) -> dict[str, Record]:
+    """The records that a run with these options would not make again."""
+    found = [r for root in args.reuse for _, r in store.records(root)]
+    if args.results.is_dir():
+        found += [r for _, r in store.records(args.results, archives=False)]
+    return {r.trial.trial_id: r for r in found if not (r.status == "failed" and args.retry_failed)}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -178,19 +197,19 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout", type=float, default=3600.0, metavar="SECONDS", help="a longer trial has hung; 0: no limit"
     )
     how.add_argument("--retry-failed", action="store_true", help="run trials again that failed before")
-    how.add_argument(
-        "--workers",
-        type=_positive,
-        metavar="N",
-        help="with --dry-run: price for N workers (default: the cores)",
+    price = parser.add_argument_group("what it costs")
+    price.add_argument(
+        "--dry-run", action="store_true", help="print trials, tokens, FLOPs, time and memory only"
     )
-    how.add_argument(
-        "--flops-per-second",
-        type=float,
-        metavar="F",
-        help="with --dry-run: of one worker (default: timed here)",
+    price.add_argument(
+        "--max-hours", type=_hours, metavar="H", help="cut tuning, alike for all, until the sweep takes H hours"
     )
-    how.add_argument("--dry-run", action="store_true", help="print trials, tokens, FLOPs and time, run nothing")
+    price.add_argument(
+        "--workers", type=_positive, metavar="N", help="trials that run at once (default: one a core)"
+    )
+    price.add_argument(
+        "--flops-per-second", type=float, metavar="F", help="a worker's peak (default: training is timed here)"
+    )
     where = parser.add_argument_group("where")
     where.add_argument(
         "--results", type=Path, default=Path("results"), metavar="DIR", help="(default: results)"
@@ -217,6 +236,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
+
+
+def _hours(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number of hours")
     return value
 
 

@@ -8,9 +8,10 @@ import fcntl
 import itertools
 import json
 import os
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from sweeps.contestants import optimizer_class
 from sweeps.plan import Memory, Plan, plan
 from sweeps.summary import manifest
 from sweeps.sweep import Sweep
-from sweeps.worker import Job
+from sweeps.worker import Job, mark_file
 
 ATTEMPTS = 2  # a trial whose worker died is tried once more: the cause may have been the machine
 MANIFEST_EVERY = 20  # records between two writes of the manifest, which only the pages read
@@ -46,11 +47,13 @@ class Driver:
     in_flight: dict[str, Trial] = field(default_factory=dict)
     attempts: Counter = field(default_factory=Counter)
     damaged: list[str] = field(default_factory=list)
+    compiled: set[tuple] = field(default_factory=set)
     received: int = 0
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(self.results)
+        self._mark = uuid.uuid4().hex
+        self._lock = _lock(mark_file(self.folder), self._mark)
         _clear_temporary(self.folder)
         for root in self.reuse:
             self._learn(store.records(root, self.damaged))
@@ -77,21 +80,23 @@ class Driver:
         waiting = [t for t in self.current.ready if t.trial_id not in self.in_flight]
         if not waiting:
             return None
-        first = waiting[0]
-        alike = (t for t in waiting if _packs_with(t, first, self._class(first)))
-        mates = list(itertools.islice(alike, self.pack))
+        # what one worker compiles, others find in the cache, unless they start on it at the same time
+        compiling = {self._program(t) for t in self.in_flight.values()} - self.compiled
+        first = next((t for t in waiting if self._program(t) not in compiling), waiting[0])
+        mates = list(itertools.islice((t for t in waiting if self._packs(t, first)), self.pack))
         for trial in mates:
             self.in_flight[trial.trial_id] = trial
             self.attempts[trial.trial_id] += 1
         purposes = {t.trial_id: self.current.purposes.get(t.trial_id, "") for t in mates}
         source = self._source(first)
-        return Job(tuple(mates), purposes, source, str(self.folder), self.timeout_seconds)
+        return Job(tuple(mates), purposes, source, str(self.folder.resolve()), self._mark, self.timeout_seconds)
 
     def receive(self, records: Sequence[Record]) -> None:
         """Take in a job's records; they are on disk when this returns. Raises OSError where that fails."""
         for record in records:
             store.save(record, self.folder)
             self.known[record.trial.trial_id] = record
+            self.compiled.add(self._program(record.trial))
             self.in_flight.pop(record.trial.trial_id, None)
             self.received += 1
         self.current = plan(self.sweep, self.known, self._memory)
@@ -127,6 +132,18 @@ class Driver:
     def close(self) -> None:
         os.close(self._lock)
 
+    def _program(self, trial: Trial) -> tuple:
+        """What decides which compiled program a trial uses: everything but float hyperparameters, seed,
+        schedule and length."""
+        static = [f.name for f in fields(self._class(trial)) if f.metadata.get("static")]
+        how = (trial.batch_size, trial.backend, trial.precision)
+        return (trial.rule, trial.scale, *how, *(trial.hyperparameters.get(name) for name in static))
+
+    def _packs(self, trial: Trial, first: Trial) -> bool:
+        """Whether two trials can be trained together."""
+        alike = (trial.task, trial.role) == (first.task, first.role)
+        return trial is first or (alike and self._program(trial) == self._program(first))
+
     def _class(self, trial: Trial) -> Any:
         return optimizer_class(trial.optimizer, self._source(trial))
 
@@ -134,26 +151,18 @@ class Driver:
         return next(c.source for c in self.sweep.contestants if c.name == trial.optimizer)
 
 
-def _packs_with(trial: Trial, first: Trial, optimizer: Any) -> bool:
-    """Whether two trials differ only in what is traced: float hyperparameters, schedule and seed."""
-
-    def shape(t: Trial) -> tuple:
-        statics = runner.setting(optimizer, t).statics()
-        return (t.optimizer, t.rule, t.task, t.role, t.batch_size, t.backend, t.precision, *statics.values())
-
-    return trial is first or (trial.optimizer == first.optimizer and shape(trial) == shape(first))
-
-
-def _lock(results: Path) -> int:
-    """Claim the results folder. Two sweeps in one folder could run the same trial twice."""
-    handle = os.open(results / ".lock", os.O_CREAT | os.O_RDWR)
+def _lock(path: Path, mark: str) -> int:
+    """Claim the results folder and mark it. Two sweeps in one folder could run the same trial twice."""
+    handle = os.open(path, os.O_CREAT | os.O_RDWR)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(handle)
         raise ValueError(
-            f"another sweep is writing to {results}; wait for it, or choose another folder with --results"
+            f"another sweep is writing to {path.parent}; wait for it, or choose another folder with --results"
         ) from None
+    os.ftruncate(handle, 0)
+    os.write(handle, mark.encode())
     return handle
 
 

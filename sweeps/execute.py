@@ -53,9 +53,7 @@ class Worker(tune.Trainable):
         if self.job is None:
             time.sleep(self.wait)
             return {"done": True, "records": []}
-        # only a worker that sees the driver's disk writes there; the driver saves what others return
-        shared = ray.get_runtime_context().get_node_id() == self.config["driver_node"]
-        records = worker.work(self.job, writes=shared)
+        records = worker.work(self.job)  # the driver saves those of a node that does not see its disk
         return {"done": True, "records": [record.to_json() for record in records]}
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict:
@@ -68,9 +66,9 @@ class Worker(tune.Trainable):
 class PlanSearcher(Searcher):
     """Asks the driver for work and gives it the records. Errors of the driver itself end the sweep."""
 
-    def __init__(self, driver: Driver, cores: list[int], driver_node: str) -> None:
+    def __init__(self, driver: Driver, cores: list[int]) -> None:
         super().__init__(metric="records", mode="max")
-        self.driver, self.cores, self.driver_node = driver, cores, driver_node
+        self.driver, self.cores = driver, cores
         self.jobs: dict[str, Job] = {}
         self.idle_since: float | None = None
         self.error: Exception | None = None
@@ -78,7 +76,7 @@ class PlanSearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         if self.driver.done or self.error:
             return Searcher.FINISHED
-        config = {"cores": self.cores, "driver_node": self.driver_node, "job": None, "wait": 0.0}
+        config = {"cores": self.cores, "job": None, "wait": 0.0}
         job = self.driver.next_job()
         if job is not None:
             self.jobs[trial_id] = job
@@ -126,7 +124,7 @@ def run(driver: Driver, slots_per_gpu: int = 1) -> None:
         slot = _slot(slots_per_gpu)
         # a pinned worker is one core; with GPUs, or on nodes whose cores we do not know, nothing is pinned
         pinned = cores if not address and "gpu" not in slot else []
-        searcher = PlanSearcher(driver, pinned, ray.get_runtime_context().get_node_id())
+        searcher = PlanSearcher(driver, pinned)
         tuner = tune.Tuner(
             tune.with_resources(Worker, slot),
             tune_config=tune.TuneConfig(

@@ -133,6 +133,7 @@ class Protocol:
     width_exponents: for the start "width": value ~ width**exponent, by optimizer ("*" is any other).
     repeats: (optimizer, task) of a search that is done again, once for each offset in `repeat_offsets`,
         which is added to its tuning seeds.
+    max_trials: the tuning trials at which the stages' budgets were cut to fit `max_hours`; see budget.py.
     """
 
     search: Literal["coordinate", "random"] = "coordinate"
@@ -145,6 +146,8 @@ class Protocol:
     )
     repeats: tuple[tuple[str, str], ...] = ()
     repeat_offsets: tuple[int, ...] = (100, 200)
+    max_hours: float | None = None
+    max_trials: int | None = None
 
 
 @dataclass(frozen=True)

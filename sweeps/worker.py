@@ -25,7 +25,8 @@ class Job:
     """A pack of trials and what a worker needs besides them; everything in it can be pickled.
 
     source: the user's optimizer file, or "" for a registered one.
-    folder: the sweep's folder on the driver's machine.
+    folder: the sweep's folder on the driver's machine; mark: what the driver has put into `mark_file(folder)`,
+        by which a worker knows whether it sees that folder.
     timeout_seconds: a trial that takes longer has hung (0: no limit).
     """
 
@@ -33,24 +34,37 @@ class Job:
     purposes: Mapping[str, str]
     source: str
     folder: str
+    mark: str
     timeout_seconds: float
 
 
-def work(job: Job, writes: bool = True) -> list[Record]:
-    """Train a job's pack. With `writes` the records are on disk before this returns, so that a kill of
-    anything afterwards loses nothing; a write that fails is left to the driver, which has them too."""
+def mark_file(folder: Path) -> Path:
+    """The file of a results folder that its sweep holds locked and marked, from its sweep's folder."""
+    return folder.parent / ".lock"
+
+
+def sees(job: Job) -> bool:
+    """Whether the driver's disk is this machine's too."""
+    try:
+        return bool(job.mark) and mark_file(Path(job.folder)).read_text() == job.mark
+    except OSError:
+        return False
+
+
+def work(job: Job) -> list[Record]:
+    """Train a job's pack. On a disk shared with the driver the records are there before this returns, so that
+    a kill of anything afterwards loses nothing; else, and where a write fails, it is left to the driver."""
     first = job.trials[0]
     optimizer = optimizer_class(first.optimizer, job.source)
     runner.trainer_of(first.backend).set_up(cache_folder() / "compiled")
     corpus = _corpus(first.corpus, first.vocab)
     if (corpus.corpus_hash, corpus.tokenizer_hash) != (first.corpus_hash, first.tokenizer_hash):
         raise ValueError(f"corpus {first.corpus!r} on this machine is not the one that was planned with")
-    folder = Path(job.folder)
-    with _watchdog(job, optimizer, writes):
-        records = runner.run(
-            job.trials, optimizer, corpus, job.purposes, folder / "checkpoints" if writes else None
-        )
-    if writes:
+    folder, shared = Path(job.folder), sees(job)
+    checkpoints = (folder if shared else cache_folder()) / "checkpoints"
+    with _watchdog(job, optimizer, shared):
+        records = runner.run(job.trials, optimizer, corpus, job.purposes, checkpoints)
+    if shared:
         with contextlib.suppress(OSError):  # a full disk: the driver tries again and says so
             for record in records:
                 store.save(record, folder)
@@ -63,13 +77,13 @@ def _corpus(name: str, vocab: int) -> Corpus:
 
 
 @contextlib.contextmanager
-def _watchdog(job: Job, optimizer: type[Optimizer], writes: bool) -> Iterator[None]:
+def _watchdog(job: Job, optimizer: type[Optimizer], shared: bool) -> Iterator[None]:
     """End this process if the job outlasts its limit: a hang inside compiled code heeds nothing gentler."""
 
     def expire() -> None:
         reason = f"timeout: not finished after {job.timeout_seconds:g} seconds"
         outcome = Outcome("failed", reason, cost=Cost(wall_seconds=job.timeout_seconds))
-        if writes:
+        if shared:
             for trial in job.trials:
                 purpose = job.purposes.get(trial.trial_id, "")
                 store.save(runner.record(trial, optimizer, outcome, purpose=purpose), Path(job.folder))

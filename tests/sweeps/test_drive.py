@@ -123,6 +123,18 @@ def test_packs_share_what_is_compiled(smoke, tmp_path):
     driver.close()
 
 
+def test_no_two_workers_compile_one_program_at_once_unless_they_would_idle(smoke, tmp_path):
+    driver = Driver(smoke, tmp_path)
+    jobs = [driver.next_job() for _ in range(3)]
+    assert all(job is not None for job in jobs)
+    assert [job.trials[0].optimizer for job in jobs[:2]] == ["adamw", "lion"]
+    assert jobs[2].trials[0].optimizer == "adamw"  # both are being compiled: the more urgent goes first
+    driver.receive(records(jobs[0]))
+    following = driver.next_job()
+    assert following is not None and following.trials[0].optimizer == "adamw"  # it is in the cache now
+    driver.close()
+
+
 def test_two_sweeps_in_one_folder_are_refused(smoke, tmp_path):
     driver = Driver(smoke, tmp_path)
     with pytest.raises(ValueError, match="another sweep is writing"):

@@ -91,6 +91,7 @@ def test_a_users_optimizer_joins_and_the_baseline_is_not_run_again(finished, tmp
         (["smoke", "--corpus", "xyz"], "unknown corpus 'xyz'"),
         (["quick", "--tasks", "27k-3x"], "has no task '27k-3x'"),
         (["smoke", "--reuse", "missing-folder"], "no results folder"),
+        (["smoke", "--max-hours", "1e-6", "--flops-per-second", "1e10"], "even 4 tuning trials per optimizer"),
     ],
 )
 def test_bad_input_is_one_clear_line(arguments, message, capsys, tmp_path):
@@ -110,10 +111,21 @@ def test_too_small_a_corpus_says_how_many_tokens_are_there_and_needed(tmp_path, 
 
 
 def test_dry_run_prices_and_runs_nothing(tmp_path, capsys):
-    assert main(["micro", "--dry-run", "--results", str(tmp_path)]) == 0
+    stated = ["--flops-per-second", "1e11"]
+    assert main(["micro", "--dry-run", "--results", str(tmp_path), *stated]) == 0
     text = capsys.readouterr().out
     assert all(phase in text for phase in ("I ", "II ", "III ", "baseline", "total"))
     assert not list(tmp_path.iterdir())
+
+
+def test_dry_run_prices_what_fits_the_hours(tmp_path, capsys):
+    arguments = ["micro", "--dry-run", "--results", str(tmp_path), "--flops-per-second", "4e11"]
+    assert main([*arguments, "--max-hours", "6", "--workers", "2"]) == 0
+    out, error = capsys.readouterr()
+    assert out.startswith("Sweep micro-6h:") and error.startswith("Within 6 hours: at most ")
+    trials = int(error.split()[5])
+    hours = float(next(line for line in out.splitlines() if line.startswith("total")).split()[6])
+    assert 10 <= trials < 40 and 5.7 < hours <= 6
 
 
 @pytest.mark.parametrize(
@@ -125,7 +137,7 @@ def test_dry_run_prices_and_runs_nothing(tmp_path, capsys):
     ],
 )
 def test_another_policy_is_another_sweep(options, name, tmp_path, capsys):
-    assert main(["quick", "--dry-run", "--results", str(tmp_path), *options]) == 0
+    assert main(["quick", "--dry-run", "--flops-per-second", "1e11", "--results", str(tmp_path), *options]) == 0
     assert capsys.readouterr().out.startswith(f"Sweep {name}:")
 
 

@@ -7,6 +7,10 @@ a permutation drawn from (seed, epoch). A batch is the next `batch_size` of them
 
 import numpy as np
 
+TOKENS_AT_ONCE = (
+    8192  # of one forward and backward pass: the whole batch on the micro ladder, two sequences above
+)
+
 
 def sequence_count(num_tokens: int, seq_len: int) -> int:
     """Whole sequences in a split, each with a token after its last to predict."""
@@ -21,6 +25,13 @@ def order(num_tokens: int, seq_len: int, batch_size: int, steps: int, seed: int)
     epochs = -(-needed // count)
     parts = [np.random.default_rng([seed, epoch]).permutation(count) for epoch in range(epochs)]
     return np.concatenate(parts)[:needed].astype(np.int32).reshape(steps, batch_size)
+
+
+def rows_at_once(batch_size: int, seq_len: int) -> int:
+    """How many sequences of a batch go through the decoder at once. Gradients of larger batches are summed
+    up part by part, because their logits over a large vocabulary fit no device."""
+    fitting = max(1, TOKENS_AT_ONCE // seq_len)
+    return max(rows for rows in range(1, min(fitting, batch_size) + 1) if batch_size % rows == 0)
 
 
 def fixed_sequences(tokens: np.ndarray, seq_len: int, count: int) -> np.ndarray:

@@ -326,7 +326,14 @@ def normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...]) -> jax.
 
 
 def _loss(values: Tree, batch: jax.Array, scale: Scale, dtype: jnp.dtype) -> jax.Array:
-    return model_jax.loss(_cast(values, dtype), batch, scale)
+    """Mean loss of a batch, part by part where it is large; the backward pass recomputes each part."""
+    cast = _cast(values, dtype)
+    rows = batches.rows_at_once(len(batch), scale.seq_len)
+    if rows == len(batch):
+        return model_jax.loss(cast, batch, scale)
+    parts = batch.reshape(-1, rows, batch.shape[1])
+    part_loss = jax.checkpoint(functools.partial(model_jax.loss, scale=scale))
+    return jax.lax.map(functools.partial(part_loss, cast), parts).mean()
 
 
 def _cast(values: Tree, dtype: jnp.dtype) -> Tree:

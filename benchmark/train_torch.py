@@ -190,16 +190,20 @@ class TrainingRun:
             with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no second derivative
                 return model_torch.loss(_cast(values, self.dtype), batch, self.scale)
 
-        loss = model_torch.loss(_cast(self.values, self.dtype), batch, self.scale)
         self.rule.zero_grad()
-        loss.backward()
+        loss = torch.zeros((), device=batch.device)
+        for part in batch.split(batches.rows_at_once(len(batch), self.scale.seq_len)):
+            share = len(part) / len(batch)
+            part_loss = share * model_torch.loss(_cast(self.values, self.dtype), part, self.scale)
+            part_loss.backward()
+            loss += part_loss.detach()
         _clip(self.values, self.params, self.optimizer.clip_roles, self.clip_norm)
         factor = float(self.multiplier(step))
         for group, initial in zip(self.rule.param_groups, self.initial_lrs, strict=True):
             group["lr"] = initial * factor
         self.run.loss_fn = loss_fn
         self.rule.step()
-        return loss.detach()
+        return loss
 
     def _exploded(self) -> bool:
         last = self.progress.train_losses[-1][0]

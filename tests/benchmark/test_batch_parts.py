@@ -1,0 +1,68 @@
+"""A large batch goes through the decoder part by part: the same step, in less memory."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import optimizers
+from benchmark import batches, conformance_cases, model_torch, parameters, scales, train_jax, train_torch
+
+SCALE = scales.get("13k")
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "seq_len", "rows"),
+    [(32, 128, 32), (128, 4096, 2), (1024, 4096, 2), (6, 4096, 2), (5, 4096, 1), (4, 10**6, 1)],
+)
+def test_parts_are_equal_and_as_large_as_fits(batch_size, seq_len, rows):
+    assert batches.rows_at_once(batch_size, seq_len) == rows
+
+
+def sequences(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, SCALE.vocab, (count, SCALE.seq_len + 1)).astype(np.int32)
+
+
+def gradients(batch: np.ndarray) -> tuple[int, float, dict[str, jax.Array]]:
+    """Bytes of temporaries, loss and gradients at the initial values."""
+    values = jax.tree.map(jnp.asarray, parameters.initial(SCALE, 0))
+    loss = functools.partial(train_jax._loss, batch=jnp.asarray(batch), scale=SCALE, dtype=jnp.dtype("float32"))
+    program = jax.jit(jax.value_and_grad(loss)).lower(values).compile()
+    memory = program.memory_analysis()
+    assert memory is not None
+    value, grads = program(values)
+    return memory.temp_size_in_bytes, float(value), grads
+
+
+def test_the_gradient_is_that_of_the_whole_batch_in_less_memory(monkeypatch):
+    batch = sequences(16)
+    memory, loss, grads = gradients(batch)
+    monkeypatch.setattr(batches, "TOKENS_AT_ONCE", 2 * SCALE.seq_len)
+    less, other_loss, others = gradients(batch)
+    assert other_loss == pytest.approx(loss, rel=1e-6)
+    for name, grad in grads.items():
+        np.testing.assert_allclose(others[name], grad, atol=1e-6, err_msg=name)
+    assert less < memory / 4
+
+
+def torch_losses(steps: int) -> list[float]:
+    optimizer = optimizers.get("adamw")()
+    trial = conformance_cases.one_batch_trial(optimizer, "torch", 0, steps)
+    run = train_torch.TrainingRun(trial, optimizer, conformance_cases.one_batch())
+    assert run.train()
+    return [row[0] for row in run.progress.train_losses]
+
+
+def test_torch_sums_parts_alike(monkeypatch):
+    whole, sizes, loss = torch_losses(3), [], model_torch.loss
+
+    def counted(values, part, scale):
+        sizes.append(len(part))
+        return loss(values, part, scale)
+
+    monkeypatch.setattr(batches, "TOKENS_AT_ONCE", 2 * SCALE.seq_len)
+    monkeypatch.setattr(model_torch, "loss", counted)
+    assert torch_losses(3) == pytest.approx(whole, rel=1e-5)
+    assert set(sizes) == {2} and len(sizes) > 3

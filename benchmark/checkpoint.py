@@ -4,17 +4,17 @@ Data order and noise are pure functions of (seed, step), so arrays, the step and
 """
 
 import dataclasses
-import io
 import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmark.spec import Point
-from benchmark.store import write_atomically
+from benchmark.store import atomic_file
 
 
 @dataclass
@@ -30,11 +30,10 @@ class Progress:
 
 def save(path: Path, progress: Progress, arrays: Sequence[np.ndarray]) -> None:
     """Write state atomically; a crash leaves the previous checkpoint whole."""
-    buffer = io.BytesIO()
     meta = np.frombuffer(json.dumps(dataclasses.asdict(progress)).encode(), np.uint8)
-    named = {f"array{i}": array for i, array in enumerate(arrays)}
-    np.savez(buffer, meta=meta, **named)
-    write_atomically(path, buffer.getvalue())
+    named: dict[str, Any] = {f"array{i}": array for i, array in enumerate(arrays)}
+    with atomic_file(path) as file:
+        np.savez(file, meta=meta, **named)
 
 
 def load(path: Path, count: int) -> tuple[Progress, list[np.ndarray]] | None:
@@ -43,7 +42,7 @@ def load(path: Path, count: int) -> tuple[Progress, list[np.ndarray]] | None:
     count: how many arrays the run's state has; a checkpoint of another shape is another program's.
     """
     try:
-        with np.load(io.BytesIO(path.read_bytes())) as file:
+        with path.open("rb") as opened, np.load(opened) as file:
             raw = json.loads(file["meta"].tobytes())
             arrays = [file[f"array{i}"] for i in range(len(file.files) - 1)]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

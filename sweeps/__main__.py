@@ -146,7 +146,10 @@ def _workers(args: argparse.Namespace) -> int:
     """How many trials run at once. Raises ValueError where that must be known and only the cluster knows."""
     if args.max_hours and os.environ.get("RAY_ADDRESS") and not args.workers:
         raise ValueError("--max-hours on a cluster needs --workers, the number of trials that it runs at once")
-    return args.workers or (1 if args.executor == "serial" else len(os.sched_getaffinity(0)))
+    if args.workers or args.executor == "serial":
+        return args.workers or 1
+    cores, gpus = len(os.sched_getaffinity(0)), len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+    return min(cores, gpus * args.slots_per_gpu) if gpus else cores
 
 
 def _known(args: argparse.Namespace) -> dict[str, Record]:
@@ -205,7 +208,10 @@ def _parser() -> argparse.ArgumentParser:
         "--max-hours", type=_hours, metavar="H", help="cut tuning, alike for all, until the sweep takes H hours"
     )
     price.add_argument(
-        "--workers", type=_positive, metavar="N", help="trials that run at once (default: one a core)"
+        "--workers",
+        type=_positive,
+        metavar="N",
+        help="trials that run at once (default: one a core, or a GPU slot)",
     )
     price.add_argument(
         "--flops-per-second", type=float, metavar="F", help="a worker's peak (default: training is timed here)"

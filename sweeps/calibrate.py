@@ -58,11 +58,16 @@ def _timed(sweep: Sweep, scales: Sequence[Scale], processes: int) -> dict[str, f
     context = multiprocessing.get_context("spawn")
     cores = sorted(os.sched_getaffinity(0))
     try:
-        with ProcessPoolExecutor(processes, context, worker.hold_a_core, (cores,)) as pool:
+        with ProcessPoolExecutor(processes, context, _begin, (cores,)) as pool:
             found = [future.result() for future in [pool.submit(_train, jobs) for _ in range(processes)]]
     except BrokenExecutor as error:
         raise ValueError(f"cannot time a training step here ({error}); give --flops-per-second") from None
     return {s.name: sum(rates[i] for rates in found) / processes for i, s in enumerate(scales)}
+
+
+def _begin(cores: Sequence[int]) -> None:
+    worker.hold_a_core(cores)
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several may share a GPU
 
 
 def _train(jobs: Sequence[worker.Job]) -> list[float]:

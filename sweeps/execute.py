@@ -42,6 +42,8 @@ class Worker(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         if config["cores"]:
             worker.hold_a_core(config["cores"])
+        if config["gpu_share"] < 1:  # jax would take three quarters of the memory for its first process
+            os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 * config['gpu_share']:.3f}")
         self.job: Job | None = config["job"]
         self.wait: float = config["wait"]
 
@@ -66,9 +68,10 @@ class Worker(tune.Trainable):
 class PlanSearcher(Searcher):
     """Asks the driver for work and gives it the records. Errors of the driver itself end the sweep."""
 
-    def __init__(self, driver: Driver, cores: list[int]) -> None:
+    def __init__(self, driver: Driver, cores: list[int], gpu_share: float) -> None:
         super().__init__(metric="records", mode="max")
-        self.driver, self.cores = driver, cores
+        self.driver = driver
+        self.place = {"cores": cores, "gpu_share": gpu_share}
         self.jobs: dict[str, Job] = {}
         self.idle_since: float | None = None
         self.error: Exception | None = None
@@ -76,7 +79,7 @@ class PlanSearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         if self.driver.done or self.error:
             return Searcher.FINISHED
-        config = {"cores": self.cores, "job": None, "wait": 0.0}
+        config = {**self.place, "job": None, "wait": 0.0}
         job = self.driver.next_job()
         if job is not None:
             self.jobs[trial_id] = job
@@ -124,7 +127,7 @@ def run(driver: Driver, slots_per_gpu: int = 1) -> None:
         slot = _slot(slots_per_gpu)
         # a pinned worker is one core; with GPUs, or on nodes whose cores we do not know, nothing is pinned
         pinned = cores if not address and "gpu" not in slot else []
-        searcher = PlanSearcher(driver, pinned)
+        searcher = PlanSearcher(driver, pinned, slot.get("gpu", 1.0))
         tuner = tune.Tuner(
             tune.with_resources(Worker, slot),
             tune_config=tune.TuneConfig(

@@ -96,7 +96,7 @@ def table(sweep: Sweep, known: Mapping[str, Record], workers: int, speed: Speed)
     notes = (
         f"hours: with {workers} workers that train {BUSY:.0%} of the time; {speed.basis}.",
         "trials: those still to run; a search that exhausts its space takes fewer.",
-        "memory: peak of the largest trial's arrays, estimated; the process itself takes about 0.6 GB more.",
+        "memory: peak of the largest trial's arrays, estimated; a process takes 0.6 to 1.5 GB more.",
     )
     return "\n".join([f"Sweep {sweep.name}: {who}", head, *rows, *notes])
 

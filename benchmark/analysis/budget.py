@@ -45,50 +45,84 @@ def expected_best_of_k(runs: pd.DataFrame) -> pd.DataFrame:
     median of the best of k, free of any distribution (an order statistic's binomial); infinite where n trials
     cannot bound it, which is so for the lower end once k nears n.
     """
-    drawn = rows(runs, (runs["role"] == "tuning") & runs["purpose"].str.startswith("random"))
-    drawn = rows(drawn, drawn["status"].isin(["finished", "diverged"]))
-    loss = np.where(drawn["status"] == "finished", drawn["val_loss"].astype(float), np.inf)
-    drawn = drawn.assign(loss=loss)
-    finite = rows(drawn, np.isfinite(loss))
-    worst = {c["task"]: g["loss"].to_numpy(float).max() for c, g in cells(finite, ["task"])}
-    found = [
-        _best_of_k(np.sort(g["loss"].to_numpy(float)), worst.get(c["task"], np.inf)).assign(**c)
-        for c, g in cells(drawn)
-    ]
+    searches = _searches(runs)
+    worst: dict[str, float] = {}
+    for labels, losses in searches:
+        finite = losses[np.isfinite(losses)]
+        worst[labels["task"]] = max(finite.max(initial=-np.inf), worst.get(labels["task"], -np.inf))
+    found = []
+    for labels, losses in searches:
+        n = len(losses)
+        lowest = worst[labels["task"]] if worst[labels["task"]] > -np.inf else np.inf
+        counted = np.where(np.isinf(losses), lowest, losses)
+        what = {"k": np.arange(1, n + 1), "n": n, "diverged": int(np.isinf(losses).sum())}
+        what |= {"expected": counted @ _chances(n)} | _medians(losses, np.arange(1, n + 1), LEVEL)
+        found.append(pd.DataFrame(labels | what))
     columns = [*CELL, "k", "n", "diverged", "expected", "median", "lo", "hi"]
     return pd.concat(found, ignore_index=True).loc[:, columns] if found else table([], columns)
 
 
+def budget_medians(runs: pd.DataFrame) -> pd.DataFrame:
+    """The median best of k where it has an interval, at the budgets by which optimizers are compared.
+
+    k is 1, 2, 4 ... and the most that n trials bound. Returns CELL, k, n, median, lo, hi as
+    `expected_best_of_k`, but with intervals that hold at 95 % for all rows at once (Bonferroni).
+    """
+    searches = _searches(runs)
+    count = sum(len(_budgets(len(losses), LEVEL)) for _, losses in searches)
+    level = 1 - (1 - LEVEL) / max(count, 1)  # a stricter level leaves no more budgets than were counted
+    found: list[dict[str, Any]] = []
+    for labels, losses in searches:
+        k = _budgets(len(losses), level)
+        medians = _medians(losses, k, level)
+        for i, each in enumerate(k):
+            row = {name: values[i] for name, values in medians.items()}
+            found.append({**labels, "k": int(each), "n": len(losses), **row})
+    together = table(found, [*CELL, "k", "n", "median", "lo", "hi"])
+    return rows(together, np.isfinite(together[["lo", "hi"]].to_numpy(float)).all(axis=1))
+
+
+def _searches(runs: pd.DataFrame) -> list[tuple[dict[str, Any], np.ndarray]]:
+    """The labels and the sorted losses of each random search; a diverged trial is infinite."""
+    drawn = rows(runs, (runs["role"] == "tuning") & runs["purpose"].str.startswith("random"))
+    drawn = rows(drawn, drawn["status"].isin(["finished", "diverged"]))
+    loss = np.where(drawn["status"] == "finished", drawn["val_loss"].astype(float), np.inf)
+    return [
+        (labels, np.sort(group["loss"].to_numpy(float))) for labels, group in cells(drawn.assign(loss=loss))
+    ]
+
+
+def _budgets(n: int, level: float) -> np.ndarray:
+    """Powers of two, and the largest k, whose median n finished trials bound on both sides at this level."""
+    low, high = _median_bounds(n, level)
+    k = np.flatnonzero((low > 0) & (high <= n)) + 1
+    return k[(k & (k - 1) == 0) | (k == k.max(initial=0))]
+
+
 @cache
-def _median_bounds(n: int) -> tuple[np.ndarray, np.ndarray]:
+def _median_bounds(n: int, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Which of n sorted losses bound the median of the best of k = 1 ... n: 0 and n + 1 stand for none."""
     quantile = 1 - 0.5 ** (1 / np.arange(1, n + 1))  # of one trial's losses: where that median lies
-    tail, below = (1 - LEVEL) / 2, np.arange(n)[:, None]
+    tail, below = (1 - level) / 2, np.arange(n)[:, None]
     # Y_(j) > q when fewer than j trials lie below q; Y_(j) < q when j or more do
     low = (stats.binom.cdf(below, n, quantile) <= tail).sum(axis=0)
     return low, n - (stats.binom.sf(below, n, quantile) <= tail).sum(axis=0) + 1
 
 
-def _best_of_k(losses: np.ndarray, worst: float) -> pd.DataFrame:
-    n = len(losses)
+@cache
+def _chances(n: int) -> np.ndarray:
+    """(ranks, k): the chance that the lowest of k drawn without replacement from n is the one of this rank."""
     k = np.arange(1, n + 1)
-    rank = np.arange(1, n + 1)[:, None]  # (ranks, k)
-    # the chance that the lowest of k drawn without replacement is the one of this rank
-    chance = special.comb(n - rank, k - 1) / special.comb(n, k)
-    reached = np.cumsum(chance, axis=0) >= 0.5 - 1e-12
-    low, high = _median_bounds(n)
+    return np.asarray(special.comb(n - k[:, None], k - 1) / special.comb(n, k))
+
+
+def _medians(losses: np.ndarray, k: np.ndarray, level: float) -> dict[str, np.ndarray]:
+    """The median of the best of each k of the sorted losses, and its interval."""
+    reached = np.cumsum(_chances(len(losses))[:, k - 1], axis=0) >= 0.5 - 1e-12
+    low, high = _median_bounds(len(losses), level)
     padded = np.concatenate([[-np.inf], losses, [np.inf]])
-    return pd.DataFrame(
-        {
-            "k": k,
-            "n": n,
-            "diverged": int(np.isinf(losses).sum()),
-            "expected": np.where(np.isinf(losses), worst, losses) @ chance,
-            "median": losses[reached.argmax(axis=0)],
-            "lo": padded[low],
-            "hi": padded[high],
-        }
-    )
+    ends = {"lo": padded[low[k - 1]], "hi": padded[high[k - 1]]}
+    return {"median": losses[reached.argmax(axis=0)], **ends}
 
 
 def budget_swaps(expected: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,8 @@
 
 Written as `L = a + b * h_B(r)` with `h_B(r) = ((r/r0)**-B - 1) / B` and r0 the ratios' geometric mean, the same
 curve passes smoothly through B = 0, where it is log-linear. For each B the best a and b are in closed form, so
-only B is searched for: on a grid, then by golden section, for thousands of draws at once. Next: speedup.py.
+only B is searched for: on a grid, then by golden section and a last parabola, for thousands of draws at once.
+Next: speedup.py.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ Floats = NDArray[np.float64]
 # B times the logarithm of (largest / smallest ratio): from a curve that gets steeper with data to a step
 _RANGE = (-5.0, 15.0)
 _GRID = 81
+_FLAT = 1e-9  # share of alpha within which a loss is at the floor: finer than the fit can tell
 _GOLDEN = (np.sqrt(5) - 1) / 2
 
 
@@ -50,7 +52,7 @@ class Curve:
             inner = exponent * u
             t = np.where(np.abs(exponent) < 1e-9, -u, -np.log1p(np.maximum(inner, -1.0)) / exponent)
             out = self.r0 * np.exp(t)
-        out = np.where(inner <= -1.0, np.where(exponent > 0, np.inf, 0.0), out)
+        out = np.where(inner <= -1.0 + _FLAT, np.where(exponent > 0, np.inf, 0.0), out)
         return np.where(self.falls[:, None], out, np.nan)
 
 
@@ -110,11 +112,19 @@ def _search(grid: Floats, t: Floats, losses: Floats, floor: bool) -> Floats:
     low, high = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, len(grid) - 1)]
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     f_left, f_right = _profile(left, t, y, floor)[2], _profile(right, t, y, floor)[2]
-    for _ in range(45):  # .618**45 of a grid cell is below 1e-9
+    for _ in range(18):  # .618**18 of two grid cells, which the parabola squares
         go_left = f_left < f_right
         low, high = np.where(go_left, low, left), np.where(go_left, right, high)
         new = np.where(go_left, high - _GOLDEN * (high - low), low + _GOLDEN * (high - low))
         f_new = _profile(new, t, y, floor)[2]
         left, right = np.where(go_left, new, right), np.where(go_left, left, new)
         f_left, f_right = np.where(go_left, f_new, f_right), np.where(go_left, f_left, f_new)
-    return (low + high) / 2
+    middle, half = (low + high) / 2, (high - low) / 2
+    ends = [_profile(x, t, y, floor)[2] for x in (low, middle, high)]
+    bend = ends[0] - 2 * ends[1] + ends[2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        vertex = middle + half * (ends[0] - ends[2]) / (2 * bend)
+    vertex = np.where((bend > 0) & (low < vertex) & (vertex < high), vertex, middle)
+    found = np.stack([vertex, low, high])  # an end of the grid can be best: it has not moved
+    errors = np.stack([_profile(vertex, t, y, floor)[2], ends[0], ends[2]])
+    return found[errors.argmin(axis=0), np.arange(len(y))]

@@ -14,14 +14,16 @@ import pandas as pd
 
 from benchmark.analysis import places
 from benchmark.analysis.contrasts import Contrasts, Gap, contrasts
-from benchmark.analysis.residuals import ScaleModel, by_scale
-from benchmark.analysis.tuning import expected_best_of_k
+from benchmark.analysis.residuals import ScaleModel, by_scale, checked_by_scale
+from benchmark.analysis.settings import cells
+from benchmark.analysis.tuning import budget_medians
 
 COLUMNS = [
     "optimizer_a", "optimizer_b", "kind", "scale", "chinchilla_ratio", "where_1", "where_2", "diff_1", "diff_2",
     "lo_1", "hi_1", "lo_2", "hi_2", "status", "mechanism",
 ]  # fmt: skip
 BAND_COLUMNS = ["optimizer", "scale", "chinchilla_ratio", "n", "val_loss", "rank", "rank_lo", "rank_hi"]
+MEDIAN = ["median", "lo", "hi"]
 SIZES = ["diff_1", "diff_2", "lo_1", "hi_1", "lo_2", "hi_2"]
 Rows = list[dict[str, Any]]
 
@@ -43,18 +45,18 @@ def flips(
         noise_sd: as in speedup.py.
 
     Kinds: "fraction" (10 % … 90 % of training against its end, on the same validation sequences), "ratio",
-    "scale", "budget" (median best of k random-search trials, small k against the largest k that has an
+    "scale", "budget" (median best of 1, 2, 4 ... random-search trials against that of the most that have an
     interval), "seconds" (equal tokens against equal time, on one machine). Columns diff_* = loss of a minus
     loss of b in nats, with 95 % intervals lo_* to hi_* that hold at once for all pairs and all places of a
     kind; status `confirmed` or `possible`; mechanism, where one is visible ("" if none). For "budget" the
-    interval is the pair's exact intervals subtracted, which is wider than 95 % but not simultaneous.
+    interval is that of one median less that of the other, each exact.
     """
     models = dict(by_scale(losses, noise_sd))
     found = [*_along_training(places.along_training(curves, losses), noise_sd)]
     found += _between_tasks(models)
     if runs is not None and len(runs):
         found += _between_units(models, places.in_seconds(losses, runs, baseline), noise_sd)
-        found += _between_budgets(expected_best_of_k(runs))
+        found += _between_budgets(runs)
     recipes = places.decay_recipes(runs) if runs is not None and len(runs) else {}
     diverged = {(s, m.optimizer[i], m.ratio[i]) for s, m in models.items() for i in np.flatnonzero(m.diverged)}
     for row in found:
@@ -117,7 +119,7 @@ def _flip(a: str, b: str, one: Gap, two: Gap, **labels: object) -> Rows:
 
 
 def _along_training(frames: Mapping[float, pd.DataFrame], noise_sd: float | None) -> Rows:
-    models = {fraction: dict(by_scale(frame, noise_sd)) for fraction, frame in frames.items()}
+    models = {fraction: dict(checked_by_scale(frame, noise_sd)) for fraction, frame in frames.items()}
     tables = sum(len(np.unique(m.ratio)) for at in models.values() for m in at.values())
     rows: Rows = []
     for scale, end in models.get(1.0, {}).items():
@@ -150,7 +152,7 @@ def _between_units(
     models: Mapping[str, ScaleModel], seconds: Mapping[str, pd.DataFrame], noise_sd: float | None
 ) -> Rows:
     rows: Rows = []
-    fits = [(machine, *fit) for machine, frame in seconds.items() for fit in by_scale(frame, noise_sd)]
+    fits = [(machine, *fit) for machine, frame in seconds.items() for fit in checked_by_scale(frame, noise_sd)]
     tables = 2 * sum(len(np.unique(model.ratio)) for _, _, model in fits)
     for machine, scale, model in fits:
         for ratio in np.unique(model.ratio):
@@ -160,21 +162,18 @@ def _between_units(
     return rows
 
 
-def _between_budgets(expected: pd.DataFrame) -> Rows:
+def _between_budgets(runs: pd.DataFrame) -> Rows:
     rows: Rows = []
-    bounded = expected.loc[np.isfinite(expected[["lo", "hi"]].to_numpy(float)).all(axis=1)]
-    columns = ["optimizer", "k", "median", "lo", "hi"]
-    for (scale, ratio), task in bounded.groupby(["scale", "chinchilla_ratio"], sort=True):
+    for labels, task in cells(budget_medians(runs), ["scale", "chinchilla_ratio"]):
         best: dict[str, dict[int, Gap]] = {}
-        for name, k, *median in task[columns].itertuples(index=False, name=None):
+        for name, k, *median in task[["optimizer", "k", *MEDIAN]].itertuples(index=False, name=None):
             best.setdefault(name, {})[k] = (median[0], median[1], median[2])
         for a, b in combinations(sorted(best), 2):
             common = sorted(best[a].keys() & best[b].keys())
             gaps = {k: _minus(best[a][k], best[b][k]) for k in common}
             for k in common[:-1]:
                 where = {"where_1": f"best of {k}", "where_2": f"best of {common[-1]}"}
-                labels = {"kind": "budget", "scale": scale, "chinchilla_ratio": ratio, **where}
-                rows += _flip(a, b, gaps[k], gaps[common[-1]], **labels)
+                rows += _flip(a, b, gaps[k], gaps[common[-1]], kind="budget", **labels, **where)
     return rows
 
 

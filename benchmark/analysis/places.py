@@ -45,16 +45,19 @@ def in_seconds(losses: pd.DataFrame, runs: pd.DataFrame, baseline: str) -> dict[
     alone counts, the median over a cell's report runs. Needs the baseline on the same machine and task.
     """
     speed = seconds_per_token(runs)
+    if speed.empty:
+        return {}
+    known_losses, models = check_losses(losses), dict(by_scale(losses))
     frames = {}
     for machine, known in speed.groupby("machine", sort=True):
         per_cell = known.set_index(["optimizer", "scale", "chinchilla_ratio"])["seconds_per_token"].to_dict()
         parts = []
-        for scale, model in by_scale(losses):
+        for scale, model in models.items():
             base = model.finite & (model.optimizer == baseline)
             if base.sum() < 2:
                 continue
             fitted = curve.fit(model.ratio[base], model.mean[None, base])
-            part = check_losses(losses).query("scale == @scale")
+            part = known_losses.loc[known_losses["scale"] == scale]
             cells = list(zip(part["optimizer"], part["chinchilla_ratio"], strict=True))
             own = np.array([per_cell.get((o, scale, r), np.nan) for o, r in cells])
             yardstick = np.array([per_cell.get((baseline, scale, r), np.nan) for _, r in cells])

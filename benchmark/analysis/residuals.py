@@ -7,6 +7,7 @@ pooled over a scale's tasks, is the noise of a comparison. Next: speedup.py and 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,13 @@ def check_losses(losses: pd.DataFrame) -> pd.DataFrame:
 
 def by_scale(losses: pd.DataFrame, noise_sd: float | None = None) -> Iterator[tuple[str, "ScaleModel"]]:
     """Yield each scale with its model; `losses` is any frame that `check_losses` accepts."""
-    frame = check_losses(losses)
-    for scale in sorted(set(frame["scale"])):
-        yield scale, fit_scale(frame.loc[frame["scale"] == scale], noise_sd)
+    yield from checked_by_scale(check_losses(losses), noise_sd)
+
+
+def checked_by_scale(losses: pd.DataFrame, noise_sd: float | None = None) -> Iterator[tuple[str, "ScaleModel"]]:
+    """The same for a frame that `check_losses` has returned, whatever losses were put into it since."""
+    for scale, part in losses.groupby("scale", sort=True):
+        yield str(scale), fit_scale(part, noise_sd)
 
 
 @dataclass(frozen=True)
@@ -225,29 +230,49 @@ def _fit_task(optimizer: Ints, seed: Ints, loss: Floats, seeds: int) -> _TaskFit
     k = len(names)
     counts = np.zeros((k, seeds))
     np.add.at(counts, (row, seed), 1)
+    design = _two_way(counts.tobytes(), k, seeds)
+    center = loss.mean()  # keeps the arithmetic at the size of the differences
+    y = loss - center
+    sums = np.concatenate([np.bincount(row, y, k), np.bincount(seed, y, seeds)])
+    solution = design.inverse @ sums
+    residual = y - solution[:k][row] - solution[k:][seed]
+    df = len(loss) - design.rank
     runs = counts.sum(axis=0)
-    gram = np.block([[np.diag(counts.sum(axis=1)), counts], [counts.T, np.diag(runs)]])
+    return _TaskFit(
+        mean=design.contrast @ solution + center,
+        covariance=design.covariance,
+        ss=float((residual**2).sum()) if df else 0.0,
+        df=df,
+        weights=design.contrast[0, k:],
+        effects=np.where(design.paired & (runs > 0), solution[k:], np.nan),
+        runs=runs,
+    )
+
+
+@dataclass(frozen=True)
+class _TwoWay:
+    """What the two-way fit of a task needs of its design alone. contrast: solution -> means."""
+
+    inverse: Floats
+    contrast: Floats
+    covariance: Floats
+    rank: int
+    paired: bool  # whether seeds connect the optimizers
+
+
+@lru_cache(maxsize=256)  # most tasks, and all points along training, have the same runs
+def _two_way(counts: bytes, k: int, seeds: int) -> _TwoWay:
+    """The design of a task from its (k optimizers, seeds) numbers of runs, as float64 bytes."""
+    table = np.frombuffer(counts).reshape(k, seeds)
+    runs = table.sum(axis=0)
+    gram = np.block([[np.diag(table.sum(axis=1)), table], [table.T, np.diag(runs)]])
     contrast = np.hstack([np.eye(k), np.tile((runs > 0) / (runs > 0).sum(), (k, 1))])
     rank = int(np.linalg.matrix_rank(gram, hermitian=True))
     paired = rank == k + (runs > 0).sum() - 1
     if not paired:
         gram[:, k:], gram[k:] = 0.0, 0.0
     inverse = np.linalg.pinv(gram, hermitian=True)
-    center = loss.mean()  # keeps the arithmetic at the size of the differences
-    y = loss - center
-    sums = np.concatenate([np.bincount(row, y, k), np.bincount(seed, y, seeds)])
-    solution = inverse @ sums
-    residual = y - solution[:k][row] - solution[k:][seed]
-    df = len(loss) - (rank if paired else k)
-    return _TaskFit(
-        mean=contrast @ solution + center,
-        covariance=contrast @ inverse @ contrast.T,
-        ss=float((residual**2).sum()) if df else 0.0,
-        df=df,
-        weights=contrast[0, k:],
-        effects=np.where(paired & (runs > 0), solution[k:], np.nan),
-        runs=runs,
-    )
+    return _TwoWay(inverse, contrast, contrast @ inverse @ contrast.T, rank if paired else k, bool(paired))
 
 
 def _shared_effects(fits: list[_TaskFit]) -> Shared:

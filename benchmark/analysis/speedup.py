@@ -99,14 +99,17 @@ def _scale_table(model: ScaleModel, baseline: str, draws: int, rng: np.random.Ge
     d_eff, lo, hi = (np.full(len(finite), np.nan) for _ in range(3))
     notes = _baseline_notes(model, is_base)
     if base.sum() >= 2:
-        fitted = curve.fit(ratios[base], model.mean[None, finite & is_base])
+        means = model.mean[None, finite]
+        if model.df:
+            means = np.vstack([means, model.draw(draws, rng)])
+        fitted = curve.fit(ratios[base], means[:, base])  # row 0 is the estimate, the others are draws
         notes.append(
             fitted.flag if fitted.falls[0] else "undefined: the baseline's loss does not fall with data"
         )
-        d_eff[finite] = fitted.d_eff(model.mean[None, finite])[0]
+        reached = fitted.d_eff(means)
+        d_eff[finite] = reached[0]
         if model.df:
-            means = model.draw(draws, rng)
-            lo[finite], hi[finite] = interval(curve.fit(ratios[base], means[:, base]).d_eff(means) / ratios)
+            lo[finite], hi[finite] = interval(reached[1:] / ratios)
         never = np.isposinf(model.mean)  # every seed diverged: no amount of baseline is too small
         d_eff[never], lo[never], hi[never] = 0.0, 0.0, 0.0
     own = is_base & finite

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis.budget import best_so_far, budget_swaps, expected_best_of_k
+from benchmark.analysis.budget import best_so_far, budget_medians, budget_swaps, expected_best_of_k
 from benchmark.analysis.settings import CELL, Floats, cells, table, tuned
 from benchmark.analysis.whatif import claimed, transfer_cost
 
 __all__ = [
     "best_so_far",
+    "budget_medians",
     "budget_swaps",
     "claimed",
     "edges",

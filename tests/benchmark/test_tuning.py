@@ -91,6 +91,25 @@ def test_the_interval_for_the_median_best_of_k_covers() -> None:
     assert np.isneginf(got.lo[20])  # 40 trials do not bound the best of 20 from below
 
 
+def test_budget_medians_hold_all_at_once() -> None:
+    """By hand: 12 intervals (4 searches, k = 1, 2 and 4) and the most that is bounded makes 16, so each is at
+    1 - .05 / 16; and the medians are those of `expected_best_of_k`."""
+    rng = np.random.default_rng(0)
+    names = [f"o{i}" for i in range(4)]
+    frame = runs(*[point(0.01, rng.random(), purpose="random", optimizer=n) for n in names for _ in range(40)])
+    got = tuning.budget_medians(frame)
+    assert sorted(set(got.k)) == [1, 2, 4]
+    for row in got.itertuples():
+        own = np.sort(frame[frame.optimizer == row.optimizer].val_loss.to_numpy(float))
+        below = stats.binom(40, 1 - 0.5 ** (1 / row.k))
+        low = max(j for j in range(1, 41) if below.cdf(j - 1) <= 0.05 / 32)
+        high = min(j for j in range(1, 41) if below.sf(j - 1) <= 0.05 / 32)
+        assert (row.lo, row.hi) == (own[low - 1], own[high - 1])
+    wide = tuning.expected_best_of_k(frame).set_index(["optimizer", "k"])
+    assert got["median"].tolist() == [wide.loc[(r.optimizer, r.k), "median"] for r in got.itertuples()]
+    assert tuning.budget_medians(runs(*LINE)).empty
+
+
 def test_only_random_trials_say_what_a_budget_is_worth() -> None:
     assert tuning.expected_best_of_k(runs(*LINE)).empty
 

@@ -3,23 +3,27 @@
 import argparse
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from tqdm import tqdm
+
 import optimizers
 from benchmark import environment, scales
-from benchmark.bench import figures, groups
+from benchmark.bench import costs, figures, groups, overhead, reading
 from benchmark.bench.contestants import jax_device
 from benchmark.bench.figures import Figure
 from benchmark.bench.turns import Clock, ask
 
-GROUPS = ("throughput", "cost", "packs", "workers", "layer")
+GROUPS = ("throughput", "cost", "packs", "workers", "memory", "sweep", "reading")
 SCALES = ("27k", "55k", "100k", "220k", "400k")
 TIMED = ("adamw", "muon", "soap", "kron")
 BUSY = 0.5  # load before the first block
+MANY = 10_000  # records to read
+UPDATES = 16
 
-Measurement = tuple[str, Callable[[], list[Figure]]]
+# group, name, about how many seconds it takes on two cores, what it measures
+Measurement = tuple[str, str, float, Callable[[], list[Figure]]]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,49 +36,86 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"The machine is busy (load {load}): figures will be worse than it can do", file=sys.stderr)
     where = {**environment.describe(device), "load": load}
     before = figures.previous(options.out, str(where["machine"]))
-    found: list[Figure] = []
-    for name, measure in plan(options, Clock(pinned=device == "cpu")):
-        started = time.perf_counter()
-        print(f"{name} ...", end="", file=sys.stderr, flush=True)
-        measured = measure()
-        print(f" {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-        print(figures.table(measured), flush=True)
-        found += measured
-    found.sort(key=lambda f: f.group)  # stable: within a group the order of measuring
-    path = figures.write(found, where, options.out)
+    found = _measure(list(plan(options, Clock(pinned=device == "cpu"))), where, options.out)
     if before:
         print("\nMoved by more than the spread since the last run on this machine:")
         print("\n".join(f"  {line}" for line in figures.moved(before, found) or ["nothing"]))
-    print(f"\nWritten to {path}")
+    print(f"\nWritten to {options.out}")
     if options.coverage:
         from benchmark.analysis import simulate
 
         simulate.main([])
 
 
+def _measure(measurements: list[Measurement], where: dict[str, object], out: Path) -> list[Figure]:
+    """Measure one after the other; each is printed and written as soon as it is there."""
+    found: list[Figure] = []
+    form = "{percentage:3.0f}% |{bar}| {elapsed} elapsed, about {remaining} left{postfix}"
+    with tqdm(total=sum(m[2] for m in measurements), bar_format=form, dynamic_ncols=True, smoothing=0) as bar:
+        for group, name, seconds, measure in measurements:
+            bar.set_postfix_str(name)
+            measured = measure()
+            tqdm.write(figures.table(measured), file=sys.stdout)
+            sys.stdout.flush()
+            figures.write(measured, where, out / f"{group}.json")
+            found += measured
+            bar.update(seconds)
+    return found
+
+
 def plan(options: argparse.Namespace, clock: Clock) -> Iterator[Measurement]:
-    """What to measure, with a name for each."""
-    rounds = options.rounds
-    if "throughput" in options.groups:
-        for scale in options.scales:
-            for optimizer in options.optimizers:
-                arguments = (scale, optimizer, rounds, clock)
-                yield f"throughput {scale} {optimizer}", lambda a=arguments: groups.throughput(*a)
-    if "cost" in options.groups:
-        yield "cost", lambda: groups.cost("100k", _baseline_first(), rounds, clock)
-    if "packs" in options.groups:
-        sizes = (1, 2, 4, 8) if clock.pinned else (1, 2, 4, 8, 16, 32)
-        for scale in options.scales[:1] if clock.pinned else options.scales:
-            yield f"packs {scale}", lambda s=scale: groups.packs(s, sizes, rounds, clock)
-    if "workers" in options.groups:
-        for scale in options.scales:
-            yield f"workers {scale}", lambda s=scale: groups.two_workers(s, rounds, clock)
-    if "layer" in options.groups:
-        yield "layer", lambda: groups.layer("130m", _baseline_first(), rounds, clock)
+    """What to measure, in turn."""
+    makers = {"throughput": _throughput, "cost": _cost, "packs": _packs, "workers": _workers}
+    makers |= {"memory": _memory, "sweep": _sweep, "reading": _reading}
+    for group in options.groups:
+        for name, seconds, measure in makers[group](options, clock):
+            yield group, name, seconds, measure
 
 
-def _baseline_first() -> list[str]:
-    return sorted(optimizers.names(), key=lambda name: name != "adamw")
+Part = Iterator[tuple[str, float, Callable[[], list[Figure]]]]
+
+
+def _throughput(options: argparse.Namespace, clock: Clock) -> Part:
+    for scale in options.scales:
+        for optimizer in options.optimizers:
+            arguments = (scale, optimizer, options.rounds, clock)
+            yield f"throughput {scale} {optimizer}", 30, lambda a=arguments: groups.throughput(*a)
+
+
+def _cost(options: argparse.Namespace, clock: Clock) -> Part:
+    names = sorted(optimizers.names(), key=lambda name: name != "adamw")
+    yield "cost of a step", 60, lambda: costs.steps("100k", names, options.rounds, clock)
+    for scale, seconds in (("100k", 90), ("130m", 200)):
+        arguments = (scale, names, UPDATES, options.rounds, clock)
+        yield f"cost of an update, {scale}", seconds, lambda a=arguments: costs.updates(*a)
+
+
+def _packs(options: argparse.Namespace, clock: Clock) -> Part:
+    sizes = (1, 2, 4, 8) if clock.pinned else (1, 2, 4, 8, 16, 32)
+    for scale in options.scales[:1] if clock.pinned else options.scales:
+        yield f"packs {scale}", 60, lambda s=scale: groups.packs(s, sizes, options.rounds, clock)
+
+
+def _workers(options: argparse.Namespace, clock: Clock) -> Part:
+    for scale in options.scales:
+        yield f"two workers {scale}", 20, lambda s=scale: groups.two_workers(s, options.rounds, clock)
+
+
+def _memory(options: argparse.Namespace, clock: Clock) -> Part:
+    yield "memory of a worker", 30, lambda: overhead.memory(SCALES)
+    yield "memory of a step at 130m", 30, lambda: overhead.planned_memory("130m", 1)
+
+
+def _sweep(options: argparse.Namespace, clock: Clock) -> Part:
+    yield "start of a sweep", 45, lambda: overhead.start(3)
+    yield "compilations", 60, lambda: overhead.compilations(options.optimizers, "27k")
+    for seconds in overhead.TRIALS if options.full else list(overhead.TRIALS)[:2]:
+        expected = 30 + seconds * overhead.TRIALS[seconds] / 2
+        yield f"trials of {seconds} s", expected, lambda s=seconds: overhead.efficiency(s)
+
+
+def _reading(options: argparse.Namespace, clock: Clock) -> Part:
+    yield f"reading {MANY} records", 60, lambda: reading.reading(MANY, 1 if not options.full else 3)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -82,15 +123,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         return tuple(text.split(","))
 
     parser = argparse.ArgumentParser(prog="python -m benchmark.bench", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="every scale and group (half an hour)")
-    parser.add_argument("--groups", type=several, help=f"of {','.join(GROUPS)}")
+    parser.add_argument("--full", action="store_true", help="every scale (an hour)")
+    parser.add_argument("--groups", type=several, default=GROUPS, help=f"of {','.join(GROUPS)}")
     parser.add_argument("--scales", type=several, help="comma-separated (default: 27k,100k)")
     parser.add_argument("--optimizers", type=several, default=TIMED)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--coverage", action="store_true", help="also simulate the coverage of the intervals")
     parser.add_argument("--out", type=Path, default=Path("results/bench"))
     options = parser.parse_args(arguments)
-    options.groups = options.groups or (GROUPS if options.full else GROUPS[:3])
     options.scales = options.scales or (SCALES if options.full else ("27k", "100k"))
     if unknown := set(options.groups) - set(GROUPS):
         parser.error(f"unknown group {min(unknown)!r}; choose from {', '.join(GROUPS)}")

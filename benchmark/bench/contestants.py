@@ -8,11 +8,12 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 import optimizers
-from benchmark import corpora, runner, scales
+from benchmark import corpora, parameters, runner, scales, tasks
 from benchmark.cadence import CHUNK
 from benchmark.corpora import Corpus
 from benchmark.scales import Scale
@@ -138,11 +139,81 @@ def sgemm(size: int, count: int) -> Block:
     return products_jax.square(size, count)
 
 
-def update(name: str, scale_name: str, steps: int) -> Block:
-    """The update rule alone, on random gradients of one layer (update_jax.py)."""
-    from benchmark.bench import update_jax
+def update(kind: str, name: str, scale_name: str, count: int) -> Block:
+    """`count` updates of the rule alone on random gradients, at the start of a run at ratio 1:
+    our "jax" or "torch" build, or "theirs", that of the package `pytorch_optimizer`."""
+    scale = scales.get(scale_name)
+    rule = _at_start(name, scale)
+    steps = tasks.Task(scale, 1.0).steps(scale.batch_size)
+    trial, _ = setting(name, scale, steps)
+    if scale.ladder == "paper":  # one layer: all are alike, and embedding and head are no larger problem
+        scale = dataclasses.replace(scale, layers=1)
+    params = parameters.roles(scale)
+    if scale.ladder == "paper":
+        params = {n: p for n, p in params.items() if n.startswith("layers.")}
+    if kind == "jax":
+        from benchmark.bench import update_jax
 
-    return update_jax.block(*setting(name, scales.get(scale_name), steps))
+        return update_jax.ours(trial, rule, params, count)
+    from benchmark.bench import update_torch
+
+    return (update_torch.ours if kind == "torch" else update_torch.theirs)(trial, rule, params, count)
+
+
+def _at_start(name: str, scale: Scale) -> Optimizer:
+    """The optimizer where its search at this scale starts: with the blocks of large matrices, for instance."""
+    rule = optimizers.get(name)()
+    axes = {n: axis for n, axis in rule.space[scale.ladder].items() if n in {**rule.floats(), **rule.statics()}}
+    return rule.replace(**{n: axis.start for n, axis in axes.items()})
+
+
+def peak_memory(scale_name: str, steps: int) -> float:
+    """Peak bytes of a worker that trains and evaluates at a scale: of this process, since it started."""
+    scale, trainer = scales.get(scale_name), runner.trainer_of("jax")
+    trainer.set_up(corpora.cache_folder() / "compiled")
+    trial, rule = setting("adamw", scale, steps)
+    (outcome,) = trainer.train([trial], [rule], random_corpus(scale.vocab))
+    return float(outcome.cost.peak_memory_bytes)
+
+
+def planned_memory(scale_name: str, sequences: int) -> float:
+    """Peak bytes of one AdamW step on so many sequences, as the compiler plans it; nothing is run."""
+    from benchmark.bench import step_jax
+
+    scale = dataclasses.replace(scales.get(scale_name), batch_size=sequences)
+    trial, rule = setting("adamw", scale, 1)
+    return step_jax.planned_memory(trial, rule, scale)
+
+
+def compilations(names: tuple[str, ...], scale_name: str, cache: Path) -> tuple[int, int, float]:
+    """Train every optimizer at two seeds as a worker does whose cache of programs is `cache`: programs needed,
+    those that the cache did not have, seconds of compiling or loading."""
+    from benchmark.bench import compiled_jax
+
+    scale = scales.get(scale_name)
+    made = [setting(name, scale, steps=20, seed=seed) for name in names for seed in range(2)]
+    return compiled_jax.train_counting(made, random_corpus(scale.vocab), cache)
+
+
+def tokens_per_second(scale_name: str) -> float:
+    """Of a short AdamW run at a scale, everything that a trial does included but compiling."""
+    scale, trainer = scales.get(scale_name), runner.trainer_of("jax")
+    trainer.set_up(corpora.cache_folder() / "compiled")
+    trial, rule = setting("adamw", scale, 400)
+    outcomes = [trainer.train([trial], [rule], random_corpus(scale.vocab))[0] for _ in range(2)]
+    cost = outcomes[-1].cost
+    return trial.tokens / cost.train_seconds
+
+
+def pack_deviation(scale_name: str, steps: int, pack: int) -> float:
+    """Largest difference of a final loss (nats per token) between runs trained as a pack and one by one."""
+    scale, trainer = scales.get(scale_name), runner.trainer_of("jax")
+    trainer.set_up(corpora.cache_folder() / "compiled")
+    made = [setting("adamw", scale, steps, seed) for seed in range(pack)]
+    corpus = random_corpus(scale.vocab)
+    together = trainer.train([trial for trial, _ in made], [rule for _, rule in made], corpus)
+    alone = [trainer.train([trial], [rule], corpus)[0] for trial, rule in made]
+    return max(abs(a.val_loss - b.val_loss) for a, b in zip(together, alone, strict=True))
 
 
 def jax_device() -> str:

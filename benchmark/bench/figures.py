@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmark.store import write_atomically
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Figure:
     """The median of n blocks with their smallest and largest value, in `unit`.
 
     ratio: the median of this figure over that of `versus`, block by block; None where nothing is compared.
+    measured_at, commit, load: when and of what, and the machine's load when the run began; set by `write`.
     """
 
     group: str
@@ -32,6 +33,9 @@ class Figure:
     ratio_lo: float | None = None
     ratio_hi: float | None = None
     versus: str = ""
+    measured_at: str = ""
+    commit: str = ""
+    load: float | None = None
 
 
 def figure(
@@ -68,28 +72,34 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def write(figures: Sequence[Figure], environment: Mapping[str, Any], folder: Path) -> Path:
-    """Write latest.json. Another machine's latest figures are kept under its fingerprint."""
-    path = folder / "latest.json"
+def write(figures: Sequence[Figure], environment: Mapping[str, Any], path: Path) -> None:
+    """Write a group's file. Figures in it that were not measured anew are kept, each with its own date; those
+    of another machine are kept in a file beside it, under the machine's fingerprint."""
     before = _read(path) if path.is_file() else None
-    if before and (machine := before["environment"]["machine"]) != environment["machine"]:
-        path.replace(folder / f"{machine}.json")
+    kept: list[Figure] = []
+    if before and before["environment"]["machine"] == environment["machine"]:
+        new = {(f.group, f.name) for f in figures}
+        kept = [f for row in before["rows"] if ((f := Figure(**row)).group, f.name) not in new]
+    elif before:
+        path.replace(path.with_name(f"{path.stem}-{before['environment']['machine']}.json"))
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    stamp = {"measured_at": now, "commit": str(environment["commit"]), "load": environment["load"]}
+    rows = [*kept, *(dataclasses.replace(f, **stamp) for f in figures)]
+    rows.sort(key=lambda f: f.group)  # stable: within a group the order of measuring
     body = {
         "schema": SCHEMA,
-        "finished_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "environment": dict(environment),
-        "rows": [dataclasses.asdict(f) for f in figures],
+        "rows": [dataclasses.asdict(f) for f in rows],
     }
     write_atomically(path, json.dumps(body, indent=1) + "\n")
-    return path
 
 
 def previous(folder: Path, machine: str) -> list[Figure]:
     """The last figures of this machine in `folder`; none if there are none."""
     bodies = [body for path in sorted(folder.glob("*.json")) if (body := _read(path))]
-    same = [body for body in bodies if body["environment"]["machine"] == machine]
-    last = max(same, key=lambda body: body["finished_at"], default={"rows": []})
-    return [Figure(**row) for row in last["rows"]]
+    return [
+        Figure(**row) for body in bodies if body["environment"]["machine"] == machine for row in body["rows"]
+    ]
 
 
 def moved(before: Sequence[Figure], now: Sequence[Figure]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from benchmark import flops, parameters, scales
 from benchmark.bench import contestants as c
 from benchmark.bench.figures import Figure, figure
-from benchmark.bench.turns import Clock, Contestant, first_cores, take_turns, workers
+from benchmark.bench.turns import Clock, Contestant, ask, first_cores, take_turns, workers
 from benchmark.cadence import CHUNK
 from benchmark.scales import Scale
 
@@ -66,19 +66,6 @@ def flops_per_token(scale: Scale, optimizer: str, steps: int) -> float:
     return flops.model_flops_per_token(scale) + extra / batch
 
 
-def cost(scale_name: str, names: Sequence[str], rounds: int, clock: Clock) -> list[Figure]:
-    """Milliseconds of a whole training step with each optimizer, against AdamW's."""
-    steps = block_steps(scales.get(scale_name), clock)
-    field = [Contestant(name, steps, c.ours, ("jax", name, scale_name, steps)) for name in names]
-    return _against("cost of a step", f"{scale_name} ", field, rounds, clock, "adamw")
-
-
-def layer(scale_name: str, names: Sequence[str], rounds: int, clock: Clock, steps: int = 16) -> list[Figure]:
-    """Milliseconds of one update of one layer, gradients given, against AdamW's."""
-    field = [Contestant(name, steps, c.update, (name, scale_name, steps)) for name in names]
-    return _against("cost of an update", f"one {scale_name} layer, ", field, rounds, clock, "adamw")
-
-
 def packs(scale_name: str, sizes: Sequence[int], rounds: int, clock: Clock) -> list[Figure]:
     """Tokens per second of K runs trained together, against one run."""
     scale = scales.get(scale_name)
@@ -88,7 +75,13 @@ def packs(scale_name: str, sizes: Sequence[int], rounds: int, clock: Clock) -> l
     field = [Contestant(f"K = {k}", k * tokens, build, (*run, scale_name, steps, k)) for k in sizes]
     seconds = take_turns(field, rounds, clock)
     rates = {x.name: [x.work / s for s in seconds[x.name]] for x in field}
-    return [_rate("packs", f"{scale_name} adamw", name, rates, field[0].name) for name in rates]
+    figures = [_rate("packs", f"{scale_name} adamw", name, rates, field[0].name) for name in rates]
+    largest = max(sizes)
+    if clock.pinned and largest > 1:
+        apart = ask(c.pack_deviation, scale_name, steps, largest)
+        name = f"{scale_name} adamw, K = {largest}: loss apart from single runs"
+        figures.append(figure("packs", name, "nats", [apart]))
+    return figures
 
 
 def two_workers(scale_name: str, rounds: int, clock: Clock) -> list[Figure]:
@@ -106,16 +99,6 @@ def two_workers(scale_name: str, rounds: int, clock: Clock) -> list[Figure]:
                 slowest = max(worker.finish()[0] for worker in together)
                 rates[name].append(len(together) * tokens / slowest)
     return [_rate("workers", f"{scale_name} adamw", name, rates, "one") for name in rates]
-
-
-def _against(
-    group: str, label: str, field: Sequence[Contestant], rounds: int, clock: Clock, versus: str
-) -> list[Figure]:
-    seconds = take_turns(field, rounds, clock)
-    each = {x.name: [1e3 * s / x.work for s in seconds[x.name]] for x in field}
-    return [
-        figure(group, f"{label}{name}", "ms", values, each[versus], versus) for name, values in each.items()
-    ]
 
 
 def _rate(group: str, label: str, name: str, rates: dict[str, list[float]], versus: str) -> Figure:

@@ -35,7 +35,17 @@ def block(trial: Trial, optimizer: Optimizer, scale: Scale, tokens: np.ndarray) 
     return run
 
 
-def _programs(trial: Trial, optimizer: Optimizer, scale: Scale) -> tuple[Callable, Callable]:
+def planned_memory(trial: Trial, optimizer: Optimizer, scale: Scale) -> float:
+    """Peak bytes of one step as the compiler plans it: arguments, results and temporaries; nothing is run."""
+    start, step = _programs(trial, optimizer, scale)
+    values = {n: jax.ShapeDtypeStruct(s, jnp.float32) for n, s in parameters.shapes(scale).items()}
+    batch = jax.ShapeDtypeStruct((scale.batch_size, scale.seq_len + 1), jnp.int32)
+    plan = step.lower(values, jax.eval_shape(start, values), batch).compile().memory_analysis()
+    donated = plan.alias_size_in_bytes
+    return float(plan.argument_size_in_bytes + plan.output_size_in_bytes - donated + plan.temp_size_in_bytes)
+
+
+def _programs(trial: Trial, optimizer: Optimizer, scale: Scale) -> tuple[Any, Any]:
     recipe = trial.hyperparameters
     names = ("warmup_fraction", "decay_fraction", "final_lr_ratio")
     schedule = functools.partial(

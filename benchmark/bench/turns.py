@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import Any
 
 Build = Callable[..., Callable[[], object]]
 
@@ -104,10 +105,10 @@ def first_cores(count: int) -> list[int]:
     return allowed[:count]
 
 
-def ask(question: Callable[[], str]) -> str:
-    """What `question` answers in a fresh process, so that this one needs no framework."""
+def ask(question: Callable[..., Any], *arguments: Any) -> Any:
+    """What `question(*arguments)` answers in a fresh process, so that this one needs no framework."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(question)
+        return pool.apply(question, arguments)
 
 
 def _serve(pipe: Connection, build: Build, arguments: tuple, core: int | None) -> None:

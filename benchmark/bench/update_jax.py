@@ -1,8 +1,7 @@
-"""An update rule alone, on random gradients of one layer: what it costs at sizes too large to train here."""
+"""An update rule alone, in jax, on random gradients: what it costs at sizes too large to train here."""
 
-import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,33 +9,31 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from benchmark import parameters, scales
+from benchmark import train_jax
+from benchmark.corpora import cache_folder
 from benchmark.spec import Trial
 from optimizers.base import Optimizer, Param, Run
 
 Tree = Any
 
 
-def layer(scale_name: str) -> dict[str, Param]:
-    """The parameters of one layer: all layers are alike, and embedding and head are no larger problem."""
-    one = dataclasses.replace(scales.get(scale_name), layers=1)
-    return {name: param for name, param in parameters.roles(one).items() if name.startswith("layers.")}
-
-
-def block(trial: Trial, optimizer: Optimizer) -> Callable[[], object]:
-    """`trial.steps` updates in one compiled loop, from the rule's first state."""
-    params = layer(trial.scale)
+def ours(trial: Trial, optimizer: Optimizer, params: Mapping[str, Param], count: int) -> Callable[[], object]:
+    """A block of `count` updates in one compiled loop, from the rule's first state."""
+    train_jax.set_up(cache_folder() / "compiled")
     rng = np.random.default_rng(0)
-    grads = {name: jnp.asarray(rng.standard_normal(p.shape), jnp.float32) for name, p in params.items()}
+    values, grads = (
+        {name: jnp.asarray(rng.standard_normal(p.shape), jnp.float32) for name, p in params.items()}
+        for _ in range(2)
+    )
 
     def noise(name: str, step: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         return jax.random.normal(jax.random.fold_in(jax.random.key(0), step), shape)
 
-    run = Run(params, trial.steps, lambda step: 1.0, noise)
-    rule = optax.with_extra_args_support(optimizer.build_jax(run))
-
     @jax.jit
-    def loop(values: Tree, grads: Tree, count: int) -> Tree:
+    def loop(values: Tree, grads: Tree, count: int, steps: int) -> Tree:
+        run = Run(params, steps, lambda step: 1.0, noise)
+        rule = optax.with_extra_args_support(optimizer.build_jax(run))
+
         def once(i: jax.Array, carry: tuple[Tree, Tree]) -> tuple[Tree, Tree]:
             values, state = carry
             updates, state = rule.update(grads, state, values, loss_fn=_quadratic)
@@ -44,7 +41,7 @@ def block(trial: Trial, optimizer: Optimizer) -> Callable[[], object]:
 
         return jax.lax.fori_loop(0, count, once, (values, rule.init(values)))[0]
 
-    return functools.partial(_wait, loop, grads, trial.steps)
+    return functools.partial(_wait, loop, values, grads, count, trial.steps)
 
 
 def _quadratic(values: Tree) -> jax.Array:
@@ -52,5 +49,5 @@ def _quadratic(values: Tree) -> jax.Array:
     return 0.5 * optax.tree.norm(values, squared=True)
 
 
-def _wait(loop: Callable, grads: Tree, steps: int) -> object:
-    return jax.block_until_ready(loop(grads, grads, steps))
+def _wait(loop: Callable, *arguments: Any) -> object:
+    return jax.block_until_ready(loop(*arguments))

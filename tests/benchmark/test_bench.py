@@ -2,18 +2,20 @@
 
 import dataclasses
 import functools
+import itertools
 import json
 import time
 
 import numpy as np
 import pytest
 
-from benchmark import flops, scales
+import optimizers
+from benchmark import flops, parameters, scales, store
 from benchmark.bench import __main__ as bench
-from benchmark.bench import contestants, figures, groups, products_jax, turns
+from benchmark.bench import contestants, costs, figures, groups, products_jax, reading, turns
 from benchmark.bench.figures import figure
 
-ENVIRONMENT = {"machine": "aaaa", "device": "cpu"}
+ENVIRONMENT = {"machine": "aaaa", "device": "cpu", "commit": "c0ffee", "load": 0.1}
 
 
 def shown(*values: float, others=(), name="27k adamw: ours, jax"):
@@ -90,9 +92,9 @@ def test_a_tiny_run_writes_every_figure_and_compares_the_next(tmp_path, capsys, 
     monkeypatch.setattr(groups, "_installed", lambda package: False)  # as on a machine without torch
     command = ["--groups", "throughput", "--scales", "13k", "--optimizers", "adamw", "--rounds", "1"]
     bench.main([*command, "--out", str(tmp_path)])
-    body = json.loads((tmp_path / "latest.json").read_text())
+    body = json.loads((tmp_path / "throughput.json").read_text())
     rows = {(row["group"], row["name"]): row for row in body["rows"]}
-    assert body["schema"] == 1
+    assert {row["commit"] for row in body["rows"]} == {body["environment"]["commit"]}
     ours = rows["throughput", "13k adamw: ours, jax"]
     assert ours["median"] > 0
     assert ours["n"] == 1
@@ -104,7 +106,7 @@ def test_a_tiny_run_writes_every_figure_and_compares_the_next(tmp_path, capsys, 
     assert "Moved" not in capsys.readouterr().out
     planted = [dict(row) for row in body["rows"]]
     planted[0] |= {"median": 1.0, "lo": 1.0, "hi": 1.0}
-    (tmp_path / "latest.json").write_text(json.dumps({**body, "rows": planted}))
+    (tmp_path / "throughput.json").write_text(json.dumps({**body, "rows": planted}))
     before = figures.previous(tmp_path, body["environment"]["machine"])
     now = [figures.Figure(**row) for row in body["rows"]]
     assert len(figures.moved(before, now)) == 1
@@ -124,11 +126,99 @@ def test_a_ratio_moves_on_its_own():
 
 
 def test_machines_are_kept_apart(tmp_path):
-    figures.write([shown(1.0)], ENVIRONMENT, tmp_path)
-    figures.write([shown(2.0)], {**ENVIRONMENT, "machine": "bbbb"}, tmp_path)
+    figures.write([shown(1.0)], ENVIRONMENT, tmp_path / "throughput.json")
+    figures.write([shown(2.0)], {**ENVIRONMENT, "machine": "bbbb"}, tmp_path / "throughput.json")
     assert figures.previous(tmp_path, "aaaa")[0].median == 1.0
     assert figures.previous(tmp_path, "bbbb")[0].median == 2.0
     assert figures.previous(tmp_path, "cccc") == []
+
+
+def test_what_was_not_measured_again_is_kept_with_its_date(tmp_path):
+    path = tmp_path / "throughput.json"
+    figures.write([shown(1.0), shown(2.0, name="same")], ENVIRONMENT, path)
+    figures.write([shown(3.0)], {**ENVIRONMENT, "commit": "newer"}, path)
+    found = {f.name: (f.median, f.commit) for f in figures.previous(tmp_path, "aaaa")}
+    assert found == {"27k adamw: ours, jax": (3.0, "newer"), "same": (2.0, "c0ffee")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("jax", "adamw"), ("jax", "soap"), *itertools.product(("torch", "theirs"), optimizers.names())],
+)
+def test_every_update_alone_moves_parameters(kind, name, monkeypatch, tmp_path):
+    monkeypatch.setenv("OPTIMIZER_BENCHMARK_CACHE", str(tmp_path))
+    pytest.importorskip("torch")
+    if kind == "theirs":
+        pytest.importorskip("pytorch_optimizer")
+    if kind == "theirs" and name not in costs.THEIR_RULES:
+        with pytest.raises(ValueError, match="has no"):
+            contestants.update(kind, name, "13k", 2)()
+        return
+    monkeypatch.setattr(contestants.tasks.Task, "steps", lambda task, batch: 100)
+    seen = watched(kind, monkeypatch)
+    contestants.update(kind, name, "13k", 3)()
+    moved = {key: np.abs(np.asarray(after) - np.asarray(before)).max() for key, before, after in seen()}
+    assert set(moved) == set(parameters.roles(scales.get("13k")))
+    assert all(0 < size < 10 for size in moved.values()), moved
+
+
+def watched(kind, monkeypatch):
+    """A function that tells (name, before, after) of every parameter of the block built after this call."""
+    if kind == "jax":
+        from benchmark.bench import update_jax
+
+        blocks = []
+        monkeypatch.setattr(update_jax, "_wait", lambda loop, *given: blocks.append((given[0], loop(*given))))
+        return lambda: [(key, before, blocks[-1][1][key]) for key, before in blocks[-1][0].items()]
+    from benchmark.bench import update_torch
+
+    make, kept = update_torch._with_gradients, {}
+
+    def remembered(*arguments):
+        values = make(*arguments)
+        kept.update({key: (value.detach().clone(), value) for key, value in values.items()})
+        return values
+
+    monkeypatch.setattr(update_torch, "_with_gradients", remembered)
+    return lambda: [(key, before, value.detach()) for key, (before, value) in kept.items()]
+
+
+def test_blocks_of_a_large_matrix_are_given_to_the_package_one_by_one():
+    pytest.importorskip("torch")
+    from benchmark.bench import update_torch
+
+    params = parameters.roles(dataclasses.replace(scales.get("130m"), layers=1))
+    params = {name: p for name, p in params.items() if name.endswith(("q", "up", "attn_norm"))}
+    values = update_torch._with_gradients(params, 256)
+    assert sum(v.numel() for v in values.values()) == sum(p.size for p in params.values())
+    assert {tuple(v.shape) for v in values.values()} == {(256, 256), (1, 256)}
+
+
+def test_a_step_needs_its_parameters_and_activations():
+    planned = contestants.planned_memory("13k", 8)
+    total = scales.get("13k").total_params
+    logits = 8 * 128 * 512 * 4
+    assert 3 * 4 * total + logits < planned < 50e6
+
+
+def test_a_second_worker_finds_its_programs(tmp_path):
+    first = turns.ask(contestants.compilations, ("adamw",), "13k", tmp_path)
+    second = turns.ask(contestants.compilations, ("adamw",), "13k", tmp_path)
+    assert first[0] == second[0]
+    assert first[1] >= 3  # init, advance, evaluate
+    assert second[1] == 0
+
+
+def test_a_pack_is_as_good_as_single_runs():
+    assert contestants.pack_deviation("13k", 8, 2) < 1e-5
+
+
+def test_a_made_up_sweep_is_read_back(tmp_path):
+    count = reading.write(tmp_path / "results" / "made-up", 11 * 12 * 6)
+    loaded = store.load(tmp_path / "results")
+    assert count == 11 * 12 * 6
+    assert not loaded.damaged
+    assert len(loaded.runs) == count
 
 
 def test_bad_input_is_one_line(tmp_path, capsys):
@@ -139,6 +229,6 @@ def test_bad_input_is_one_line(tmp_path, capsys):
         bench.main(["--scales", "28k"])
     with pytest.raises(ValueError, match="at most 128 steps"):
         contestants.ours("jax", "adamw", "13k", 129)
-    (tmp_path / "latest.json").write_text("{")
+    (tmp_path / "throughput.json").write_text("{")
     with pytest.raises(ValueError, match="not JSON"):
         figures.previous(tmp_path, "aaaa")

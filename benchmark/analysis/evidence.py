@@ -10,10 +10,9 @@ import pandas as pd
 
 from benchmark.analysis.flips import flips
 from benchmark.analysis.residuals import ScaleModel, by_scale
-from benchmark.analysis.settings import rows
+from benchmark.analysis.settings import STUDY_BAND, rows
 from benchmark.analysis.speedup import speedups
 
-BAND = 0.003  # nats, the study's own noise band; used where the noise of a comparison is unknown
 Judgement = Literal["supported", "refuted", "undecided"]
 
 
@@ -62,7 +61,7 @@ class Evidence:
     def band(self) -> float:
         """Nats beyond which two single runs differ (95 %), by the noisiest scale."""
         known = [m.residual_sd for m in self.models.values() if np.isfinite(m.residual_sd)]
-        return float(1.96 * np.sqrt(2) * max(known)) if known else BAND
+        return float(1.96 * np.sqrt(2) * max(known)) if known else STUDY_BAND
 
     def family(self, name: str) -> list[str]:
         """The optimizers of a family, the baseline left out."""

@@ -4,7 +4,7 @@ Seeds are made comparable first: a replicate's loss is shifted by the mean diffe
 first one over the settings that ran on both. Next: tuning.py.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 CELL = ["optimizer", "task", "scale", "chinchilla_ratio"]
 NEEDED = (*CELL, "role", "status", "seed", "val_loss", "trial_id")
+STUDY_BAND = 0.003  # nats, the band of arXiv 2509.02046: used where the noise was not measured
 Floats = NDArray[np.float64]
 
 
@@ -39,7 +40,8 @@ class Cell:
 
     labels: CELL by column. names: hyperparameters that this optimizer has. values: (settings, names), numbers
     as floats, None where missing. loss: nats per token, mean over comparable seeds; infinite when one diverged.
-    seeds: how many are in it. trial_id: one of its runs.
+    seeds: how many are in it. by_seed: (settings, seeds of the cell), the losses themselves, NaN where a
+    setting did not run. trial_id: one of its runs.
     """
 
     labels: dict[str, Any]
@@ -47,6 +49,7 @@ class Cell:
     values: NDArray[np.object_]
     loss: Floats
     seeds: NDArray[np.int64]
+    by_seed: Floats
     trial_id: tuple[str, ...]
 
     def column(self, name: str) -> NDArray[np.object_]:
@@ -59,6 +62,19 @@ class Cell:
     def differs(self, index: int) -> NDArray[np.bool_]:
         """(settings, names): where each setting differs from that one."""
         return self.values != self.values[index]
+
+    def index(self, setting: Mapping[str, Any]) -> int | None:
+        """Which setting this is; None if it was not tried."""
+        wanted = np.array([_plain(setting.get(name)) for name in self.names], dtype=object)
+        found = np.flatnonzero((self.values == wanted).all(axis=1))
+        return int(found[0]) if len(found) else None
+
+    def near(self, index: int, band: float) -> NDArray[np.bool_]:
+        """Which settings are at most `band` nats above one, on average over the seeds that both ran on."""
+        gaps = self.by_seed - self.by_seed[index]
+        shared = ~np.isnan(gaps)
+        mean = np.where(shared, gaps, 0.0).sum(axis=1) / np.maximum(shared.sum(axis=1), 1)
+        return (shared.any(axis=1) & (mean <= band)) | (np.arange(len(gaps)) == index)
 
     def centre(self, band: float) -> int:
         """The setting that ablations are read around: among those within `band` nats of the best, the one with
@@ -106,14 +122,19 @@ def _cell(labels: dict[str, Any], runs: pd.DataFrame) -> Cell:
     kept = [(mean, seeds, setting) for (mean, seeds), setting in zip(means, losses, strict=True) if seeds]
     kept.sort(key=lambda row: (row[0], ids[row[2]]))
     values = np.empty((len(kept), len(names)), dtype=object)
+    place = {seed: i for i, seed in enumerate(sorted({s for by in losses.values() for s in by}))}
+    by_seed = np.full((len(kept), len(place)), np.nan)
     for i, (_, _, setting) in enumerate(kept):
         values[i] = setting
+        for seed, loss in losses[setting].items():
+            by_seed[i, place[seed]] = loss
     return Cell(
         labels,
         tuple(name[3:] for name in names),
         values,
         np.array([mean for mean, _, _ in kept]),
         np.array([seeds for _, seeds, _ in kept]),
+        by_seed,
         tuple(ids[setting] for _, _, setting in kept),
     )
 

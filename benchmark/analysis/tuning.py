@@ -1,7 +1,7 @@
 """What tuning was worth: searches as they went, sensitivity, edges, learning-rate tolerance.
 
 Functions of frames like `store.Results.runs`. `band` is the noise in nats: settings within it of the best count
-as equal to it (the study's own is 0.003). The parts: settings.py, budget.py, and whatif.py.
+as equal to it. The parts: settings.py, budget.py, choosing.py, and whatif.py.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 
 from benchmark.analysis.budget import best_so_far, budget_medians, budget_swaps, expected_best_of_k
-from benchmark.analysis.settings import CELL, Floats, cells, table, tuned
+from benchmark.analysis.choosing import choosing, first_searches
+from benchmark.analysis.settings import CELL, STUDY_BAND, Floats, cells, table, tuned
 from benchmark.analysis.whatif import claimed, transfer_cost
 
 __all__ = [
     "best_so_far",
     "budget_medians",
     "budget_swaps",
+    "choosing",
     "claimed",
     "edges",
     "expected_best_of_k",
@@ -52,16 +54,24 @@ def sensitivity(runs: pd.DataFrame, band: float = 0.0) -> pd.DataFrame:
     return table(found, columns)
 
 
-def scaling_sensitive(runs: pd.DataFrame, band: float) -> pd.DataFrame:
+def scaling_sensitive(
+    runs: pd.DataFrame, band: float = STUDY_BAND, searched: Mapping[str, Mapping[str, Any]] | None = None
+) -> pd.DataFrame:
     """Which hyperparameters need tuning again on another task (the study's rule, arXiv 2509.02046).
 
-    A hyperparameter is insensitive if one value occurs in every task among the settings within `band` of the
-    best. Returns optimizer, hyperparameter, tasks (where it was varied), agreed (the values that serve all,
-    a tuple) and sensitive. A hyperparameter that varied in fewer than two tasks is left out.
+    A hyperparameter is insensitive if one value occurs in every task among the settings within the noise band
+    of the best. searched: the cells of a sweep's manifest, whose winner and measured band count where there are
+    any, so that this is the rule by which the sweep itself froze and tuned; elsewhere `band` nats around the
+    lowest loss. Returns optimizer, hyperparameter, tasks (where it was varied), agreed (the values that serve
+    all, a tuple) and sensitive. A hyperparameter that varied in fewer than two tasks is left out.
     """
+    known = {(c["optimizer"], c["task"]): c for c in first_searches(searched or {})}
     near: dict[tuple[str, str], list[set[Any]]] = {}
     for cell in tuned(runs):
-        good = cell.loss <= cell.loss[0] + band
+        search = known.get((cell.labels["optimizer"], cell.labels["task"]), {})
+        best = cell.index(search.get("winner") or {}) or 0
+        measured = search.get("noise", {}).get("band")
+        good = cell.near(best, band if measured is None else float(measured))
         for name in cell.names:
             values = cell.column(name)
             if len(set(values) - {None}) > 1:

@@ -3,12 +3,16 @@
 import dataclasses
 import json
 import math
+import random
 
 import pytest
 
-from benchmark.spec import Outcome
+from benchmark import store
+from benchmark.analysis import tuning
+from benchmark.spec import Outcome, Record
 from optimizers.base import Axis
 from sweeps.plan import plan
+from sweeps.summary import manifest
 from sweeps.sweep import Protocol, Sweep, stage
 from sweeps.transfer import transferred
 
@@ -135,6 +139,30 @@ def test_no_law_without_two_positive_values(phases, finish):
     assert (cell["predicted"], cell["laws"]) == ({}, {})
     start = done.solved["adamw/220k-1x"].opening.start
     assert start["weight_decay"] == done.cells[cell["from"]]["winner"]["weight_decay"]
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01, 0.03])
+def test_analysis_finds_the_same_sensitive_hyperparameters(phases, finish, tmp_path, noise):
+    """From records and manifest alone, as the pages do, and with the band that the sweep measured."""
+    trials = {}
+
+    def outcome(trial):
+        trials[trial.trial_id] = trial
+        clean, coins = steep(trial), random.Random(trial.trial_id)
+        return dataclasses.replace(clean, val_loss=clean.val_loss + coins.gauss(0, noise))
+
+    done, known = finish(phases, outcome)
+    for trial_id, trial in trials.items():
+        store.save(Record(trial, "finished", val_loss=known[trial_id].val_loss), tmp_path / "phases")
+    store.write_atomically(tmp_path / "phases" / "sweep.json", json.dumps(manifest(phases, done)))
+    results = store.load(tmp_path)
+    runs = results.runs[results.runs.task.isin(ONE)]
+    table = tuning.scaling_sensitive(runs, searched=results.sweeps["phases"]["cells"])
+    later = done.cells["adamw/55k-2x"]
+    assert table[table.sensitive].hyperparameter.tolist() == later["sensitive"]
+    for row in table[~table.sensitive].itertuples():
+        assert later["agreed"][row.hyperparameter] in row.agreed
+    assert {cell["noise"]["band"] is not None for cell in done.cells.values()} == {True}
 
 
 @pytest.mark.parametrize("rule", ["constant", "width", "law"])

@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmark.analysis import places
 from benchmark.analysis.contrasts import Contrasts, Gap, contrasts
-from benchmark.analysis.residuals import ScaleModel, by_scale, checked_by_scale
+from benchmark.analysis.residuals import ScaleModel, by_scale, check_losses, checked_by_scale
 from benchmark.analysis.settings import cells
 from benchmark.analysis.tuning import budget_medians
 
@@ -51,7 +51,8 @@ def flips(
     kind; status `confirmed` or `possible`; mechanism, where one is visible ("" if none). For "budget" the
     interval is that of one median less that of the other, each exact.
     """
-    models = dict(by_scale(losses, noise_sd))
+    losses = check_losses(losses)
+    models = dict(checked_by_scale(losses, noise_sd))
     found = [*_along_training(places.along_training(curves, losses), noise_sd)]
     found += _between_tasks(models)
     if runs is not None and len(runs):

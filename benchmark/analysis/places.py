@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.analysis import curve
-from benchmark.analysis.residuals import KEY, by_scale, check_losses
+from benchmark.analysis.residuals import KEY, check_losses, checked_by_scale
 
 FRACTIONS = tuple(i / 10 for i in range(1, 11))
 CURVE_COLUMNS = [*KEY, "fraction", "val_loss"]
@@ -47,7 +47,8 @@ def in_seconds(losses: pd.DataFrame, runs: pd.DataFrame, baseline: str) -> dict[
     speed = seconds_per_token(runs)
     if speed.empty:
         return {}
-    known_losses, models = check_losses(losses), dict(by_scale(losses))
+    losses = check_losses(losses)
+    models = dict(checked_by_scale(losses))
     frames = {}
     for machine, known in speed.groupby("machine", sort=True):
         per_cell = known.set_index(["optimizer", "scale", "chinchilla_ratio"])["seconds_per_token"].to_dict()
@@ -57,7 +58,7 @@ def in_seconds(losses: pd.DataFrame, runs: pd.DataFrame, baseline: str) -> dict[
             if base.sum() < 2:
                 continue
             fitted = curve.fit(model.ratio[base], model.mean[None, base])
-            part = known_losses.loc[known_losses["scale"] == scale]
+            part = losses.loc[losses["scale"] == scale]
             cells = list(zip(part["optimizer"], part["chinchilla_ratio"], strict=True))
             own = np.array([per_cell.get((o, scale, r), np.nan) for o, r in cells])
             yardstick = np.array([per_cell.get((baseline, scale, r), np.nan) for _, r in cells])

@@ -10,12 +10,12 @@ from tqdm import tqdm
 
 import optimizers
 from benchmark import environment, scales
-from benchmark.bench import costs, figures, groups, overhead, reading
+from benchmark.bench import costs, coverage, figures, groups, overhead, reading
 from benchmark.bench.contestants import jax_device
 from benchmark.bench.figures import Figure
 from benchmark.bench.turns import Clock, ask
 
-GROUPS = ("throughput", "cost", "packs", "workers", "memory", "sweep", "reading")
+GROUPS = ("throughput", "cost", "packs", "workers", "memory", "sweep", "reading", "coverage")
 SCALES = ("27k", "55k", "100k", "220k", "400k")
 TIMED = ("adamw", "muon", "soap", "kron")
 BUSY = 0.5  # load before the first block
@@ -41,10 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("\nMoved by more than the spread since the last run on this machine:")
         print("\n".join(f"  {line}" for line in figures.moved(before, found) or ["nothing"]))
     print(f"\nWritten to {options.out}")
-    if options.coverage:
-        from benchmark.analysis import simulate
-
-        simulate.main([])
 
 
 def _measure(measurements: list[Measurement], where: dict[str, object], out: Path) -> list[Figure]:
@@ -66,7 +62,7 @@ def _measure(measurements: list[Measurement], where: dict[str, object], out: Pat
 def plan(options: argparse.Namespace, clock: Clock) -> Iterator[Measurement]:
     """What to measure, in turn."""
     makers = {"throughput": _throughput, "cost": _cost, "packs": _packs, "workers": _workers}
-    makers |= {"memory": _memory, "sweep": _sweep, "reading": _reading}
+    makers |= {"memory": _memory, "sweep": _sweep, "reading": _reading, "coverage": _coverage}
     for group in options.groups:
         for name, seconds, measure in makers[group](options, clock):
             yield group, name, seconds, measure
@@ -118,6 +114,10 @@ def _reading(options: argparse.Namespace, clock: Clock) -> Part:
     yield f"reading {MANY} records", 60, lambda: reading.reading(MANY, 1 if not options.full else 3)
 
 
+def _coverage(options: argparse.Namespace, clock: Clock) -> Part:
+    yield from coverage.parts()
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     def several(text: str) -> tuple[str, ...]:
         return tuple(text.split(","))
@@ -128,7 +128,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scales", type=several, help="comma-separated (default: 27k,100k)")
     parser.add_argument("--optimizers", type=several, default=TIMED)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--coverage", action="store_true", help="also simulate the coverage of the intervals")
     parser.add_argument("--out", type=Path, default=Path("results/bench"))
     options = parser.parse_args(arguments)
     options.scales = options.scales or (SCALES if options.full else ("27k", "100k"))

@@ -123,7 +123,8 @@ def _apart(lo: Any, hi: Any, new_lo: Any, new_hi: Any) -> bool:
 
 
 def _change(name: str, old: Any, new: Any, unit: str) -> str:
-    return f"{name}: {_short(old)} -> {_short(new)} {unit} ({new / old - 1:+.0%})"
+    share = f" ({new / old - 1:+.0%})" if old else ""  # a share of studies may have been 0
+    return f"{name}: {_short(old)} -> {_short(new)} {unit}{share}"
 
 
 def _read(path: Path) -> dict[str, Any] | None:

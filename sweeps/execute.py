@@ -118,7 +118,8 @@ def run(driver: Driver, slots_per_gpu: int = 1) -> None:
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        ray.init(address=address, log_to_driver=False, configure_logging=False, **local)
+        # "local": without it Ray would join whatever cluster was last started on this machine
+        ray.init(address=address or "local", log_to_driver=False, configure_logging=False, **local)
     except Exception as error:  # what Ray raises when it cannot start is a plain Exception
         raise ValueError(f"Ray did not start ({_gist(error)}); run again, or use --executor serial") from None
     # for Tune's own files, which nothing of ours reads

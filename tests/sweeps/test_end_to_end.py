@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import store
+from sweeps import __main__ as command
 from sweeps.__main__ import main
 
 ROOT = Path(__file__).parents[2]
@@ -126,6 +127,29 @@ def test_dry_run_prices_what_fits_the_hours(tmp_path, capsys):
     trials = int(error.split()[5])
     hours = float(next(line for line in out.splitlines() if line.startswith("total")).split()[6])
     assert 10 <= trials < 40 and 5.7 < hours <= 6
+
+
+def test_what_was_planned_is_on_disk_before_the_first_trial(tmp_path, monkeypatch):
+    """A sweep that is killed at once is resumed with the number of trials that it had."""
+    manifest, planned = tmp_path / "smoke-1h" / "sweep.json", []
+    monkeypatch.setattr(
+        command,
+        "_execute",
+        lambda *_: planned.append(json.loads(manifest.read_text())["protocol"]["max_trials"]),
+    )
+    arguments = ["smoke", "--results", str(tmp_path), "--max-hours", "1", "--flops-per-second", "1e11"]
+    assert main(arguments) == 130  # nothing has run
+    assert planned == [4]
+
+
+def test_a_sweep_within_hours_is_resumed_as_it_was(finished, tmp_path):
+    options = ["--executor", "serial", "--max-hours", "1", "--flops-per-second", "1e11"]
+    first = sweep(tmp_path, *options, "--reuse", str(finished / "results"))
+    assert first.returncode == 0 and "at most 4 tuning trials" in first.stderr, first.stderr
+    slower = [*options[:-1], "1e6"]  # timed now, nothing would fit
+    again = sweep(tmp_path, *slower)
+    assert again.returncode == 0 and "as when it was started" in again.stderr, again.stderr
+    assert "finished already" in again.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 import optimizers
 from benchmark import store
 from benchmark.corpora import check_size, prepare
+from benchmark.report import live
 from benchmark.spec import Record
 from sweeps import budget, calibrate, price
 from sweeps import sweep as sweeps
@@ -61,7 +62,7 @@ def _run(args: argparse.Namespace) -> int:
         print(f"sweeps: ignored a damaged record, its trial will run again: {line}", file=sys.stderr)
     try:
         driver.write_manifest()  # a sweep that is killed early is planned alike when it is resumed
-        with Bar(driver, workers):
+        with Bar(driver, workers), live.watch(driver, args.results, args.out, sweep.name):
             _execute(driver, args)
     finally:
         driver.write_manifest()

@@ -1,9 +1,25 @@
 """The site: pages, tables and figures from a results folder, without jax, torch or ray.
 
-`build` writes it, `answer` is its first sentence. Start with site.py.
+`build` writes it, `answer` is its first sentence. Start with pages.py. Both import when called: a running
+sweep's progress page (live.py) needs no figures.
 """
 
-from benchmark.report.sentence import answer
-from benchmark.report.site import build
+from pathlib import Path
+
+from benchmark.store import Results
 
 __all__ = ["answer", "build"]
+
+
+def build(results: Path, out: Path) -> Path:
+    """Write the site for `results` into `out` and return its index. Raises ValueError without records."""
+    from benchmark.report import pages
+
+    return pages.build(results, out)
+
+
+def answer(results: Results, sweep: str) -> tuple[str, str, str]:
+    """The site's first sentences for a sweep. Raises ValueError that lists the sweeps if there is none such."""
+    from benchmark.report import sentence
+
+    return sentence.answer(results, sweep)

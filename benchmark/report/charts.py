@@ -1,110 +1,86 @@
-"""Line charts with one line per optimizer: what the pages have in common. Study and frame in, Figure out."""
+"""The charts that several pages share. Study and frame in, Figure out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import altair as alt
 import pandas as pd
 
 from benchmark.report import style, text
 from benchmark.report.figures import Figure
 from benchmark.report.frames import groups, known, rows, together, where
+from benchmark.report.plot import Axis, Guide, Lines, Series
 from benchmark.report.study import Study, TaskFacts
 
 CEILING = 4.0  # speedups are drawn up to here; the end of a longer interval is in the table
-LOG: dict[str, Any] = {"type": "log", "base": 2, "nice": False, "padding": 10}
 APART = 0.04  # octaves between optimizers at one ratio, so that their intervals do not hide each other
 POWERS = [2.0**k for k in range(-10, 11)]  # ticks of an axis of ratios
 LOSS = "loss (nats/token, lower is better)"
+SPEEDUP = "Speedup in tokens (×, higher is better)"
 
 
-def points(frame: pd.DataFrame, study: Study) -> list[dict[str, Any]]:
-    """Rows for a chart: titles instead of names, missing and infinite numbers as null."""
-    return [
-        text.plain({**row, "optimizer": study.titles.get(row["optimizer"], row["optimizer"])})
-        for row in rows(frame)
-    ]
+def series(
+    study: Study, frame: pd.DataFrame, x: str, y: str, tips: Mapping[str, str] | None = None
+) -> list[Series]:
+    """One line per optimizer of the frame, in the study's order. `tips` are the tooltips' fields."""
+    found = []
+    kept = [name for name in (*(tips or {}), "lo", "hi") if name in frame]
+    for optimizer in study.optimizers:
+        mine = rows(where(frame, optimizer=optimizer).sort_values(x))
+        points = [{"x": r[x], "y": r[y], **{k: r[k] for k in kept}} for r in mine]
+        if points:
+            found.append(Series(study.titles[optimizer], *style.look(optimizer), points))
+    return found
 
 
-def tips(**fields: str) -> list[alt.Tooltip]:
-    """Tooltips from field=format; a field's underscores are read as spaces."""
-    shown = [alt.Tooltip(f"{k}:Q", title=k.replace("_", " "), format=f) for k, f in fields.items()]
-    return [alt.Tooltip("optimizer:N"), *shown]
+def level(low: float, high: float) -> Guide:
+    """The baseline's own speedup: a dashed line at 1."""
+    return Guide([(low, 1.0), (high, 1.0)])
 
 
-def lines(
-    study: Study,
-    frame: pd.DataFrame,
-    x: alt.X,
-    y: alt.Y,
-    tooltip: Sequence[alt.Tooltip],
-    under: Sequence[Any] = (),
-    interval: tuple[str, str] | None = None,
-    clip: bool = False,
-    step: bool = False,
-) -> Any:
-    """A line with markers per optimizer, a legend to click, and intervals where `interval` names two columns.
-
-    under: layers that are drawn first, such as a line at 1. clip: cut at the plot's edges. step: a value holds
-    until the next.
-    """
-    present = [o for o in study.optimizers if o in set(frame["optimizer"])]
-    look = style.scales(present, study.titles)
-    pick = alt.selection_point(fields=["optimizer"], bind="legend", name="pick")
-    base = alt.Chart(alt.Data(values=points(frame, study))).encode(
-        x=x,
-        color=alt.Color("optimizer:N", title=None, scale=alt.Scale(**look["color"])),
-        opacity=alt.condition(pick, alt.value(1), alt.value(0.12)),
-        tooltip=list(tooltip),
-    )
-    layers = [*under, base.mark_line(clip=clip, interpolate="step-after" if step else "linear").encode(y=y)]
-    if interval:
-        low, high = interval
-        layers.append(base.mark_rule(strokeWidth=1.5).encode(y=alt.Y(f"{low}:Q"), y2=alt.Y2(high)))
-    shape = alt.Shape("optimizer:N", title=None, scale=alt.Scale(**look["shape"]))
-    return alt.layer(*layers, base.mark_point(clip=clip).encode(y=y, shape=shape).add_params(pick))
-
-
-def rule(value: float) -> alt.Chart:
-    """A dashed horizontal line."""
-    return (
-        alt.Chart(alt.Data(values=[{"at": value}])).mark_rule(strokeDash=[4, 4], opacity=0.6).encode(y="at:Q")
-    )
-
-
-def ratio_axis(ratios: Sequence[float], title: str = "Chinchilla ratio (tokens per parameter / 20)") -> alt.X:
+def ratio_axis(ratios: Sequence[float], title: str = "Chinchilla ratio (tokens per parameter / 20)") -> Axis:
     """A log axis of ratios, with a tick at each measured one."""
-    ticks = sorted(set(ratios))
-    return alt.X("chinchilla_ratio:Q", title=title).scale(**LOG).axis(values=ticks, format="~g")
+    return Axis(title, log=True, ticks=sorted(set(ratios)))
+
+
+def seeds(frame: pd.DataFrame) -> str:
+    """(n = 3 seeds a point), or nothing."""
+    counts = sorted({int(n) for n in frame["n"] if n > 0})
+    return f"(n = {text.value(counts)} seed{'s' if counts != [1] else ''} a point)" if counts else ""
+
+
+def capped(frame: pd.DataFrame) -> pd.DataFrame:
+    """Speedups and their ends as far up as they are drawn."""
+    return frame.assign(**{c: frame[c].clip(upper=CEILING) for c in ("speedup", "lo", "hi")})
 
 
 def speedup_by_ratio(study: Study, scale: str) -> Figure:
     """Speedup over the baseline against the Chinchilla ratio at one scale, with 95 % intervals."""
-    frame = where(study.speedups, scale=scale)
-    frame = known(frame.assign(speedup=frame["speedup"].clip(upper=CEILING)), "speedup")
-    order = sorted(set(frame["optimizer"]) - {study.baseline})
-    order.insert(len(order) // 2, study.baseline)
-    apart = [2 ** (APART * (order.index(o) - order.index(study.baseline))) for o in frame["optimizer"]]
-    frame = frame.assign(ratio=frame["chinchilla_ratio"])
-    frame = frame.assign(chinchilla_ratio=frame["chinchilla_ratio"] * apart)
-    frame = frame.assign(**{c: frame[c].clip(upper=CEILING) for c in ("speedup", "lo", "hi")})
-    y = alt.Y("speedup:Q", title="Speedup in tokens (×, higher is better)").scale(zero=False)
-    tooltip = tips(ratio="~g", speedup=".2f", lo=".2f", hi=".2f", n="d")
-    chart = lines(study, frame, ratio_axis(list(frame["ratio"])), y, tooltip, [rule(1)], ("lo", "hi"))
+    frame = known(capped(where(study.speedups, scale=scale)), "speedup")
+    frame = frame.loc[frame["optimizer"] != study.baseline]
+    order = sorted(set(frame["optimizer"]))
+    ratios = frame["chinchilla_ratio"]
+    apart = [2 ** (APART * (order.index(o) - (len(order) - 1) / 2)) for o in frame["optimizer"]]
+    frame = frame.assign(ratio=ratios, chinchilla_ratio=ratios * apart)
+    tips = {"ratio": "~g", "speedup": ".2f", "lo": ".2f", "hi": ".2f", "n": "d"}
+    ends = [0.8 * min(ratios, default=1.0), 1.25 * max(ratios, default=1.0)]
     base = study.baseline_title
+    plot = Lines(
+        ratio_axis(list(ratios)),
+        Axis(SPEEDUP),
+        series(study, frame, "chinchilla_ratio", "speedup", tips),
+        tips,
+        guides=[level(*ends)],
+        intervals=True,
+    )
     return Figure(
         f"speedup-{scale}",
         f"Speedup against token budget at {scale}",
         f"Line chart: speedup over tuned {base} against Chinchilla ratio at {scale}, one line per optimizer.",
-        f"Points are speedups over tuned {base} at {scale}, bars 95 % intervals {_seeds(frame)}, at one"
-        f" ratio set slightly apart; the dashed line is {base}.",
-        chart,
+        f"Points are speedups over tuned {base} at {scale}, bars 95 % intervals {seeds(frame)}, at one ratio"
+        f" set slightly apart. The dashed line at 1 is {base}.",
+        plot,
+        group="Against the token budget",
     )
-
-
-def _seeds(frame: pd.DataFrame) -> str:
-    counts = sorted({int(n) for n in frame["n"] if n > 0})
-    return f"(n = {text.value(counts)} seed{'s' if counts != [1] else ''} a point)" if counts else ""
 
 
 def loss_curves(study: Study, task: TaskFacts) -> Figure | None:
@@ -113,20 +89,24 @@ def loss_curves(study: Study, task: TaskFacts) -> Figure | None:
     if not len(frame):
         return None
     by = frame.groupby(["optimizer", "tokens"], as_index=False)
-    mean = by.agg(val_loss=("val_loss", "mean"), n=("seed", "nunique"))
-    late = mean.loc[mean["tokens"] > 0.25 * task.tokens, "val_loss"]
+    mean = by.agg(loss=("val_loss", "mean"), n=("seed", "nunique"))
+    late = mean.loc[mean["tokens"] > 0.25 * task.tokens, "loss"]
     if not len(late):
         return None
-    y = alt.Y("val_loss:Q", title=f"Validation {LOSS}")
-    y = y.scale(zero=False, domain=[float(late.min()) - 0.01, float(late.max()) + 0.01])
-    x = alt.X("tokens:Q", title="Training tokens").axis(format="~s", tickCount=6)
+    tips = {"tokens": ".3s", "loss": ".4f", "n": "d"}
+    ends = (float(late.min()) - 0.01, float(late.max()) + 0.01)
     return Figure(
         f"curves-{task.name}",
         f"Loss along training at {task.name}",
         f"Line chart: validation loss against training tokens at {task.name}, one line per optimizer.",
-        f"Mean over report seeds {_seeds(mean)} on the validation split; the first quarter of training may"
-        " leave the top.",
-        lines(study, mean, x, y, tips(tokens=".3s", val_loss=".4f", n="d"), clip=True),
+        f"Mean over report seeds {seeds(mean)} on the validation split; the first quarter of training may leave"
+        " the top.",
+        Lines(
+            Axis("Training tokens", labels="count"),
+            Axis(f"Validation {LOSS}", ends=ends),
+            series(study, mean, "tokens", "loss", tips),
+            tips,
+        ),
     )
 
 
@@ -138,16 +118,37 @@ def lr_sensitivity(study: Study, task: TaskFacts) -> Figure | None:
     frame = together(f for f in groups(frame, "optimizer").values() if len(set(f["peak_lr"])) > 1)
     if not len(frame):
         return None
-    frame = frame.assign(relative=2.0 ** frame["octaves"])
-    x = alt.X("relative:Q", title="Peak learning rate / best peak learning rate")
-    x = x.scale(**LOG).axis(format="~g", values=POWERS)
-    y = alt.Y("val_loss:Q", title=f"Validation {LOSS}").scale(zero=False)
+    frame = frame.assign(relative=2.0 ** frame["octaves"], loss=frame["val_loss"])
+    tips = {"peak_lr": ".3g", "loss": ".4f", "seeds": "d"}
     return Figure(
         f"lr-{task.name}",
         f"Learning-rate sensitivity at {task.name}",
         f"Line chart: validation loss against learning rate relative to each optimizer's best at {task.name}.",
-        "Tuning runs that differ from the optimizer's best only in the learning rate; n = 1 tuning seed"
-        " unless the"
-        " tooltip says more. Diverged runs have no loss and are not drawn.",
-        lines(study, frame, x, y, tips(peak_lr=".3g", val_loss=".4f", seeds="d")),
+        "Tuning runs that differ from the optimizer's best only in the learning rate; n = 1 tuning seed unless"
+        " the tooltip says more. Diverged runs have no loss and are not drawn.",
+        Lines(
+            Axis("Peak learning rate / best peak learning rate", log=True, ticks=POWERS),
+            Axis(f"Validation {LOSS}"),
+            series(study, frame, "relative", "loss", tips),
+            tips,
+        ),
     )
+
+
+def ranks(
+    study: Study, means: Sequence[tuple[float, Mapping[str, float]]], x: Axis, end: float | None = None
+) -> Lines:
+    """A bump chart. means: a place along x and each optimizer's mean loss there. end: a place to mark."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for place, losses in means:
+        order = sorted((o for o in losses if text.is_number(losses[o])), key=lambda o: losses[o])
+        for rank, optimizer in enumerate(order, 1):
+            found.setdefault(optimizer, []).append(
+                {"x": place, "y": rank, "rank": rank, "loss": losses[optimizer]}
+            )
+    lines = [Series(study.titles[o], *style.look(o), found[o]) for o in study.optimizers if o in found]
+    count = max((p["y"] for points in found.values() for p in points), default=1)
+    y = Axis("Rank by loss (1 is best)", False, range(1, count + 1), "whole", (count + 0.4, 0.6), grid=False)
+    shade = (end - 0.03, end + 0.02) if end is not None else None
+    tips = {"rank": "d", "loss": ".4f"}
+    return Lines(x, y, lines, tips, named=True, shade=shade, height=max(160, 36 * count))

@@ -2,12 +2,14 @@
 
 from typing import Any
 
-import altair as alt
+import numpy as np
+import pandas as pd
 
-from benchmark.analysis import places
+from benchmark.analysis import places, tuning
 from benchmark.report import charts, text
 from benchmark.report.figures import Figure
-from benchmark.report.frames import known, rows, together, where
+from benchmark.report.frames import groups, known, rows, where
+from benchmark.report.plot import Axis
 from benchmark.report.study import Study, TaskFacts
 
 KINDS = {
@@ -27,18 +29,47 @@ NOTES = {
 
 
 def page(study: Study) -> dict[str, Any]:
+    drawn = [f for f in _figures(study) if f is not None]
     sections = []
     for kind, title in KINDS.items():
         found = where(study.flips, kind=kind)
-        split = ([_row(study, r) for r in rows(where(found, status=s))] for s in ("confirmed", "possible"))
-        sections.append((title, NOTES[kind], *split))
+        split = [[_row(study, r) for r in rows(where(found, status=s))] for s in ("confirmed", "possible")]
+        nothing = "" if any(split) else _why_none(study, kind)
+        sections.append((title, NOTES[kind], [f for f in drawn if f.group == title], *split, nothing))
     return {
         "heading": "Flips",
         "sections": sections,
         "confirmed": len(where(study.flips, status="confirmed")),
         "possible": len(where(study.flips, status="possible")),
-        "figures": [bump(study, task) for task in study.tasks],
+        "figures": drawn,
     }
+
+
+def _figures(study: Study) -> list[Figure | None]:
+    expected = tuning.expected_best_of_k(study.runs)
+    ratios = sorted({t.ratio for t in study.tasks})
+    return [
+        *(bump(study, task) for task in study.tasks),
+        *(over_ratios(study, scale) for scale in study.scales),
+        *(over_scales(study, ratio) for ratio in ratios),
+        *(over_budgets(study, task, expected) for task in study.tasks),
+    ]
+
+
+def _why_none(study: Study, kind: str) -> str:
+    """What stands in place of a table without rows."""
+    compared = study.losses.loc[study.losses["optimizer"] != study.baseline]
+    if compared.empty:
+        return f"Nothing to compare yet: this needs report runs of {study.baseline_title} and of others."
+    if kind == "scale" and compared["scale"].nunique() < 2:
+        return f"Only one scale was compared: {compared['scale'].iloc[0]}."
+    if kind == "ratio" and compared["chinchilla_ratio"].nunique() < 2:
+        return f"Only one ratio was compared: {compared['chinchilla_ratio'].iloc[0]:g}x."
+    if kind == "budget" and not len(tuning.expected_best_of_k(study.runs)):
+        return "This sweep has no random search (--search random); other searches' trials are not independent."
+    if kind == "fraction" and not len(where(study.curves, role="report")):
+        return "These runs have no losses along training."
+    return "No pair changes its order."
 
 
 def _row(study: Study, flip: dict[str, Any]) -> tuple[str, ...]:
@@ -71,31 +102,72 @@ def bump(study: Study, task: TaskFacts) -> Figure | None:
     if not len(curves) or len(set(losses["optimizer"])) < 2:
         return None
     tenths = places.along_training(curves, losses)
-    parts = []
-    for fraction, frame in tenths.items():
-        means = known(frame.groupby("optimizer", as_index=False).agg(val_loss=("val_loss", "mean")), "val_loss")
-        parts.append(means.assign(fraction=fraction, rank=means["val_loss"].rank(method="first")))
-    ranks = together(parts)
-    if not len(ranks):
+    means = [(fraction, _means(frame)) for fraction, frame in sorted(tenths.items())]
+    if not any(losses for _, losses in means):
         return None
-    count = int(max(ranks["rank"]))
-    x = alt.X("fraction:Q", title="Fraction of training").axis(
-        format=".0%", values=[i / 10 for i in range(1, 11)]
-    )
-    x = x.scale(domain=[0.08, 1.02], nice=False)
-    y = alt.Y("rank:Q", title="Rank by validation loss (1 is best)")
-    y = y.scale(domain=[count + 0.4, 0.6], nice=False).axis(
-        values=list(range(1, count + 1)), format="d", grid=False
-    )
-    end = alt.Chart(alt.Data(values=[{"from": 0.97, "to": 1.02}])).mark_rect(opacity=0.08, color="currentColor")
-    tooltip = charts.tips(fraction=".0%", rank="d", val_loss=".4f")
+    x = Axis("Fraction of training", False, [i / 10 for i in range(1, 11)], "percent", (0.08, 1.02))
     return Figure(
         f"bump-{task.name}",
         f"Rank along training at {task.name}",
         f"Bump chart: rank of each optimizer by mean validation loss at each tenth of training at {task.name}.",
         f"Ranks of seed means (n = {losses['seed'].nunique()} seeds), without regard to noise; the shaded"
-        " column is the end, which"
-        " alone decides. The table says which crossings the noise allows to believe.",
-        charts.lines(study, ranks, x, y, tooltip, [end.encode(x=alt.X("from:Q"), x2="to:Q")]),
-        height=max(160, 44 * count),
+        " column is the end, which alone decides. The table says which crossings the noise allows to believe.",
+        charts.ranks(study, means, x, end=1.0),
+        group=KINDS["fraction"],
+    )
+
+
+def _means(frame: pd.DataFrame) -> dict[str, float]:
+    return {
+        str(o): float(np.mean(f["val_loss"])) for o, f in groups(known(frame, "val_loss"), "optimizer").items()
+    }
+
+
+def over_ratios(study: Study, scale: str) -> Figure | None:
+    """Rank over the Chinchilla ratio at one scale, of the optimizers that ran at each of its ratios."""
+    title = f"Rank over token budgets at {scale}"
+    at = {r: _means(f) for r, f in groups(where(study.losses, scale=scale), "chinchilla_ratio").items()}
+    axis = "Chinchilla ratio (tokens per parameter / 20)"
+    return _across(study, at, f"bump-ratio-{scale}", title, axis, KINDS["ratio"])
+
+
+def over_scales(study: Study, ratio: float) -> Figure | None:
+    """Rank over the model size at one ratio, of the optimizers that ran at each of its scales."""
+    sizes = {t.scale: float(t.num_params) for t in study.tasks}
+    losses = where(study.losses, chinchilla_ratio=ratio)
+    at = {sizes[s]: _means(f) for s, f in groups(losses, "scale").items()}
+    title, key = f"Rank over model sizes at {ratio:g}x", f"bump-scale-{ratio:g}x"
+    return _across(study, at, key, title, "Non-embedding parameters", KINDS["scale"])
+
+
+def over_budgets(study: Study, task: TaskFacts, expected: pd.DataFrame) -> Figure | None:
+    """Rank over the number of random-search trials at one task."""
+    frame = where(expected, task=task.name)
+    powers = {k for k in (2**i for i in range(12)) if k <= max(frame["k"], default=0)}
+    at = {
+        float(k): dict(zip(f["optimizer"], f["expected"], strict=True)) for k, f in groups(frame, "k").items()
+    }
+    title, key = f"Rank over tuning budgets at {task.name}", f"bump-budget-{task.name}"
+    kept = {k: v for k, v in at.items() if k in powers}
+    return _across(study, kept, key, title, "Random-search trials", KINDS["budget"])
+
+
+def _across(
+    study: Study, at: dict[float, dict[str, float]], key: str, title: str, axis: str, group: str
+) -> Figure | None:
+    """A bump chart over places that two optimizers or more share; None where only one place has them."""
+    at = {place: losses for place, losses in at.items() if len(losses) > 1}
+    shared = set.intersection(*map(set, at.values())) if at else set()
+    if len(at) < 2 or len(shared) < 2:
+        return None
+    means = [(place, {o: losses[o] for o in losses if o in shared}) for place, losses in sorted(at.items())]
+    labels = "count" if "parameters" in axis else "number"
+    return Figure(
+        key,
+        title,
+        f"Bump chart: {title.lower()}, one line per optimizer.",
+        f"Ranks of mean losses of the {len(shared)} optimizers that ran at every place, without regard to"
+        " noise.",
+        charts.ranks(study, means, Axis(axis, True, [place for place, _ in means], labels)),
+        group=group,
     )

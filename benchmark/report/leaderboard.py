@@ -5,19 +5,28 @@ Next: templates/leaderboard.html, which shows it, and static/site.js, which sort
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from benchmark import scales
-from benchmark.report import charts, progress, sentence, text
+from benchmark.report import charts, paper, progress, sentence, style, text
 from benchmark.report.frames import rows as dicts
 from benchmark.report.frames import where
+from benchmark.report.plot import Forest
 from benchmark.report.study import Study, TaskFacts
 
-BADGES = {  # what a badge says when it is pointed at
+if TYPE_CHECKING:
+    from benchmark.report.site import Site
+
+BADGES = {  # what a badge means, by its words before a colon
+    "optimum on edge": "the best value lies at the end of what was tried: a better one may lie beyond",
+    "unequal budget": "fewer tuning trials than the others had",
+    "skipped": "this optimizer cannot run this task",
+    "no trial finished": "every tuning trial diverged or failed",
+    "not run by this project": "published by others: neither tuned nor run here",
     "single seed": "one report seed: nothing is known of the noise of this cell",
     "extrapolated": "its loss lies outside the baseline's losses: the speedup rests on the fitted curve",
     "diverged seeds": "at least one report run diverged",
@@ -72,7 +81,8 @@ class Speedup:
 class Row:
     """One optimizer on one task, every number with what it rests on.
 
-    others: what the speedup's cells show instead when another metric than tokens is chosen.
+    others: what the speedup's cells show instead when another metric than tokens is chosen, one metric after
+    another: "seconds|sort key|point|interval|verdict|bar's low end|high end|point".
     """
 
     optimizer: str
@@ -81,7 +91,7 @@ class Row:
     is_baseline: bool
     band: tuple[int, int] | None
     speedups: Mapping[str, Speedup]
-    others: Mapping[str, list[Any]]
+    others: str
     val_loss: float
     val_loss_sd: float
     n: int
@@ -101,11 +111,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """One task's table. `one`: where the baseline's 1 lies on each metric's bar, in percent."""
+    """One task's table.
+
+    one: where the baseline's 1 lies on each metric's bar, in percent. shared: the badges that every row would
+    carry, said once. figure: the name of its files for a paper, empty where there is nothing to draw.
+    """
 
     task: TaskFacts
     rows: list[Row]
     one: Mapping[str, float]
+    shared: Mapping[str, str]
+    figure: str
 
 
 def board(study: Study, task: TaskFacts) -> Board:
@@ -118,22 +134,58 @@ def board(study: Study, task: TaskFacts) -> Board:
     for optimizer in [*found, *waiting]:
         speedups = {m: _speedup(study, optimizer, table, axes[m]) for m, table in tables.items()}
         rows.append(_row(study, task, optimizer, found.get(optimizer), speedups))
-    return Board(task, rows, {metric: place(1.0, axis) for metric, axis in axes.items()})
+    shared = _shared(rows)
+    rows = [replace(r, badges={k: v for k, v in r.badges.items() if k not in shared}) for r in rows]
+    ones = {metric: place(1.0, axis) for metric, axis in axes.items()}
+    drawn = any(text.is_number(r.speedups["tokens"].speedup) and not r.is_baseline for r in rows)
+    return Board(task, rows, ones, shared, f"leaderboard-{task.name}" if drawn else "")
 
 
-def _others(speedups: Mapping[str, Speedup]) -> dict[str, list[Any]]:
-    return {
-        metric: [
-            text.number(s.speedup),
-            text.times(s.speedup),
-            s.interval,
-            s.verdict,
-            text.verdict(s.verdict),
-            *(s.bar or ()),
+def _shared(rows: Sequence[Row]) -> dict[str, str]:
+    """The badges that every row carries, of three rows or more; "extrapolated" is never the baseline's."""
+    if len(rows) < 3:
+        return {}
+    common = set.intersection(*(set(r.badges) | ({"extrapolated"} if r.is_baseline else set()) for r in rows))
+    return {name: meaning for r in rows for name, meaning in r.badges.items() if name in common}
+
+
+def _meanings(boards: Sequence[Board]) -> dict[str, str]:
+    """Every kind of badge on the page with its meaning; those that say it themselves are left out."""
+    seen = {name: meaning for b in boards for r in b.rows for name, meaning in {**r.badges, **b.shared}.items()}
+    return {name.partition(":")[0]: meaning for name, meaning in sorted(seen.items()) if meaning != name}
+
+
+def save_figures(site: "Site", folder: str, study: Study, boards: Sequence[Board]) -> None:
+    """Write each board's speedups with their intervals as a figure for a paper (SVG and PNG)."""
+    for found in (b for b in boards if b.figure):
+        rows = [
+            (
+                r.title,
+                *style.look(r.optimizer),
+                (s := r.speedups["tokens"]).speedup,
+                s.lo,
+                s.hi,
+                "tuned baseline" if r.is_baseline else f"{text.times(s.speedup)} {s.interval}, n={r.n}",
+            )
+            for r in found.rows
+            if text.is_number(r.speedups["tokens"].speedup) and 0 < r.speedups["tokens"].speedup < math.inf
         ]
-        for metric, s in speedups.items()
-        if metric != "tokens"
-    }
+        title = f"Speedup in tokens over tuned {study.baseline_title} at {found.task.name} (higher is better)"
+        plot = Forest(title, rows)
+        site.text(f"{folder}/{found.figure}.svg", paper.svg(plot, found.figure))
+        site.bytes(f"{folder}/{found.figure}.png", paper.png(plot))
+
+
+def _others(speedups: Mapping[str, Speedup]) -> str:
+    return ";".join(
+        "|".join([m, text.number(s.speedup), text.times(s.speedup), s.interval, s.verdict, *_ends(s)])
+        for m, s in speedups.items()
+        if m != "tokens"
+    )
+
+
+def _ends(speedup: Speedup) -> list[str]:
+    return [str(place) for place in speedup.bar or ()]
 
 
 def _row(
@@ -166,7 +218,7 @@ def _row(
 
 
 def _badges(cell: Mapping[str, Any], result: dict[str, Any] | None, is_baseline: bool) -> dict[str, str]:
-    found = {str(b): BADGES.get(str(b), str(b)) for b in cell.get("badges", ())}
+    found = {str(b): BADGES.get(str(b).partition(":")[0], str(b)) for b in cell.get("badges", ())}
     checks = {"incomplete": bool(cell) and not cell.get("complete", True)}
     if result is not None:
         checks["single seed"] = result["n"] == 1
@@ -230,7 +282,8 @@ def page(study: Study) -> dict[str, Any]:
     return {
         "heading": "Leaderboard",
         "answer": sentence.lines(study),
-        "progress": progress.line(study),
+        "meanings": _meanings(boards),
+        "progress": progress.line(study) if study.headline else "",
         "ratios": sorted({b.task.ratio for b in boards}),
         "metrics": list(study.metrics),
         "columns": named,

@@ -3,25 +3,29 @@
 from typing import Any
 
 from benchmark.report import text
-from benchmark.report.frames import rows, where
+from benchmark.report.frames import groups, rows, where
 from benchmark.report.study import Study
 
 
 def page(study: Study) -> dict[str, Any]:
     cells = study.manifest["cells"]
-    done = sum(bool(cell.get("complete")) for cell in cells.values())
+    spent = sum(len(c.get("tuning", ())) for c in cells.values())
     return {
         "heading": "Progress",
-        "done": done,
+        "done": sum(bool(cell.get("complete")) for cell in cells.values()),
         "total": len(cells),
-        "spent": sum(len(c.get("tuning", ())) for c in cells.values()),
-        "budget": sum(int(c.get("budget") or 0) for c in cells.values()),
-        "settled": _settled(study, True),
-        "open": _settled(study, False),
+        "spent": spent,
+        "budget": max(spent, sum(int(c.get("budget") or 0) for c in cells.values())),
+        "reported": len(where(study.runs, role="report")),
+        "failed": len(where(study.runs, status="failed")),
+        "diverged": len(where(study.runs, status="diverged")),
+        "settled": _compared(study, True),
+        "open": _compared(study, False),
+        "best": _best(study),
         "grid_rows": [
             (study.titles[o], *(_state(study, o, task.name) for task in study.tasks)) for o in study.optimizers
         ],
-    }  # fmt: skip
+    }
 
 
 def _state(study: Study, optimizer: str, task: str) -> str:
@@ -29,20 +33,37 @@ def _state(study: Study, optimizer: str, task: str) -> str:
     if not cell:
         return text.MISSING
     known = set(study.by_id)
-    tuned = f"{len(cell.get('tuning', ()))}/{cell.get('budget', 0)} tuned"
+    tuned = f"{len(cell.get('tuning', ()))}/{cell.get('budget') or 0} tuned"
     reports = cell.get("reports", ())
     reported = f"{len(known.intersection(reports))}/{len(reports)} reported" if reports else "no report run yet"
-    return f"done, {reported}" if cell.get("complete") else f"{tuned}, {reported}"
+    return f"✓ done, {reported}" if cell.get("complete") else f"{tuned}, {reported}"
 
 
-def _settled(study: Study, sure: bool) -> list[str]:
-    """Comparisons with the baseline that the runs so far decide, or do not."""
+def _compared(study: Study, sure: bool) -> list[tuple[Any, ...]]:
+    """Comparisons with the baseline that the runs so far decide, or do not: a table's rows."""
+    return [
+        (
+            study.titles[r["optimizer"]],
+            r["task"],
+            text.times(r["speedup"]),
+            text.interval(r["lo"], r["hi"]),
+            text.verdict(r["verdict"]),
+            int(r["n"]),
+        )
+        for r in rows(study.speedups)
+        if r["optimizer"] != study.baseline and (r["verdict"] in ("faster", "slower")) == sure
+    ]
+
+
+def _best(study: Study) -> list[tuple[Any, ...]]:
+    """The lowest tuning loss of each cell that has no report run yet: all that there is to see at first."""
     found = []
-    for row in rows(study.speedups):
-        if row["optimizer"] == study.baseline or (row["verdict"] in ("faster", "slower")) != sure:
-            continue
-        title, spread = study.titles[row["optimizer"]], text.interval(row["lo"], row["hi"])
-        found.append(f"{title} at {row['task']}: {text.times(row['speedup'])} {spread}, n = {int(row['n'])}")
+    reported = {(r["optimizer"], r["task"]) for r in rows(study.losses)}
+    done = where(study.runs, role="tuning", status="finished")
+    for task, runs in groups(done, "task").items():
+        for optimizer, mine in groups(runs, "optimizer").items():
+            if (optimizer, task) not in reported:
+                found.append((study.titles[optimizer], task, text.fixed(min(mine["val_loss"]), 4), len(mine)))
     return found
 
 

@@ -1,33 +1,29 @@
 """A page for every record, with everything in it."""
 
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmark.report import style, text
 from benchmark.report.lines import line_chart
+from benchmark.report.site import Site, digest, slug
 from benchmark.report.study import Study
 from benchmark.spec import Record
 from benchmark.store import Results
 
-if TYPE_CHECKING:
-    from benchmark.report.site import Site
 
-
-def write(site: "Site", results: Results, studies: list[Study]) -> None:
+def write(site: Site, results: Results, studies: list[Study]) -> None:
     """Write records/<trial_id>.html for every record."""
     titles = {o: t for study in studies for o, t in study.titles.items()}
+    shared = f"{site.edition} {site.nav('../', '')} {slug(studies[0].name)}"
     for trial_id, record in results.by_id.items():
-        site.write(
-            f"records/{trial_id}.html",
-            "record.html",
-            None,
-            heading=f"Record {trial_id}",
-            **_context(record, titles),
-        )
+        path, title = f"records/{trial_id}.html", titles.get(record.trial.optimizer, record.trial.optimizer)
+        mark = digest(f"{shared} {title} {record!r}")
+        if not site.keep(path, mark):  # most of a site is records, which never change
+            page = site.page(path, "record.html", None, heading=f"Record {trial_id}", **_context(record, title))
+            site.bytes(path, page.encode(), mark)
 
 
-def _context(record: Record, titles: Mapping[str, str]) -> dict[str, Any]:
+def _context(record: Record, title: str) -> dict[str, Any]:
     line = record.to_json()
     stored = json.loads(line)
     trial, label = stored["trial"], f"Loss curve of record {stored['trial_id']}"
@@ -51,7 +47,6 @@ def _context(record: Record, titles: Mapping[str, str]) -> dict[str, Any]:
         ("Environment", stored["environment"]),
         ("Optimizer", stored["facts"]),
     )
-    title = titles.get(record.trial.optimizer, record.trial.optimizer)
     return {
         "trial_id": stored["trial_id"],
         "summary": f"{title} at {record.trial.task}, {trial['role']} run, seed {trial['seed']}: {outcome}.",

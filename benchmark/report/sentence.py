@@ -1,4 +1,4 @@
-"""The answer in three lines: who is best, by how much, and what cannot be told apart.
+"""The answer in three lines: who is best and by how much, and what cannot be told apart.
 
 The page's first sentences and the last lines of a sweep are this text.
 """
@@ -26,47 +26,50 @@ def lines(study: Study) -> tuple[str, str, str]:
         done = sum(bool(c.get("complete")) for c in study.manifest.get("cells", {}).values())
         return (
             f"No comparison yet: {done} of {len(study.manifest.get('cells', {}))} cells are complete.",
-            f"One needs finished report runs of {study.baseline_title} and of"
-            " another"
-            " optimizer on the same task.",
+            f"A speedup needs finished report runs of {study.baseline_title} and of another optimizer on the"
+            " same task.",
             "",
         )
     table = [r for r in rows(study.results_for(task.name)) if r["n"] > 0]
-    return _leader(study, table, task.name), _speedup(study, table), _inseparable(study, table)
+    return _speedup(study, table, task.name), _ties(study, table, task.name), _inseparable(study, table)
 
 
-def _leader(study: Study, table: list[dict[str, Any]], task: str) -> str:
-    first = table[0]["optimizer"]
-    ties = [
-        study.titles[r["optimizer"]]
-        for r in table[1:]
-        if study.bands.get((r["optimizer"], task), (2, 2))[0] == 1
-    ]
-    tuned = "Tuned " if first == study.baseline else ""
-    lead = f"{tuned}{study.titles[first]} has the lowest {study.loss_name} of {len(table)} optimizers at {task}"
-    return f"{lead}, not separable from {text.names(ties, 'or')}." if ties else f"{lead}."
-
-
-def _speedup(study: Study, table: list[dict[str, Any]]) -> str:
-    base = study.baseline_title
+def _speedup(study: Study, table: list[dict[str, Any]], task: str) -> str:
+    """Who is first and what it is worth, with its interval, in one sentence."""
+    base, first = study.baseline_title, table[0]["optimizer"]
     row = next(r for r in table if r["optimizer"] != study.baseline)
-    title, n = study.titles[row["optimizer"]], int(row["n"])
-    nearest = f"The nearest is {title}: t" if table[0]["optimizer"] == study.baseline else "T"
+    title, of = (
+        study.titles[row["optimizer"]],
+        f"the lowest {study.loss_name} of {len(table)} optimizers at {task}",
+    )
     if not text.is_number(row["speedup"]):
-        return (
-            f"{nearest}he speedup of {title} over {base} is undefined: too few ratios of {base} are measured."
-        )
-    known = text.is_number(row["lo"]) and text.is_number(row["hi"])
+        return f"{study.titles[first]} has {of}; too few ratios of {base} are measured for a speedup."
+    if row["speedup"] == float("inf"):
+        needs = f"never reaches {title}'s loss on its fitted curve"
+    else:
+        needs = f"needs {text.fixed(row['speedup'], 2)} times the tokens to reach {title}'s loss"
+    if first == study.baseline:
+        return f"Tuned {base} has {of}; it {needs}, the nearest {_spread(row)}."
+    return f"Tuned {base} {needs}, {of} {_spread(row)}."
+
+
+def _spread(row: dict[str, Any]) -> str:
+    known, n = text.is_number(row["lo"]) and text.is_number(row["hi"]), int(row["n"])
     ends = (
         f"95\u00a0% interval {text.fixed(row['lo'], 2)} to {text.fixed(row['hi'], 2)}"
         if known
         else "no interval"
     )
-    spread = f"({ends}, n = {n} seed{'s' if n != 1 else ''})"
-    if row["speedup"] == float("inf"):
-        return f"{nearest}uned {base} never reaches {title}'s loss on its fitted curve {spread}."
-    more = text.fixed(row["speedup"], 2)
-    return f"{nearest}uned {base} needs {more} times the tokens to reach {title}'s loss {spread}."
+    return f"({ends}, n\u00a0=\u00a0{n} seed{'s' if n != 1 else ''})"
+
+
+def _ties(study: Study, table: list[dict[str, Any]], task: str) -> str:
+    first = study.titles[table[0]["optimizer"]]
+    bands = [study.bands.get((r["optimizer"], task), (2, 2)) for r in table]
+    ties = [study.titles[r["optimizer"]] for r, band in zip(table[1:], bands[1:], strict=True) if band[0] == 1]
+    if ties:
+        return f"The seeds do not separate {first} from {text.names(ties, 'or')}."
+    return f"The seeds separate {first} from every other optimizer." if bands[0] == (1, 1) else ""
 
 
 def _inseparable(study: Study, table: list[dict[str, Any]]) -> str:

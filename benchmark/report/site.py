@@ -1,40 +1,28 @@
-"""Build the site: every page of every sweep, from a results folder and nothing else.
+"""The site as files: rendering, writing what changed, and removing what a build no longer makes.
 
-Same results, same bytes: no page holds a time of its own. Layout of the site:
-index.html, <sweep>/*.html, <sweep>/cells/, <sweep>/figures/, records/<trial_id>.html, assets/.
+assets/files.json lists every file that a build wrote, with a digest. Nothing else in the folder is touched.
 """
 
+import hashlib
+import itertools
+import json
 import posixpath
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from benchmark import store
-from benchmark.report import (
-    cells,
-    claims,
-    figures,
-    flips,
-    leaderboard,
-    method,
-    optimizer,
-    parity,
-    progress,
-    records,
-    speedup,
-    style,
-    text,
-    tuning,
-)
-from benchmark.report.study import Study, studies
+from benchmark.report import style, text
+from benchmark.report.study import Study
+from benchmark.store import write_atomically
 
 HERE = Path(__file__).parent
+FILES = "assets/files.json"
 PAGES = (
     ("index.html", "Leaderboard"),
     ("speedup.html", "Speedup"),
@@ -46,29 +34,11 @@ PAGES = (
 )
 
 
-def build(results: Path, out: Path) -> Path:
-    """Write the site for `results` into `out` and return its index. Raises ValueError without records."""
-    loaded = store.load(results)
-    found = studies(loaded)
-    if not found:
-        hint = f"; {len(loaded.damaged)} damaged file(s), first {loaded.damaged[0]}" if loaded.damaged else ""
-        raise ValueError(
-            f"no records in {results}; run a sweep first, or name another folder with --results{hint}"
-        )
-    twins = parity.load(results)
-    site = Site(out, found)
-    site.write_assets()
-    for study in found:
-        _write_study(site, study, loaded.damaged)
-        optimizer.write(site, study, slug(study.name), twins)
-    records.write(site, loaded, found)
-    return out / "index.html"
-
-
 def slug(name: str) -> str:
     """A file name for any name: unchanged where it is harmless, else marked by a hash so that none collide."""
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name.replace("/", "--")).strip(".")
-    return safe if safe == name.replace("/", "--") else f"{safe}-{sha256(name.encode()).hexdigest()[:6]}"
+    plain = name.replace("/", "--")
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip(".")[:80]
+    return safe if safe == plain else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def safe_url(url: str) -> str:
@@ -76,52 +46,72 @@ def safe_url(url: str) -> str:
     return url if re.match(r"https?://", url) else "#"
 
 
+def digest(content: str | bytes) -> str:
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:16]
+
+
 @dataclass
 class Site:
-    """Where pages go and what they share."""
+    """Where pages go and what they share. Call `finish` when everything is written.
+
+    pages: what the head of each page leads to. before, written: path -> digest, of the last build and of this
+    one.
+    """
 
     out: Path
     studies: list[Study]
+    written: dict[str, str] = field(default_factory=dict)
+    pages: Sequence[tuple[str, str]] = PAGES
 
     def __post_init__(self) -> None:
         self._made: set[Path] = set()
+        self.before = _listed(self.out)
         self.env = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"),
             autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip
         self.env.filters.update(
-            text.FILTERS, safe_url=safe_url, slug=slug, marker=lambda o: Markup(style.marker(o))
+            text.FILTERS,
+            safe_url=safe_url,
+            slug=slug,
+            marker=lambda o: Markup(style.marker(o)),
+            groupby_order=lambda figures: [
+                (k, list(g)) for k, g in itertools.groupby(figures, lambda f: f.group)
+            ],
         )
 
-    def write_assets(self) -> None:
-        assets = self.out / "assets"
-        assets.mkdir(parents=True, exist_ok=True)
-        for source in sorted((HERE / "static").iterdir()):
-            (assets / source.name).write_bytes(source.read_bytes())
-        (assets / "charts.js").write_text(figures.javascript(), encoding="utf-8")
+    @cached_property
+    def edition(self) -> str:
+        """A digest of this package's own files: what decides, beside the records, what a page looks like."""
+        sources = sorted(p for p in HERE.rglob("*") if p.suffix in (".py", ".html"))
+        return digest(b"".join(path.read_bytes() for path in sources))
 
     def render(self, template: str, **values: Any) -> str:
         return self.env.get_template(template).render(**values)
 
-    def write(
+    def write(self, path: str, template: str, study: Study | None, **values: Any) -> None:
+        """Render a page and write it."""
+        self.text(path, self.page(path, template, study, **values))
+
+    def page(
         self, path: str, template: str, study: Study | None, base: str | None = None, **values: Any
-    ) -> None:
+    ) -> str:
         """Render a page. `path` is relative to the site, `base` the way from the page to its sweep's folder."""
         folder = posixpath.dirname(path)
         root = "../" * (folder.count("/") + 1) if folder else ""
         if base is None:
             base = root + (f"{slug(study.name)}/" if study else "")
         owner = study or self.studies[0]
-        home = f"{root}{slug(owner.name)}/"
         shared = {
             "root": root, "base": base, "study": study, "sweeps": self.studies, "figures": [], "here": "",
-            "nav": self._nav(root, home), "filename": "index.html",
+            "nav": self.nav(root, f"{root}{slug(owner.name)}/"), "filename": "index.html", "live": False,
         }  # fmt: skip
-        self.text(path, self.render(template, **{**shared, **values}))
+        return self.render(template, **{**shared, **values})
 
-    def _nav(self, root: str, home: str) -> list[tuple[str, str]]:
-        pages = [(home + page, label) for page, label in PAGES]
-        if self.published:
+    def nav(self, root: str, home: str) -> list[tuple[str, str]]:
+        """(address, label) of the main pages, from a page whose way up is `root`."""
+        pages = [(home + page, label) for page, label in self.pages]
+        if pages and self.published:
             pages.insert(-1, (f"{root}{slug(self.published.name)}/index.html", "Published"))
         return pages
 
@@ -131,37 +121,48 @@ class Site:
         return next((s for s in self.studies if s.theirs), None)
 
     def text(self, path: str, content: str) -> None:
-        target = self.out / path
-        if target.parent not in self._made:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._made.add(target.parent)
-        target.write_text(content, encoding="utf-8")
+        self.bytes(path, content.encode())
+
+    def bytes(self, path: str, content: bytes, mark: str = "") -> None:
+        """Write a file of the site unless it is there already. `mark`: a digest of what it was made from."""
+        mark = mark or digest(content)
+        if not self.keep(path, mark):
+            target = self.out / path
+            if target.parent not in self._made:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._made.add(target.parent)
+            target.write_bytes(content)
+            self.written[path] = mark
+
+    def keep(self, path: str, mark: str) -> bool:
+        """Whether the file is there and was made from the same; it then stays as it is."""
+        same = self.before.get(path) == mark and (self.out / path).exists()
+        if same:
+            self.written[path] = mark
+        return same
+
+    def finish(self) -> None:
+        """Remove what an earlier build wrote and this one did not, and list what there is."""
+        gone = [self.out / path for path in self.before if path not in self.written]
+        for path in gone:
+            path.unlink(missing_ok=True)
+        for folder in sorted(
+            {up for path in gone for up in path.parents if self.out in up.parents}, reverse=True
+        ):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        self.list_files(self.written)
+
+    def list_files(self, files: dict[str, str]) -> None:
+        write_atomically(self.out / FILES, json.dumps(files, indent=0, sort_keys=True))
 
 
-def _write_study(site: Site, study: Study, damaged: tuple[str, ...]) -> None:
-    folder = slug(study.name)
-    _write_page(
-        site, study, "index.html", "Published" if study.theirs else "Leaderboard", leaderboard.page(study)
-    )
-    _write_page(site, study, "speedup.html", "Speedup", speedup.page(study))
-    _write_page(site, study, "flips.html", "Flips", flips.page(study))
-    for name, context in tuning.pages(study):
-        _write_page(site, study, slug(name), "Tuning", context, "tuning.html")
-    _write_page(site, study, "claims.html", "Claims", claims.page(study, site.published))
-    _write_page(site, study, "progress.html", "", progress.page(study))
-    _write_page(site, study, "method.html", "Method", method.page(study, damaged))
-    cells.write(site, study, folder)
-
-
-def _write_page(
-    site: Site, study: Study, name: str, label: str, context: dict[str, Any], template: str = ""
-) -> None:
-    """Write a sweep's page, and the files of its figures. `template` is the page's own name by default."""
-    drawn = [figure for figure in context.pop("figures", ()) if figure is not None]
-    for figure in drawn:
-        figure.save(site.out / slug(study.name) / "figures")
-    template = "leaderboard.html" if name == "index.html" else template or name
-    shared = {"here": label, "filename": template if "-" in name else name, "figures": drawn, **context}
-    site.write(f"{slug(study.name)}/{name}", template, study, **shared)
-    if name == "index.html" and study is site.studies[0]:
-        site.write(name, template, study, **shared)
+def _listed(out: Path) -> dict[str, str]:
+    """What the last build says that it wrote into this folder, and nothing outside it; empty if it cannot
+    be read.
+    """
+    try:
+        files = json.loads((out / FILES).read_text(encoding="utf-8"))
+        return {p: str(m) for p, m in files.items() if not p.startswith("/") and ".." not in p.split("/")}
+    except (OSError, ValueError, AttributeError):
+        return {}

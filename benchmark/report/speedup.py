@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import altair as alt
 import numpy as np
 import pandas as pd
 
@@ -11,6 +10,7 @@ from benchmark.analysis.speedup import fit_quality
 from benchmark.report import charts, text
 from benchmark.report.figures import Figure
 from benchmark.report.frames import known, rows, where
+from benchmark.report.plot import Axis, Guide, Lines
 from benchmark.report.study import Study
 
 BANDS = (1.0, 1.2, 1.3, 1.4)  # those of the study's figure 3 (arXiv 2509.02046)
@@ -18,11 +18,11 @@ BANDS = (1.0, 1.2, 1.3, 1.4)  # those of the study's figure 3 (arXiv 2509.02046)
 
 def page(study: Study) -> dict[str, Any]:
     measured = [s for s in study.scales if len(known(where(study.speedups, scale=s), "speedup"))]
-    drawn = [f(study, s) for s in measured for f in (charts.speedup_by_ratio, effective_data, baseline_curve)]
+    drawn = [f(study, s) for f in (charts.speedup_by_ratio, effective_data, baseline_curve) for s in measured]
     fits = fit_quality(study.losses, study.baseline) if measured else pd.DataFrame()
     return {
         "heading": "Speedup",
-        "figures": [*drawn, *by_scale(study)],
+        "figures": [*drawn[: len(measured)], *by_scale(study), *drawn[len(measured) :]],
         "table": [
             (
                 study.titles.get(r["optimizer"], r["optimizer"]),
@@ -78,26 +78,33 @@ def _largest_changes(fits: pd.DataFrame) -> pd.DataFrame:
 def by_scale(study: Study) -> list[Figure]:
     """Speedup against model size, one chart for each ratio that two scales or more have."""
     sizes = {t.scale: t.num_params for t in study.tasks}
-    table = study.speedups.loc[study.speedups["speedup"].notna()]
+    table = known(charts.capped(study.speedups), "speedup")
     table = table.assign(num_params=[sizes[s] for s in table["scale"]])
-    table = table.assign(**{c: table[c].clip(upper=charts.CEILING) for c in ("speedup", "lo", "hi")})
+    table = table.loc[table["optimizer"] != study.baseline]
     found = []
     for ratio in sorted(set(table["chinchilla_ratio"])):
         frame = where(table, chinchilla_ratio=ratio)
-        others = frame.loc[frame["optimizer"] != study.baseline]
-        if len(set(others["scale"])) < 2:
+        sized = sorted(set(frame["num_params"]))
+        if len(sized) < 2:
             continue
-        x = alt.X("num_params:Q", title="Non-embedding parameters").scale(**charts.LOG)
-        x = x.axis(values=sorted(set(frame["num_params"])), format=".3~s")
-        y = alt.Y("speedup:Q", title="Speedup in tokens (×, higher is better)").scale(zero=False)
-        tooltip = charts.tips(num_params=".3s", speedup=".2f", lo=".2f", hi=".2f", n="d")
+        tips = {"num_params": ".3s", "speedup": ".2f", "lo": ".2f", "hi": ".2f", "n": "d"}
+        plot = Lines(
+            Axis("Non-embedding parameters", log=True, ticks=sized, labels="count"),
+            Axis(charts.SPEEDUP),
+            charts.series(study, frame, "num_params", "speedup", tips),
+            tips,
+            guides=[charts.level(sized[0], sized[-1])],
+            intervals=True,
+        )
         found.append(
             Figure(
                 f"scale-{ratio:g}x",
                 f"Speedup against model size at {ratio:g}x",
                 f"Line chart: speedup against non-embedding parameters at Chinchilla ratio {ratio:g}.",
-                "Bars are 95 % intervals; the dashed line is the baseline.",
-                charts.lines(study, frame, x, y, tooltip, [charts.rule(1)], ("lo", "hi")),
+                f"Bars are 95 % intervals {charts.seeds(frame)}; the dashed line at 1 is"
+                f" {study.baseline_title}.",
+                plot,
+                group="Against model size",
             )
         )
     return found
@@ -107,33 +114,26 @@ def effective_data(study: Study, scale: str) -> Figure:
     """D_eff against D at one scale, with lines of equal speedup."""
     frame = where(study.speedups, scale=scale)
     frame = known(frame, "d_eff").query("d_eff > 0")
-    ratios = sorted(set(frame["chinchilla_ratio"]))
-    ends = [
-        {"chinchilla_ratio": r, "d_eff": r * b, "band": f"{b:g}×"}
-        for b in BANDS
-        for r in (ratios[0], ratios[-1])
-    ]
-    x = charts.ratio_axis(ratios, "Data used (Chinchilla ratio)")
-    y = (
-        alt.Y("d_eff:Q", title="Data the baseline would need (Chinchilla ratio)")
-        .scale(**charts.LOG)
-        .axis(values=charts.POWERS, format="~g")
-    )
-    band = alt.Chart(alt.Data(values=ends)).encode(x=x, y=y, detail="band:N")
-    grey = {"color": "currentColor", "opacity": 0.45}
-    last = f"datum.chinchilla_ratio == {ratios[-1]} && datum.band != '1.3×'"  # 1.3 would lie on its neighbours
-    labels = band.transform_filter(last).mark_text(align="left", dx=6, **grey)
-    under = [band.mark_line(strokeWidth=1, strokeDash=[3, 3], **grey), labels.encode(text="band:N")]
-    tooltip = charts.tips(chinchilla_ratio="~g", d_eff=".2f", speedup=".2f", n="d")
+    frame = frame.loc[frame["optimizer"] != study.baseline]
+    ratios = sorted(set(frame["chinchilla_ratio"])) or [1.0]
+    ends = (ratios[0] * 0.95, ratios[-1] * 1.05)
+    guides = [Guide([(r, r * b) for r in ends], f"{b:g}×") for b in BANDS]
+    tips = {"chinchilla_ratio": "~g", "d_eff": ".2f", "speedup": ".2f", "n": "d"}
     return Figure(
         f"deff-{scale}",
         f"Effective data at {scale}",
         f"Line chart: the data that the baseline would need against the data used at {scale}, both as"
         " Chinchilla ratios.",
-        "Higher is better. Dashed lines are speedups of 1, 1.2, 1.3 and 1.4; below the lowest an"
-        " optimizer is slower than"
-        " the baseline.",
-        charts.lines(study, frame, x, y, tooltip, under),
+        "Higher is better. Dashed lines are speedups of 1, 1.2, 1.3 and 1.4; below the lowest an optimizer is"
+        f" slower than {study.baseline_title} {charts.seeds(frame)}.",
+        Lines(
+            charts.ratio_axis(ratios, "Data used, D (Chinchilla ratio)"),
+            Axis("Data the baseline would need, D_eff (Chinchilla ratio)", log=True, ticks=charts.POWERS),
+            charts.series(study, frame, "chinchilla_ratio", "d_eff", tips),
+            tips,
+            guides=guides,
+        ),
+        group="Effective data",
     )
 
 
@@ -146,26 +146,24 @@ def baseline_curve(study: Study, scale: str) -> Figure | None:
     ratios, means = base["chinchilla_ratio"].to_numpy(float), base["val_loss"].to_numpy(float)
     grid = np.geomspace(ratios[0], ratios[-1], 60)
     fitted = curve.fit(ratios, means[None]).loss(grid)[0]
-    drawn = pd.DataFrame({"chinchilla_ratio": grid, "val_loss": fitted})
-    seeds = where(study.losses, scale=scale, optimizer=study.baseline)
-    seeds = seeds.reindex(columns=["optimizer", "chinchilla_ratio", "val_loss", "seed"])
-    y = alt.Y("val_loss:Q", title=f"Test {charts.LOSS}").scale(zero=False)
-    x = charts.ratio_axis(list(ratios))
-    line = (
-        alt.Chart(alt.Data(values=text.plain(rows(drawn))))
-        .mark_line(color="currentColor", opacity=0.6)
-        .encode(x=x, y=y)
-    )
-    tip = [alt.Tooltip("chinchilla_ratio:Q", title="ratio"), alt.Tooltip("val_loss:Q", format=".4f"), "seed:N"]
-    dots = alt.Chart(alt.Data(values=charts.points(seeds, study))).mark_point(
-        color="currentColor", opacity=0.8, size=45
-    )
+    runs = where(study.losses, scale=scale, optimizer=study.baseline)
+    runs = runs.assign(loss=runs["val_loss"])
     title = study.baseline_title
+    drawn = Guide([(float(x), float(y)) for x, y in zip(grid, fitted, strict=True)], dashed=False)
+    tips = {"chinchilla_ratio": "~g", "loss": ".4f", "seed": "d"}
     return Figure(
         f"fit-{scale}",
         f"{title}'s loss curve at {scale}",
-        f"Line chart: test loss of {title} against Chinchilla ratio at {scale}, with the fitted curve.",
-        f"Each point is one report seed (n = {len(seeds)} runs); the line is L(r) = α r^−B + β through the"
-        " seed means.",
-        alt.layer(line, dots.encode(x=x, y=y, tooltip=tip)),
+        f"Line chart: {study.loss_name} of {title} against Chinchilla ratio at {scale}, with the fitted curve.",
+        f"Each point is one report seed (n = {len(runs)} runs); the line is L(r) = α r⁻ᴮ + β through the seed"
+        " means.",
+        Lines(
+            charts.ratio_axis(list(ratios)),
+            Axis(f"{study.loss_name.capitalize()} (nats/token, lower is better)"),
+            charts.series(study, runs, "chinchilla_ratio", "loss", tips),
+            tips,
+            guides=[drawn],
+            joined=False,
+        ),
+        group=f"What it rests on: {title}'s curve",
     )

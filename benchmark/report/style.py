@@ -4,7 +4,6 @@ Colours keep 3:1 contrast on the light and on the dark page; a marker's shape sa
 """
 
 import hashlib
-from collections.abc import Iterable
 from typing import Any
 
 # Scalar methods in cool colours, matrix methods in warm ones; after Okabe and Ito's and Tol's palettes.
@@ -42,16 +41,7 @@ def look(optimizer: str) -> tuple[str, str]:
     return _OTHERS[digest[0] % len(_OTHERS)], _SHAPES[digest[1] % len(_SHAPES)]
 
 
-def scales(optimizers: Iterable[str], titles: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Vega domains and ranges for titles: {"color": {...}, "shape": {...}}."""
-    chosen = list(optimizers)
-    domain = [titles.get(o, o) for o in chosen]
-    return {
-        "color": {"domain": domain, "range": [look(o)[0] for o in chosen]},
-        "shape": {"domain": domain, "range": [look(o)[1] for o in chosen]},
-    }
-
-
+TILE = "#3f83c4"  # of a heat map, darker where the value is larger
 _INK = "currentColor"
 # `currentColor` lets the page's own text colour reach into a chart, so that one chart serves light and dark.
 CONFIG: dict[str, Any] = {

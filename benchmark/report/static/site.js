@@ -14,7 +14,8 @@ function drawCharts() {
     box.setAttribute("aria-hidden", "true"); // the plot around it is labelled as one picture
     const height = plot.getBoundingClientRect().height;
     plot.style.minHeight = `${height}px`;
-    spec.width = Math.max(220, Math.min(plot.clientWidth, 736) - 64);
+    const least = plot.classList.contains("wide-plot") ? 560 : 220; // a wide plot scrolls on a narrow screen
+    spec.width = Math.max(least, Math.min(plot.clientWidth, 736) - (spec.layer.some((l) => l.mark?.type === "text") ? 140 : 64));
     spec.config.legend.columns = plot.clientWidth < 480 ? 3 : 6;
     plot.replaceChildren(box);
     await window.vegaEmbed(box, spec, { renderer: "svg", actions: false });
@@ -51,12 +52,34 @@ function visible(cell) {
   return !cell.classList.contains("gone") && cell.dataset.c;
 }
 
+// ---- other sweeps are other pages: corpus and backend lead to the one that shares most with this one
+function offerSweeps() {
+  const sweeps = JSON.parse(controls.dataset.sweeps).map(([slug, title, corpus, backend]) => ({ slug, title, corpus, backend }));
+  const here = sweeps.find((s) => s.slug === controls.dataset.here);
+  const go = (sweep) => { if (sweep && sweep !== here) location.href = `${controls.dataset.root}${sweep.slug}/index.html${location.hash}`; };
+  const fill = (name, values, current, choose) => {
+    const select = controls.elements[name];
+    if (!select) return;
+    for (const [value, label] of values) select.add(new Option(label, value, false, value === current));
+    select.value = current; // a page that is gone back to must not show where it led
+    select.onchange = () => go(choose(select.value));
+  };
+  const distinct = (key) => [...new Set(sweeps.map((s) => s[key]))].map((v) => [v, v]);
+  fill("sweep", sweeps.map((s) => [s.slug, s.title]), here.slug, (v) => sweeps.find((s) => s.slug === v));
+  for (const [key, other] of [["corpus", "backend"], ["backend", "corpus"]]) {
+    fill(key, distinct(key), here[key], (v) => {
+      const fit = sweeps.filter((s) => s[key] === v);
+      return fit.find((s) => s[other] === here[other]) ?? fit[0];
+    });
+  }
+}
+
 function show() {
   const current = board();
   boards.forEach((b) => b.classList.toggle("gone", b !== current));
   const hidden = new Set(state.hide.split(",").filter(Boolean));
   if (!current) {
-    say("This scale was not run at this ratio.");
+    say(`${state.scale} was not compared at ${state.ratio}×; choose another ratio or scale.`);
     writeAddress();
     return;
   }
@@ -78,23 +101,26 @@ function show() {
 
 // What a speedup is counted in: the page holds tokens, each row the other metrics as they are to be shown.
 const inTokens = new Map();
+const LABELS = { faster: "▲ faster", slower: "▼ slower", inseparable: "≈ inseparable", "": "–" };
 
 function count(current) {
-  const one = JSON.parse(current.dataset.one);
+  current.querySelector("table").style.setProperty("--o", JSON.parse(current.dataset.one)[state.metric]);
   current.querySelector("thead [data-c=speedup] button").firstChild.textContent = `Speedup in ${state.metric} `;
   for (const row of $$("tbody tr[data-in]", current)) {
     const [speedup, verdict] = [row.querySelector("[data-c=speedup]"), row.querySelector("[data-c=verdict]")];
     if (!inTokens.has(row)) inTokens.set(row, [speedup.dataset.v, speedup.innerHTML, verdict.dataset.v, verdict.textContent]);
     const [value, html, name, label] = inTokens.get(row);
-    const other = JSON.parse(row.dataset.in)[state.metric];
+    const other = row.dataset.in.split(";").map((m) => m.split("|")).find((m) => m[0] === state.metric);
     speedup.innerHTML = html;
-    [speedup.dataset.v, verdict.dataset.v, verdict.textContent] = other ? [other[0], other[3], other[4]] : [value, name, label];
+    [speedup.dataset.v, verdict.dataset.v, verdict.textContent] = other ? [other[1], other[4], LABELS[other[4]]] : [value, name, label];
     verdict.className = `verdict ${verdict.dataset.v}`;
     if (!other) continue;
-    speedup.querySelector("b").textContent = other[1];
-    speedup.querySelector(".range").textContent = other[2];
+    const [point, range, bar] = ["b", ".range", ".bar"].map((q) => speedup.querySelector(q));
+    if (!point) continue;
+    [point.textContent, range.textContent] = [other[2], other[3]];
     const [a, b, p] = other.slice(5);
-    Object.entries({ a, b, p, o: one[state.metric] }).forEach(([k, v]) => speedup.querySelector(".bar")?.style.setProperty(`--${k}`, v));
+    if (bar) bar.hidden = p === undefined;
+    Object.entries({ a, b, p }).forEach(([k, v]) => bar?.style.setProperty(`--${k}`, v));
   }
 }
 
@@ -169,7 +195,11 @@ function table() {
 }
 
 const formats = {
-  csv: (rows) => rows.map((r) => r.map((c) => (/[",\n]/.test(c) ? `"${c.replaceAll('"', '""')}"` : c)).join(",")).join("\n"),
+  csv: (rows) => {
+    const inert = (c) => (/^[=@\t\r]|^[+-](?![\d.]+( %|×)?$)/.test(c) ? `'${c}` : c); // a spreadsheet would run it as a formula
+    const quoted = (c) => (/[",\n]/.test(c) ? `"${c.replaceAll('"', '""')}"` : c);
+    return rows.map((r) => r.map((c) => quoted(inert(c))).join(",")).join("\n");
+  },
   markdown: (rows) => {
     const line = (r) => `| ${r.map((c) => c.replaceAll("|", "\\|")).join(" | ")} |`;
     return [line(rows[0]), line(rows[0].map(() => "---")), ...rows.slice(1).map(line)].join("\n");
@@ -216,6 +246,9 @@ function setUp() {
   boards.forEach((b) => { b.classList.add("scripted"); keepRoles(b.querySelector("table")); });
   [state.scale, state.ratio] = [boards[0].dataset.scale, boards[0].dataset.ratio];
   readAddress();
+  offerSweeps();
+  if (![...controls.elements.metric.options].some((o) => o.value === state.metric)) state.metric = "tokens";
+  if (!board()) [state.scale, state.ratio] = [boards[0].dataset.scale, boards[0].dataset.ratio]; // an address from another sweep
   for (const current of boards) {
     $$("tbody tr[id]", current).forEach((row, i) => {
       row.dataset.order = i;
@@ -247,7 +280,9 @@ function setUp() {
   }
   const box = controls.querySelector(".columns fieldset");
   const hidden = new Set(state.hide.split(",").filter(Boolean));
-  const offered = new Map($$("thead th", boards[0]).map((th) => [th.dataset.c, th.querySelector("button").firstChild.textContent.trim()]));
+  const named = (th) => th.querySelector("button").firstChild.textContent.trim();
+  const label = (th) => { const unit = th.querySelector("small"); return unit && /^(Trials|Tokens)$/.test(named(th)) ? `${named(th)}, ${unit.textContent}` : named(th); };
+  const offered = new Map($$("thead th", boards[0]).map((th) => [th.dataset.c, label(th)]));
   offered.delete("optimizer"); // always there: it names the row
   for (const [key, label] of offered) {
     const item = document.createElement("label");
@@ -276,3 +311,4 @@ function setUp() {
 
 if (controls && boards.length) setUp();
 drawCharts();
+if ("live" in document.body.dataset) setTimeout(() => location.reload(), 60_000);

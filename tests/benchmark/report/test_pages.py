@@ -41,9 +41,10 @@ def test_a_row_holds_the_numbers_of_its_records(results: Path) -> None:
 def test_one_seed_has_no_interval_and_says_so(tmp_path: Path, study_of: Study, writer: Writer) -> None:
     runs = [r for r in study_of(("adamw", "muon")) if r.trial.role == "tuning" or r.trial.seed == 101]
     results = writer(tmp_path / "results", "quick", runs)
-    assert "no interval, n = 1 seed" in answer(store.load(results), "quick")[1]
+    assert "no interval, n\u00a0=\u00a01 seed)" in answer(store.load(results), "quick")[0]
     index = page(results, tmp_path / "out", "index.html")
-    assert index.count(">single seed<") == 6
+    assert len(re.findall(r'class="badge"[^>]*>single seed<', index)) == 6
+    assert "<dt>single seed</dt><dd>one report seed" in index
     assert "≈ inseparable" in index
 
 
@@ -60,13 +61,16 @@ def test_an_unfinished_sweep_shows_its_progress(tmp_path: Path, study_of: Study,
     assert "8 of 10 cells are complete" in index
     progress = (tmp_path / "out" / "quick" / "progress.html").read_text()
     assert "5/5 tuned, no report run yet" in progress
-    assert re.search(r"Muon at 27k-2x: 1\.\d\d× \[1\.\d\d, 1\.\d\d\], n = 3", progress)
+    cells = r'Muon</th><td>27k-2x</td><td class="num">1\.\d\d×</td><td class="num">\[1\.\d\d, 1\.\d\d\]</td>'
+    assert re.search(cells, progress)
 
 
 def test_records_without_a_manifest_are_shown(tmp_path: Path, study_of: Study, writer: Writer) -> None:
     results = writer(tmp_path / "results", "quick", study_of(("adamw", "muon")))
     (results / "quick" / "sweep.json").unlink()
-    assert "Muon has the lowest test loss of 2 optimizers" in page(results, tmp_path / "out", "index.html")
+    assert "to reach Muon&#39;s loss, the lowest test loss of 2 optimizers at 27k-2x" in page(
+        results, tmp_path / "out", "index.html"
+    )
 
 
 def test_a_damaged_file_is_named_on_the_method_page(tmp_path: Path, study_of: Study, writer: Writer) -> None:

@@ -1,12 +1,16 @@
 """The site as files: what is on the pages, that it stands alone, and that it is the same every time."""
 
+import dataclasses
 import hashlib
 import html
+import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -34,12 +38,14 @@ def test_index_shows_every_optimizer_with_its_planted_order(site: Path) -> None:
 
 
 def test_the_page_opens_with_the_answer_that_a_sweep_prints(site: Path, results: Path) -> None:
-    best, speedup, _ = answer(store.load(results), "quick")
+    best, ties, _ = answer(store.load(results), "quick")
     heading = re.search(r'<h1 id="answer">(.*?)</h1>', (site / "index.html").read_text())
     assert heading is not None
-    assert html.unescape(heading[1]) == f"{best} {speedup}"
+    assert html.unescape(heading[1]) == best
+    assert best.count(".") == 1 + len(re.findall(r"\d\.\d", best)), "one sentence"
     assert "27k-2x" in best
-    assert re.search(r"interval \d\.\d\d to \d\.\d\d, n = 3 seeds", speedup)
+    assert re.search(r"interval \d\.\d\d to \d\.\d\d, n\s=\s3 seeds", best)
+    assert ties == "The seeds do not separate Muon from Soap."
 
 
 def test_an_unknown_sweep_is_named(results: Path) -> None:
@@ -50,6 +56,68 @@ def test_an_unknown_sweep_is_named(results: Path) -> None:
 def test_same_results_same_bytes(site: Path, results: Path, tmp_path: Path) -> None:
     build(results, tmp_path / "again")
     assert digest(tmp_path / "again") == digest(site)
+
+
+def test_a_rebuild_removes_its_own_stale_pages_and_nothing_else(
+    tmp_path: Path, study_of: Callable[..., list], writer: Callable[..., Path]
+) -> None:
+    results, out = tmp_path / "results", tmp_path / "out"
+    writer(results, "quick", study_of(("adamw", "muon")))
+    writer(results, "old", [r for r in study_of(("adamw", "soap")) if r.trial.optimizer == "soap"])
+    build(results, out)
+    notes = [out / "notes.txt", out / "quick" / "notes.txt", out / "records" / "mine.html"]
+    for note in notes:
+        note.write_text("not ours")
+    shutil.rmtree(results / "old")
+    build(results, out)
+    assert not (out / "old").exists()
+    assert all(note.read_text() == "not ours" for note in notes)
+    for note in notes:
+        note.unlink()
+    build(results, tmp_path / "fresh")
+    assert digest(out) == digest(tmp_path / "fresh")
+
+
+def test_a_list_of_files_that_leads_outside_removes_nothing_there(
+    tmp_path: Path, study_of: Callable[..., list], writer: Callable[..., Path]
+) -> None:
+    results, out = writer(tmp_path / "results", "quick", study_of(("adamw", "muon"))), tmp_path / "out"
+    outside = tmp_path / "precious.txt"
+    outside.write_text("keep")
+    (out / "assets").mkdir(parents=True)
+    (out / "assets" / "files.json").write_text(json.dumps({"../precious.txt": "x", str(outside): "y"}))
+    build(results, out)
+    assert outside.read_text() == "keep"
+
+
+def test_records_pages_are_not_rendered_again_until_they_change(
+    tmp_path: Path, study_of: Callable[..., list], writer: Callable[..., Path]
+) -> None:
+    runs, out = study_of(("adamw", "muon")), tmp_path / "out"
+    results = writer(tmp_path / "results", "quick", runs)
+    build(results, out)
+    pages = sorted((out / "records").iterdir())
+    before = {page: page.stat().st_mtime_ns for page in pages}
+    changed = dataclasses.replace(runs[0], finished_at="2026-01-01T00:00:00+00:00")
+    writer(tmp_path / "results", "quick", [changed, *runs[1:]])
+    build(results, out)
+    again = [page.stem for page in pages if page.stat().st_mtime_ns != before[page]]
+    assert again == [runs[0].trial.trial_id]
+
+
+def test_figures_for_a_paper_are_drawn_by_matplotlib_with_their_text_as_text(site: Path) -> None:
+    figure = (site / "quick" / "figures" / "leaderboard-27k-2x.svg").read_text()
+    words = "".join(re.findall(r">([^<]+)</text>", figure))
+    assert "higher is better" in words
+    assert "Muon" in words
+    assert "dc:date" not in figure
+    assert (site / "quick" / "figures" / "leaderboard-27k-2x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_drawings_on_a_page_share_no_id(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        ids = re.findall(r' id="([^"]+)"', page.read_text())
+        assert len(ids) == len(set(ids)), page
 
 
 def test_no_page_names_an_outside_asset(site: Path) -> None:
@@ -74,11 +142,15 @@ def test_index_is_small(site: Path) -> None:
 def test_names_come_out_as_text(
     tmp_path: Path, study_of: Callable[..., list], writer: Callable[..., Path]
 ) -> None:
-    evil = '</script><img src=x onerror="alert(1)">'
+    evil = '</script><img src=x onerror="alert(1)">$x_{\x0b'
     runs = study_of(("adamw", evil))
     out = build(writer(tmp_path / "results", "quick", runs, corpus=evil, title=evil), tmp_path / "out").parent
-    for page in [*out.rglob("*.html"), *out.rglob("*.js")]:
-        assert "<img src=x" not in page.read_text(), page
+    for page in [*out.rglob("*.html"), *out.rglob("*.js"), *out.rglob("*.svg")]:
+        if page.name != "charts.js":
+            assert "<img src=x" not in page.read_text(), page
+    for drawing in out.rglob("*.svg"):
+        ElementTree.parse(drawing)
+    assert all(re.fullmatch(r"[\w./-]+", str(page.relative_to(out))) for page in out.rglob("*"))
     assert "&lt;img src=x" in (out / "index.html").read_text()
 
 

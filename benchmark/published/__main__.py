@@ -15,6 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--result-json", type=Path, help="folder OPTIMIZER/SCALE/RATIO/result.json")
     source.add_argument("--csv", type=Path, help="losses: optimizer, scale, chinchilla_ratio, val_loss ...")
+    parser.add_argument("--baseline", default="adamw", help="what others are compared with (default: adamw)")
     asked = parser.parse_args(arguments)
     try:
         if asked.result_json:
@@ -24,10 +25,14 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             name, found = asked.name or study.NAME, list(study.records())
         folder = importers.results_set(asked.results, name)
-        told = study.manifest() if not (asked.result_json or asked.csv) else importers.manifest(name, found)
+        ours = asked.result_json or asked.csv
+        told = importers.manifest(name, found, asked.baseline) if ours else study.manifest()
         count = study.write(found, folder, told)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: cannot write below {asked.results} ({error.strerror})", file=sys.stderr)
         return 1
     print(f"{count} records in {folder}")
     return 0

@@ -4,13 +4,12 @@ What a source does not say (cost, order, hyperparameters) stays empty; a batch s
 Next: analysis/, which judges them.
 """
 
+import csv
 import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from benchmark import scales, tasks
 from benchmark.published import study
@@ -56,9 +55,8 @@ def from_result_json(folder: Path) -> list[Record]:
             for one in _cell(path, cell):
                 found.setdefault(one.trial.trial_id, one)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{path}: not a result.json of the study ({type(error).__name__}: {error})"
-            ) from None
+            problem = f"it lacks {error}" if isinstance(error, KeyError) else error
+            raise ValueError(f"{path}: not a result.json of the study ({problem})") from None
     if not found:
         raise ValueError(f"no OPTIMIZER/SCALE/RATIO/result.json below {folder}")
     return list(found.values())
@@ -66,9 +64,11 @@ def from_result_json(folder: Path) -> list[Record]:
 
 def _cell(path: Path, body: dict[str, Any]) -> Iterator[Record]:
     tag, scale, ratio = path.parts[-4:-1]
-    optimizer, ratio = OPTIMIZERS.get(tag, tag), float(ratio)
+    optimizer, ratio = OPTIMIZERS.get(tag, tag), _positive("ratio", ratio)
     facts = study.facts().get(optimizer, {"title": optimizer})
     config = _config(body["best_config"])
+    if "batch_size" not in config:
+        raise KeyError("train_batch_size")
     runs = [(_loss(body["baseline"]["loss"]), config, "ground state")]
     for step in body["ablations"]:
         change = _config({step["param"]: step["value"]})
@@ -82,11 +82,8 @@ def _cell(path: Path, body: dict[str, Any]) -> Iterator[Record]:
 
 
 def _loss(loss: float | str | None) -> float:
-    """A loss that is no number (the study writes "NaN" or null) is a diverged run's."""
-    try:
-        return float(loss)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return float("nan")
+    """The study writes "NaN" or null for the loss of a run that diverged."""
+    return float("nan") if loss is None else _number("loss", str(loss))
 
 
 def _config(raw: dict[str, Any]) -> dict[str, Value]:
@@ -94,71 +91,98 @@ def _config(raw: dict[str, Any]) -> dict[str, Value]:
     plain: dict[str, Value] = {}
     for name, value in raw.items():
         if name != "nesterov":  # constant for an optimizer: part of its rule
-            plain[RENAMED.get(name, name)] = value if isinstance(value, str) else float(f"{float(value):.10g}")
+            ours = RENAMED.get(name, name)
+            text = value if ours == "decay_kind" else _number(name, str(value))
+            plain[ours] = text if isinstance(text, str) else float(f"{text:.10g}")
     return plain
 
 
 def from_csv(path: Path) -> list[Record]:
     """Report records from a CSV with columns optimizer, scale, chinchilla_ratio, val_loss.
 
-    Optional: seed (default 0), corpus, family ("scalar" or "matrix"), `hp.<hyperparameter>`, and num_params
-    (non-embedding), which a scale that is not on our ladders needs. An empty or infinite val_loss is a
-    diverged run. Raises ValueError that names the file, the row and what to do.
+    Optional: seed (default 0), corpus (one a file), family ("scalar" or "matrix"), `hp.<hyperparameter>`, and
+    num_params (non-embedding), which a scale that is not on our ladders needs. An empty, NaN or infinite
+    val_loss is a diverged run. Raises ValueError that names the file, the line and what to do.
     """
+    found: dict[tuple[object, ...], Record] = {}
+    for line, row in _rows(path):
+        try:
+            one = _row(path, row)
+        except ValueError as error:
+            raise ValueError(f"{path}: line {line}: {error}") from None
+        run = (one.trial.optimizer, one.trial.scale, one.trial.chinchilla_ratio, one.trial.seed)
+        if run in found:
+            raise ValueError(
+                f"{path}: line {line} repeats an optimizer, scale, ratio and seed; number the seeds,"
+                " or leave one of the two out"
+            )
+        found[run] = one
+    corpora = sorted({one.trial.corpus for one in found.values()})
+    if len(corpora) > 1:
+        raise ValueError(f"{path}: {len(corpora)} corpora ({', '.join(corpora)}); give each a file of its own")
+    return list(found.values())
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and cells by column, without surrounding blanks."""
     try:
-        frame = pd.read_csv(path)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
+    except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a CSV ({error})") from None
-    absent = [c for c in REQUIRED if c not in frame]
-    if absent or frame.empty:
-        problem = f"no column {absent[0]!r}" if absent else "no rows"
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+    if not lines:
+        raise ValueError(f"{path}: not a CSV (it is empty); its first line names the columns")
+    (_, header), *rest = lines
+    absent = [name for name in REQUIRED if name not in header]
+    twice = [name for name in header if header.count(name) > 1]
+    if absent or twice or not rest:
+        problem = f"no column {absent[0]!r}" if absent else f"two columns {twice[0]!r}" if twice else "no rows"
         raise ValueError(f"{path}: {problem}; give every run a row with {', '.join(REQUIRED)}")
-    frame["seed"] = frame["seed"].fillna(0).astype(int) if "seed" in frame else 0
-    twice = frame.duplicated(["optimizer", "scale", "chinchilla_ratio", "seed"])
-    if twice.any():
-        line = int(twice.to_numpy().argmax()) + 2
-        raise ValueError(f"{path}: line {line} repeats an optimizer, scale, ratio and seed; number the seeds")
-    return [_row(path, line, row) for line, row in enumerate(frame.to_dict("records"), start=2)]
+    for line, cells in rest:
+        if len(cells) != len(header):
+            raise ValueError(f"{path}: line {line} has {len(cells)} cells, but the header names {len(header)}")
+        yield line, dict(zip(header, cells, strict=True))
 
 
-def _row(path: Path, line: int, row: dict[str, Any]) -> Record:
-    scale, ratio, params = str(row["scale"]), float(row["chinchilla_ratio"]), row.get("num_params")
-    if not ratio > 0 or row["optimizer"] != row["optimizer"]:
-        raise ValueError(f"{path}: line {line}: an optimizer and a positive chinchilla_ratio are needed")
-    shape = scales.SCALES.get(scale)
-    if shape is None and (params is None or not params > 0):
-        raise ValueError(
-            f"{path}: line {line}: scale {scale!r} is not one of {', '.join(scales.SCALES)};"
-            " add a column num_params (non-embedding)"
-        )
-    count = shape.num_params if shape else params
-    optimizer = str(row["optimizer"])
+def _row(path: Path, row: dict[str, str]) -> Record:
+    optimizer, scale = row["optimizer"], row["scale"]
+    if not optimizer or not scale:
+        raise ValueError(f"no {'scale' if optimizer else 'optimizer'} is named")
+    ratio, shape = _positive("chinchilla_ratio", row["chinchilla_ratio"]), scales.SCALES.get(scale)
+    if shape is None and not row.get("num_params"):
+        known = ", ".join(scales.SCALES)
+        raise ValueError(f"scale {scale!r} is not one of {known}; add a column num_params (non-embedding)")
+    count = float(shape.num_params) if shape else _positive("num_params", row["num_params"])
     facts = study.facts().get(optimizer, {"title": optimizer})
-    if isinstance(row.get("family"), str):
-        facts = {**facts, "family": row["family"]}
+    if family := row.get("family"):
+        if family not in ("scalar", "matrix"):
+            raise ValueError(f"family {family!r} is neither scalar nor matrix")
+        facts = {**facts, "family": family}
     trial = Trial(
         optimizer=optimizer,
         rule=f"{optimizer}@published",
         scale=scale,
         chinchilla_ratio=ratio,
-        tokens=round(tasks.TOKENS_PER_PARAMETER * float(count) * ratio),  # type: ignore[arg-type]
+        tokens=round(tasks.TOKENS_PER_PARAMETER * count * ratio),
         steps=0,
         seq_len=shape.seq_len if shape else 0,
         vocab=shape.vocab if shape else 0,
-        hyperparameters={"batch_size": 0} | {k[3:]: v for k, v in row.items() if k[:3] == "hp." and v == v},
-        seed=int(row["seed"]),
+        hyperparameters={"batch_size": 0} | {k[3:]: _value(v) for k, v in row.items() if k[:3] == "hp." and v},
+        seed=_seed(row.get("seed") or "0"),
         role="report",
-        corpus=str(row.get("corpus", "not stated")),
+        corpus=row.get("corpus") or "not stated",
         corpus_hash="not stated",
         tokenizer_hash="not stated",
         evaluation=Evaluation(sequences=0),
+        experiment=study.EXPERIMENT,
     )
-    loss = _loss(row["val_loss"])
-    if isinstance(row["val_loss"], str) and loss != loss:
-        raise ValueError(
-            f"{path}: line {line}: val_loss {row['val_loss']!r} is no number; leave it empty if diverged"
-        )
-    finished = loss == loss and abs(loss) != float("inf")
+    loss = _number("val_loss", row["val_loss"] or "nan")
+    if loss <= 0:
+        raise ValueError(f"val_loss {row['val_loss']} is no loss in nats per token, which is positive")
+    finished = loss < float("inf")
     return Record(
         trial=trial,
         status="finished" if finished else "diverged",
@@ -170,15 +194,50 @@ def _row(path: Path, line: int, row: dict[str, Any]) -> Record:
     )
 
 
-def manifest(name: str, found: Sequence[Record]) -> dict[str, Any]:
-    """An imported set as a sweep."""
+def _number(column: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        hint = "; leave it empty if the run diverged" if column == "val_loss" else ""
+        raise ValueError(f"{column} {text!r} is no number{hint}") from None
+
+
+def _positive(column: str, text: str) -> float:
+    value = _number(column, text) if text else float("nan")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"a positive {column} is needed, not {text!r}")
+    return value
+
+
+def _seed(text: str) -> int:
+    if not re.fullmatch(r"[0-9]+(\.0*)?", text):
+        raise ValueError(f"seed {text!r} is no whole number")
+    return int(float(text))
+
+
+def _value(text: str) -> Value:
+    """A hyperparameter: a finite number where it is one."""
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return value if abs(value) < float("inf") else text
+
+
+def manifest(name: str, found: Sequence[Record], baseline: str = "adamw") -> dict[str, Any]:
+    """An imported set as a sweep. Raises ValueError where nothing is of the baseline."""
+    names = sorted({r.trial.optimizer for r in found})
+    if baseline not in names:
+        raise ValueError(
+            f"no losses of the baseline {baseline!r}; there are {', '.join(names)}: name one with --baseline"
+        )
     return {
         "name": name,
         "title": name,
         "published": True,
         "source": f"imported: {', '.join(sorted({str(r.environment['source']) for r in found}))}",
         "notes": ["imported results: not run by this project"],
-        "baseline": "adamw",
+        "baseline": baseline,
         "corpus": found[0].trial.corpus,
         "optimizers": {r.trial.optimizer: {**r.facts, "rule": r.trial.rule} for r in found},
         **study.described(found),

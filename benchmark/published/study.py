@@ -22,6 +22,7 @@ SOURCE = "arXiv 2509.02046 and its public result files; one seed per number, not
 CORPUS = "dclm-mixture"
 STATED_CORPUS = "stated: DCLM-baseline 3.8, StarCoder 0.25, ProofPile-2 0.055"  # a hash is not published
 STATED_TOKENIZER = "stated: Llama-3 tokenizer"
+EXPERIMENT = 1  # of these records: others' experiments do not change with ours
 CELL = ["optimizer", "scale", "chinchilla_ratio"]
 RECIPE = ("adamw", "130m", 2, 0.0006)  # the GPT-3-style run of figure 1
 
@@ -72,6 +73,7 @@ def trial(
         tokenizer_hash=STATED_TOKENIZER,
         evaluation=Evaluation(split="validation", sequences=0),  # Paloma C4-EN; how many is not stated
         precision="bfloat16",  # float32 parameters, bfloat16 arithmetic
+        experiment=EXPERIMENT,
     )
 
 

@@ -132,12 +132,69 @@ def test_a_csv_of_losses_becomes_a_results_set(tmp_path: Path) -> None:
         ("optimizer,scale,chinchilla_ratio,val_loss\na,27k,-1,3\n", "positive chinchilla_ratio"),
         ("optimizer,scale,chinchilla_ratio,val_loss\na,27k,1,low\n", "line 2: val_loss 'low'"),
         ("", "not a CSV"),
+        ("optimizer,optimizer,scale,chinchilla_ratio,val_loss\na,a,27k,1,3\n", "two columns 'optimizer'"),
+        ("optimizer,scale,chinchilla_ratio,val_loss\na,27k,1\n", "line 2 has 3 cells, but the header names 4"),
+        ("optimizer,scale,chinchilla_ratio,val_loss\na,27k,1,3,4\n", "line 2 has 5 cells"),
+        ("optimizer,scale,chinchilla_ratio,val_loss\na,27k,one,3\n", "chinchilla_ratio 'one' is no number"),
+        ("optimizer,scale,chinchilla_ratio,val_loss\na,27k,inf,3\n", "positive chinchilla_ratio is needed"),
+        ("optimizer,scale,chinchilla_ratio,val_loss\na,27k,1,-inf\n", "no loss in nats per token"),
+        ("optimizer,scale,chinchilla_ratio,val_loss\n,27k,1,3\n", "line 2: no optimizer is named"),
+        ("optimizer,scale,chinchilla_ratio,seed,val_loss\na,27k,1,0.5,3\n", "seed '0.5' is no whole number"),
+        ("optimizer,scale,chinchilla_ratio,val_loss,num_params\na,9k,1,3,many\n", "num_params 'many'"),
+        ("optimizer,scale,chinchilla_ratio,val_loss,family\na,27k,1,3,odd\n", "neither scalar nor matrix"),
+        (
+            "optimizer,scale,chinchilla_ratio,val_loss,corpus\na,27k,1,3,c4\nb,27k,1,3,pile\n",
+            "2 corpora (c4, pile)",
+        ),
+        ("optimizer,scale,chinchilla_ratio,val_loss\na,27k,1,3\n", "name one with --baseline"),
     ],
 )
 def test_a_bad_csv_is_one_clear_line(tmp_path: Path, text: str, message: str, capsys) -> None:
     path = tmp_path / "bad.csv"
     path.write_text(text)
     assert command.main(["--results", str(tmp_path), "--csv", str(path)]) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_what_cannot_be_read_or_written_is_one_clear_line(tmp_path: Path, capsys) -> None:
+    good = tmp_path / "good.csv"
+    good.write_text("optimizer,scale,chinchilla_ratio,val_loss\nadamw,27k,1,3\n")
+    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
+    for source, results, message in (
+        (tmp_path, tmp_path, "cannot be read (Is a directory)"),
+        (tmp_path / "none.csv", tmp_path, "cannot be read (No such file or directory)"),
+        (tmp_path / "bytes.csv", tmp_path, "not a CSV ('utf-8' codec"),
+        (good, good, f"cannot write below {good} (Not a directory)"),
+    ):
+        assert command.main(["--results", str(results), "--csv", str(source)]) == 1
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+
+
+def test_a_baseline_of_another_name_can_be_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("optimizer,scale,chinchilla_ratio,val_loss\nAdamW,27k,1,3\nmuon,27k,1,2.9\n")
+    assert command.main(["--results", str(tmp_path), "--csv", str(path), "--baseline", "AdamW"]) == 0
+    assert store.load(tmp_path).sweeps["mine"]["baseline"] == "AdamW"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"best_config": {"learning_rate": 0.008}}, "it lacks 'train_batch_size'"),
+        (
+            {"best_config": {"learning_rate": "fast", "train_batch_size": 8}},
+            "learning_rate 'fast' is no number",
+        ),
+        ({"baseline": {"loss": "low"}}, "loss 'low' is no number"),
+        ({"min_loss": "low"}, "loss 'low' is no number"),
+        ({"baseline": {}}, "it lacks 'loss'"),
+    ],
+)
+def test_a_bad_result_json_is_one_clear_line(tmp_path: Path, changes: dict, message: str, capsys) -> None:
+    _result(tmp_path / "in", **changes)
+    assert command.main(["--results", str(tmp_path), "--result-json", str(tmp_path / "in")]) == 1
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
 

@@ -115,19 +115,28 @@ def test_the_order_in_which_answers_arrive_does_not_matter(search, bowl, budget,
     one, first = search(_rough(salt), axes, budget, seeds=(0, 1, 2))
     other, second = search(_rough(salt), axes, budget, seeds=(0, 1, 2), arrival=arrival)
     assert one == other
-    assert [e.setting for e in first.entries] == [e.setting for e in second.entries]
+    assert first.entries == second.entries  # settings, seeds, purposes and losses, in order
 
 
 @PROPERTY
-@given(bowls(), st.integers(3, 40), st.integers(0, 10**6))
-def test_the_winner_is_no_worse_than_the_start(search, bowl, budget, salt):
+@given(bowls(), st.integers(3, 60), st.integers(0, 10**6))
+def test_the_winner_is_the_best_of_all_that_was_tried(search, bowl, budget, salt):
+    """Extensions, restarts and refinements included; without a winner nothing that was tried has trained."""
     axes, _, _ = bowl
     found, ledger = search(_rough(salt), axes, budget)
-    start = ledger.entries[0]
-    if math.isfinite(start.loss):
-        assert ledger.loss(found.winner) <= start.loss
-    if found.winner is None:
-        assert not any(math.isfinite(e.loss) for e in ledger.entries if e.purpose == "start")
+    lowest = min(entry.loss for entry in ledger.entries)
+    assert (found.winner is None) == (lowest == math.inf)
+    if found.winner is not None:
+        assert ledger.loss(found.winner) == lowest
+
+
+@PROPERTY
+@given(bowls(), st.lists(st.floats(-5, 5), min_size=3, max_size=3))
+def test_what_a_seed_does_to_every_setting_does_not_mislead_it(search, bowl, luck):
+    """Seeds of very different luck, up to ten nats apart; replicates on some of them for some settings."""
+    axes, surface, best = bowl
+    found, _ = search(lambda setting, seed: surface(setting, seed) + luck[seed], axes, 120, seeds=(0, 1, 2))
+    assert found.winner == best
 
 
 def test_the_first_round_asks_for_the_start_and_both_neighbours_at_once(search):

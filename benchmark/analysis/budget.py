@@ -48,15 +48,16 @@ def expected_best_of_k(runs: pd.DataFrame) -> pd.DataFrame:
     searches = _searches(runs)
     worst: dict[str, float] = {}
     for labels, losses in searches:
-        finite = losses[np.isfinite(losses)]
-        worst[labels["task"]] = max(finite.max(initial=-np.inf), worst.get(labels["task"], -np.inf))
+        worst[labels["task"]] = max(
+            losses[np.isfinite(losses)].max(initial=0.0), worst.get(labels["task"], 0.0)
+        )
     found = []
     for labels, losses in searches:
         n = len(losses)
-        lowest = worst[labels["task"]] if worst[labels["task"]] > -np.inf else np.inf
-        counted = np.where(np.isinf(losses), lowest, losses)
+        counted = np.where(np.isinf(losses), worst[labels["task"]], losses)
+        expected = counted @ _chances(n) if worst[labels["task"]] else np.inf  # nothing finished on this task
         what = {"k": np.arange(1, n + 1), "n": n, "diverged": int(np.isinf(losses).sum())}
-        what |= {"expected": counted @ _chances(n)} | _medians(losses, np.arange(1, n + 1), LEVEL)
+        what |= {"expected": expected} | _medians(losses, np.arange(1, n + 1), LEVEL)
         found.append(pd.DataFrame(labels | what))
     columns = [*CELL, "k", "n", "diverged", "expected", "median", "lo", "hi"]
     return pd.concat(found, ignore_index=True).loc[:, columns] if found else table([], columns)

@@ -35,7 +35,7 @@ def report_losses(
     for column, value in (("corpus", corpus), ("backend", backend), ("precision", precision)):
         if value is not None:
             wanted = wanted & (runs[column] == value).to_numpy()
-    chosen = runs.loc[wanted]
+    chosen = runs.loc[wanted].drop_duplicates(["trial_id", *SAME])  # the same run twice is one run
     for column in SAME:
         found = sorted({str(v) for v in chosen[column]})
         if len(found) > 1:

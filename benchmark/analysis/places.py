@@ -42,7 +42,8 @@ def in_seconds(losses: pd.DataFrame, runs: pd.DataFrame, baseline: str) -> dict[
 
     A run that takes twice the baseline's seconds per token gets half the data it had, counted on the
     baseline's curve: loss -> d_eff -> d_eff x (baseline's seconds per token / its own) -> loss. Training time
-    alone counts, the median over a cell's report runs. Needs the baseline on the same machine and task.
+    alone counts, the median over a cell's report runs. Needs the baseline on the same machine and task. A run
+    that diverged is infinite here too; one at or below the curve's floor has no equal time and is left out.
     """
     speed = seconds_per_token(runs)
     if speed.empty:
@@ -62,8 +63,11 @@ def in_seconds(losses: pd.DataFrame, runs: pd.DataFrame, baseline: str) -> dict[
             cells = list(zip(part["optimizer"], part["chinchilla_ratio"], strict=True))
             own = np.array([per_cell.get((o, scale, r), np.nan) for o, r in cells])
             yardstick = np.array([per_cell.get((baseline, scale, r), np.nan) for _, r in cells])
-            d_eff = fitted.d_eff(part["val_loss"].to_numpy()[None])[0] * yardstick / own
-            parts.append(part.assign(val_loss=fitted.loss(d_eff)[0]).loc[np.isfinite(d_eff)])
+            diverged = np.isposinf(part["val_loss"].to_numpy(float)) & np.isfinite(yardstick)
+            d_eff = fitted.d_eff(part["val_loss"].to_numpy(float)[None])[0] * yardstick / own
+            timed = (d_eff > 0) & np.isfinite(d_eff)
+            loss = np.where(diverged, np.inf, fitted.loss(np.where(timed, d_eff, fitted.r0))[0])
+            parts.append(part.assign(val_loss=loss).loc[timed | diverged])
         if sum(len(part) for part in parts):
             frames[str(machine)] = pd.concat(parts)
     return frames

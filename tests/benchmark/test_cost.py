@@ -116,6 +116,9 @@ def test_runs_of_different_experiments_are_not_mixed(column: str, value: str) ->
 
 
 def test_two_runs_of_one_seed_are_refused() -> None:
+    assert len(report_losses(pd.concat([runs(), runs().iloc[:5]]))) == len(
+        runs()
+    )  # the same runs are no others
     again = runs(trial_id="again").iloc[:1]
     with pytest.raises(ValueError, match=r"adamw on s-1x has two report runs of seed 0.*trial_ids"):
         report_losses(pd.concat([runs(), again]))

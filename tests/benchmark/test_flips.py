@@ -138,6 +138,21 @@ def test_a_planted_flip_between_scales_is_confirmed() -> None:
     )
 
 
+@pytest.mark.parametrize("ratios", [2, 3])
+def test_intervals_hold_for_all_pairs_and_all_tasks_at_once_by_hand(ratios: int) -> None:
+    """Tukey within a task at 1 - .05 / tasks, so that all tasks together are at 95 %."""
+    frame = losses(CROSSING | ({("a", 8.0): 2.7, ("b", 8.0): 2.75} if ratios == 3 else {}))
+    table = flips(NO_CURVES, frame)
+    wide = frame.pivot(index=["chinchilla_ratio", "seed"], columns="optimizer", values="val_loss")
+    gap = wide.a - wide.b
+    means = gap.groupby("chinchilla_ratio").mean()
+    square = ((gap - means.reindex(gap.index, level=0)) ** 2).sum() / 2  # of residuals, half of it each
+    half = stats.studentized_range.ppf(1 - 0.05 / ratios, 2, 2 * ratios) * np.sqrt(square / (2 * ratios) / 3)
+    row = table[(table.where_1 == "1x") & (table.where_2 == "4x")].iloc[0]
+    assert (row.lo_1, row.hi_1) == pytest.approx((means[1.0] - half, means[1.0] + half), rel=1e-5)
+    assert (row.lo_2, row.hi_2) == pytest.approx((means[4.0] - half, means[4.0] + half), rel=1e-5)
+
+
 def test_a_diverged_seed_is_named_as_the_mechanism() -> None:
     frame = losses(CROSSING)
     frame.loc[(frame.optimizer == "b") & (frame.chinchilla_ratio == 1.0) & (frame.seed == 2), "val_loss"] = (
@@ -230,6 +245,18 @@ def test_a_method_that_leads_per_token_may_lose_per_second() -> None:
     assert set(table.kind) == {"seconds"} and pairs == {("adamw", "slow"), ("quick", "slow")}
     assert set(table[table.optimizer_a == "adamw"].status) == {"confirmed"}
     assert flips(NO_CURVES, frame, runs.assign(machine=frame.optimizer)).empty  # never on one machine
+
+
+def test_at_equal_time_a_diverged_run_stays_infinite_and_one_below_the_floor_is_left_out() -> None:
+    frame = study(LARGE, 2, np.random.default_rng(0))
+    lost = (frame.optimizer == "a") & (frame.seed == 0)
+    below = (frame.optimizer == "e") & (frame.seed == 1)
+    frame.loc[lost, "val_loss"], frame.loc[below, "val_loss"] = np.inf, 1.0
+    runs = report_runs(frame, status=np.where(lost, "diverged", "finished"))
+    table = in_seconds(frame, runs, "adamw")["m"]
+    assert np.isposinf(table.val_loss).sum() == lost.sum() == 4
+    assert set(table[np.isposinf(table.val_loss)].optimizer) == {"a"}
+    assert len(table) == len(frame) - below.sum()
 
 
 def test_losses_at_equal_time_are_those_of_the_planted_law() -> None:

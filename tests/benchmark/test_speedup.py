@@ -1,6 +1,7 @@
 """Speedups: the study's own figures, independent fits, planted truths and what can be missing."""
 
 import time
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,10 @@ from benchmark.analysis.residuals import check_losses, fit_scale
 from benchmark.analysis.simulate import LARGE, MICRO, coverage, study
 from benchmark.analysis.speedup import COLUMNS, fit_quality, interval, paired_verdicts, speedups
 from benchmark.published import study as published
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # statsmodels uses what pandas has deprecated
+    import statsmodels.formula.api as smf
 
 CELL = ["scale", "optimizer", "chinchilla_ratio"]
 NUMBERS = ["n", "val_loss", "d_eff", "speedup", "lo", "hi"]
@@ -210,6 +215,23 @@ def test_verdict_and_paired_test_agree_where_the_difference_is_large() -> None:
         assert all(direct[(name, r)] == "faster" for r in (1.0, 2.0, 4.0, 8.0))
     assert (table["a"] == "slower").all()
     assert (table["adamw"] == "inseparable").all()
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_paired_verdicts_are_the_t_tests_of_ordinary_least_squares(seeds: int) -> None:
+    seen = set()
+    for start in range(6):
+        losses = noisy(seeds, start)
+        losses = losses[losses.chinchilla_ratio == 8.0]
+        fit = smf.ols("val_loss ~ C(optimizer, Treatment('adamw')) + C(seed)", data=losses).fit()
+        model = fit_scale(check_losses(losses))
+        for name, verdict in zip(model.optimizer, paired_verdicts(model, "adamw"), strict=True):
+            if name != "adamw":
+                term = f"C(optimizer, Treatment('adamw'))[T.{name}]"
+                side = "slower" if fit.params[term] > 0 else "faster"
+                assert verdict == (side if fit.pvalues[term] < 0.05 else "inseparable")
+                seen.add(verdict)
+    assert seen == {"faster", "slower", "inseparable"}
 
 
 def test_where_the_paired_test_says_otherwise_the_row_says_so() -> None:

@@ -91,6 +91,14 @@ def test_the_interval_for_the_median_best_of_k_covers() -> None:
     assert np.isneginf(got.lo[20])  # 40 trials do not bound the best of 20 from below
 
 
+def test_where_every_trial_diverged_the_best_of_any_number_is_infinite() -> None:
+    lost = [point(0.01 * i, math.inf, purpose="random", optimizer="lost") for i in range(1, 4)]
+    alone = tuning.expected_best_of_k(runs(*lost))
+    assert np.isposinf(alone.expected).all() and (alone.diverged == 3).all()
+    beside = tuning.expected_best_of_k(runs(*lost, point(0.01, 3.5, purpose="random")))
+    assert beside[beside.optimizer == "lost"].expected.tolist() == pytest.approx([3.5] * 3)  # the task's worst
+
+
 def test_budget_medians_hold_all_at_once() -> None:
     """By hand: 12 intervals (4 searches, k = 1, 2 and 4) and the most that is bounded makes 16, so each is at
     1 - .05 / 16; and the medians are those of `expected_best_of_k`."""

@@ -61,14 +61,15 @@ def table(figures: Sequence[Figure]) -> str:
         if f.group != group:
             lines.append(f"\n{f.group}")
         group = f.group
-        line = f"  {f.name:{width}} {_short(f.median):>8} {f.unit:9} [{_short(f.lo)} to {_short(f.hi)}]"
+        line = f"  {f.name:{width}} {short(f.median):>8} {f.unit:9} [{short(f.lo)} to {short(f.hi)}]"
         if f.ratio is not None:
             line += f"   {f.ratio:.2f} [{f.ratio_lo:.2f} to {f.ratio_hi:.2f}] of {f.versus}"
         lines.append(line)
     return "\n".join(lines)
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """A number with three digits, or with thousands separated."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
@@ -96,10 +97,18 @@ def write(figures: Sequence[Figure], environment: Mapping[str, Any], path: Path)
 
 def previous(folder: Path, machine: str) -> list[Figure]:
     """The last figures of this machine in `folder`; none if there are none."""
-    bodies = [body for path in sorted(folder.glob("*.json")) if (body := _read(path))]
-    return [
-        Figure(**row) for body in bodies if body["environment"]["machine"] == machine for row in body["rows"]
-    ]
+    return [f for described, rows in machines(folder) if described["machine"] == machine for f in rows]
+
+
+def machines(folder: Path) -> list[tuple[dict[str, Any], list[Figure]]]:
+    """Each machine's description and its figures, by file name, which is by group."""
+    found: dict[str, tuple[dict[str, Any], list[Figure]]] = {}
+    for path in sorted(folder.glob("*.json")):
+        if body := _read(path):
+            described = body["environment"]
+            known = found.setdefault(described["machine"], (described, []))
+            known[1].extend(Figure(**row) for row in body["rows"])
+    return list(found.values())
 
 
 def moved(before: Sequence[Figure], now: Sequence[Figure]) -> list[str]:
@@ -124,7 +133,7 @@ def _apart(lo: Any, hi: Any, new_lo: Any, new_hi: Any) -> bool:
 
 def _change(name: str, old: Any, new: Any, unit: str) -> str:
     share = f" ({new / old - 1:+.0%})" if old else ""  # a share of studies may have been 0
-    return f"{name}: {_short(old)} -> {_short(new)} {unit}{share}"
+    return f"{name}: {short(old)} -> {short(new)} {unit}{share}"
 
 
 def _read(path: Path) -> dict[str, Any] | None:

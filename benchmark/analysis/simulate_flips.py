@@ -74,7 +74,7 @@ def searched_study(rng: np.random.Generator, level_at: int, trials: int = 40) ->
         for z in rng.normal(size=trials)
     ]
     known = {"role": "tuning", "status": "finished", "purpose": "random", "machine": ""}
-    known |= {"task": [f"s-{row[2]:g}x" for row in tried]}
+    known |= {"task": [f"s-{row[2]:g}x" for row in tried], "trial_id": range(len(tried))}
     known |= {"tokens": 1.0, "train_seconds": 0.0}
     return pd.DataFrame(tried, columns=pd.Index(COLUMNS)).assign(**known)
 

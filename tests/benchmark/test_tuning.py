@@ -91,6 +91,13 @@ def test_the_interval_for_the_median_best_of_k_covers() -> None:
     assert np.isneginf(got.lo[20])  # 40 trials do not bound the best of 20 from below
 
 
+def test_a_run_that_is_there_twice_counts_once_in_what_a_budget_buys() -> None:
+    frame = runs(*[point(0.01 * i, 3 + 0.1 * i, purpose="random") for i in range(1, 8)])
+    twice = pd.concat([frame, frame.iloc[2:5]]).sample(frac=1, random_state=0)
+    for function in (tuning.best_so_far, tuning.expected_best_of_k, tuning.budget_medians):
+        pd.testing.assert_frame_equal(function(frame), function(twice))
+
+
 def test_where_every_trial_diverged_the_best_of_any_number_is_infinite() -> None:
     lost = [point(0.01 * i, math.inf, purpose="random", optimizer="lost") for i in range(1, 4)]
     alone = tuning.expected_best_of_k(runs(*lost))

@@ -26,37 +26,47 @@ def write(site: "Site", study: Study, folder: str) -> None:
     by_task = groups(study.runs, "task")
     for optimizer in study.optimizers:
         for task in study.tasks:
-            runs = where(
-                by_task[task.name] if task.name in by_task else study.runs.iloc[:0], optimizer=optimizer
-            )
+            there = by_task[task.name] if task.name in by_task else study.runs.iloc[:0]
+            runs, baseline = where(there, optimizer=optimizer), where(there, optimizer=study.baseline)
             if not len(runs) and not study.cell(optimizer, task.name):
                 continue
-            context = _context(study, optimizer, task, runs, curves)
+            context = _context(study, optimizer, task, runs, baseline, curves)
             context["flags"] = flags.get((optimizer, task.name), "")
             name = site.env.filters["slug"](f"{optimizer}/{task.name}")
             path, heading = f"{folder}/cells/{name}", f"{context['title']} at {task.name}"
             site.write(f"{path}.html", "cell.html", study, heading=heading, open=True, **context)
-            body = site.render("cell_body.html", root="../../", base="../", open=False, **context)
+            body = site.render("cell_body.html", root="../../", base="../", open=False, study=study, **context)
             site.text(f"{path}.js", f"cell({text.script_json(name)},{text.script_json(body)});\n")
 
 
 def _context(
-    study: Study, optimizer: str, task: TaskFacts, runs: pd.DataFrame, curves: Mapping[str, pd.DataFrame]
+    study: Study,
+    optimizer: str,
+    task: TaskFacts,
+    runs: pd.DataFrame,
+    baseline: pd.DataFrame,
+    curves: Mapping[str, pd.DataFrame],
 ) -> dict[str, Any]:
-    drawn = [curves[i] for i in where(runs, role="report")["trial_id"] if i in curves]
-    series = [list(zip(c["tokens"], c["val_loss"], strict=True)) for c in drawn]
+    series = _curves(runs, curves)
+    beside = [] if optimizer == study.baseline else _curves(baseline, curves)
     title = study.titles.get(optimizer, optimizer)
     rates = column(runs, "hp.peak_lr")
     return {
         "optimizer": optimizer,
         "title": title,
         "task": task,
-        "curve": line_chart(series, style.look(optimizer)[0], f"Loss curves of {title} at {task.name}"),
+        "curve": line_chart(series, style.look(optimizer)[0], f"Loss curves of {title} at {task.name}", beside),
+        "beside": len(beside),
         "seeds": len(series),
         "winner": [(name, text.value(v)) for name, v in sorted(study.winner(optimizer, task.name).items())],
         "command": command(study, optimizer, task.name),
         "records": rows(runs.assign(peak_lr=rates).sort_values(["role", "finished_at", "trial_id"])),
     }
+
+
+def _curves(runs: pd.DataFrame, curves: Mapping[str, pd.DataFrame]) -> list[list[tuple[float, float]]]:
+    found = [curves[i] for i in where(runs, role="report")["trial_id"] if i in curves]
+    return [list(zip(c["tokens"], c["val_loss"], strict=True)) for c in found]
 
 
 def command(study: Study, optimizer: str, task: str) -> str:

@@ -36,8 +36,12 @@ class Figure:
     group: str = ""
 
     @cached_property
+    def drawing(self) -> paper.Drawing:
+        return paper.Drawing(self.plot, self.key)
+
+    @cached_property
     def svg(self) -> str:
-        return paper.svg(self.plot, self.key)
+        return self.drawing.svg()
 
     @property
     def inline(self) -> Markup:
@@ -53,7 +57,7 @@ class Figure:
         """Write KEY.svg and KEY.png below a folder of the site."""
         name = f"{folder}/{site.env.filters['slug'](self.key)}"
         site.text(f"{name}.svg", self.svg)
-        site.bytes(f"{name}.png", paper.png(self.plot))
+        site.bytes(f"{name}.png", self.drawing.png())
 
 
 def bundle() -> str:

@@ -103,14 +103,15 @@ def bump(study: Study, task: TaskFacts) -> Figure | None:
         return None
     tenths = places.along_training(curves, losses)
     means = [(fraction, _means(frame)) for fraction, frame in sorted(tenths.items())]
-    if not any(losses for _, losses in means):
-        return None
+    if not dict(means).get(1.0):
+        return None  # curves that stop before the end, as in published figures: there is no final rank
+    seeds = f"n = {text.count(len(set(losses['seed'])), 'seed')}"
     x = Axis("Fraction of training", False, [i / 10 for i in range(1, 11)], "percent", (0.08, 1.02))
     return Figure(
         f"bump-{task.name}",
         f"Rank along training at {task.name}",
         f"Bump chart: rank of each optimizer by mean validation loss at each tenth of training at {task.name}.",
-        f"Ranks of seed means (n = {losses['seed'].nunique()} seeds), without regard to noise; the shaded"
+        f"Ranks of seed means ({seeds}), without regard to noise; the shaded"
         " column is the end, which alone decides. The table says which crossings the noise allows to believe.",
         charts.ranks(study, means, x, end=1.0),
         group=KINDS["fraction"],

@@ -44,7 +44,7 @@ def _lines(plot: Lines) -> Any:
     tips = [alt.Tooltip(f"{k}:Q", title=k.replace("_", " "), format=f) for k, f in plot.tips.items()]
     colour = alt.Scale(domain=names, range=[s.colour for s in plot.series])
     shapes = alt.Scale(domain=names, range=[s.shape for s in plot.series])
-    legend: Any = None if plot.named else alt.Undefined
+    legend: Any = None if plot.named or len(names) < 2 else alt.Undefined
     base = alt.Chart(_data(rows)).encode(
         x=x,
         color=alt.Color("optimizer:N", title=None, scale=colour, legend=legend),
@@ -56,7 +56,7 @@ def _lines(plot: Lines) -> Any:
     if plot.joined:
         line = base.mark_line(clip=clip, interpolate="step-after" if plot.step else "linear")
         layers.append(line.encode(y=y))
-    if plot.intervals:
+    if plot.intervals and any(text.is_number(row["lo"]) for row in rows):
         layers.append(base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("lo:Q"), y2=alt.Y2("hi")))
     shape = alt.Shape("optimizer:N", title=None, scale=shapes, legend=legend)
     layers.append(base.mark_point(clip=clip).encode(y=y, shape=shape).add_params(pick))

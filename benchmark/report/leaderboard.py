@@ -94,6 +94,7 @@ class Row:
     others: str
     val_loss: float
     val_loss_sd: float
+    outcome: str
     n: int
     trials: int
     tuning_tokens: float
@@ -171,9 +172,10 @@ def save_figures(site: "Site", folder: str, study: Study, boards: Sequence[Board
             if text.is_number(r.speedups["tokens"].speedup) and 0 < r.speedups["tokens"].speedup < math.inf
         ]
         title = f"Speedup in tokens over tuned {study.baseline_title} at {found.task.name} (higher is better)"
-        plot = Forest(title, rows)
-        site.text(f"{folder}/{found.figure}.svg", paper.svg(plot, found.figure))
-        site.bytes(f"{folder}/{found.figure}.png", paper.png(plot))
+        drawing = paper.Drawing(Forest(title, rows), found.figure)
+        name = f"{folder}/{site.env.filters['slug'](found.figure)}"
+        site.text(f"{name}.svg", drawing.svg())
+        site.bytes(f"{name}.png", drawing.png())
 
 
 def _others(speedups: Mapping[str, Speedup]) -> str:
@@ -208,6 +210,7 @@ def _row(
         others=_others(speedups),
         val_loss=known["val_loss"],
         val_loss_sd=known["val_loss_sd"],
+        outcome="diverged" if result is not None and not known["n"] else "not yet",
         n=int(known["n"]),
         trials=len(tuning),
         tuning_tokens=float(sum(tuning["tokens"])),
@@ -255,8 +258,8 @@ def _speedup(study: Study, optimizer: str, table: pd.DataFrame, axis: tuple[floa
     row = found[0]
     point, lo, hi = row["speedup"], row["lo"], row["hi"]
     verdict = "baseline" if optimizer == study.baseline else str(row["verdict"])
-    if not text.is_number(point):
-        return Speedup(point, lo, hi, verdict)
+    if not text.is_number(point):  # undefined: nothing is known, not even that it is inseparable
+        return Speedup(point, lo, hi, verdict if optimizer == study.baseline else "")
     ends = (lo if text.is_number(lo) else point, hi if text.is_number(hi) else point, point)
     left, right, at = (place(end, axis) for end in ends)
     return Speedup(point, lo, hi, verdict, (left, right, at))

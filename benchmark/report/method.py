@@ -15,7 +15,11 @@ def page(study: Study, damaged: tuple[str, ...]) -> dict[str, Any]:
         "experiment": [
             (key.replace("_", " "), text.value(manifest[key])) for key in shown if manifest.get(key)
         ],
-        "protocol": [(k.replace("_", " "), text.value(v)) for k, v in sorted(manifest["protocol"].items())],
+        "protocol": [
+            (k.replace("_", " "), text.value(v))
+            for k, v in sorted(manifest["protocol"].items())
+            if v not in (None, [], {}, "")
+        ],
         "notes": manifest["notes"] if study.theirs else (),
         "tasks": [
             (

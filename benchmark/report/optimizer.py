@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from benchmark.report.site import Site
 
 Parity = Mapping[str, list[tuple[str, str]]]
+LAW_POINTS = 3  # tasks: through fewer points runs every law
 TOLERANCE = 0.01  # nats: a loss this close to the best still counts as well tuned
 
 
@@ -80,8 +81,11 @@ def _context(study: Study, name: str, tables: Tables) -> dict[str, Any]:
             (hp, text.value(axis["grid"]), text.value(axis.get("start")), str(axis.get("scale", "")))
             for hp, axis in sorted(study.optimizers[name]["space"].items())
         ],
-        "laws": [_law(r["key"][1], r) for r in own],
-        "loss_law": [_law("test loss", r) for r in tables.loss_laws if r["key"] == name],
+        "laws": [_law(r["key"][1], r) for r in own if r["points"] >= LAW_POINTS],
+        "loss_law": [
+            _law(study.loss_name, r) for r in tables.loss_laws if r["key"] == name and r["points"] >= LAW_POINTS
+        ],
+        "law_points": LAW_POINTS,
         "ablations": [
             (
                 r["task"],

@@ -47,14 +47,32 @@ RC: dict[str, Any] = {
 }  # fmt: skip
 
 
-def svg(plot: Lines | Tiles | Forest, salt: str) -> str:
-    """The drawing as an SVG file. `salt` makes its ids differ from those of other drawings on the same page."""
-    return _save(plot, salt, "svg").decode()
+class Drawing:
+    """A plot laid out once and saved as SVG and PNG. `salt` keeps its ids apart from another's on a page."""
 
+    def __init__(self, plot: Lines | Tiles | Forest, salt: str) -> None:
+        self.sheet: Any = {**RC, "svg.hashsalt": salt}
+        with mpl.rc_context(self.sheet):
+            if isinstance(plot, Lines):
+                self.figure = _lines(plot)
+            else:
+                self.figure = _tiles(plot) if isinstance(plot, Tiles) else _forest(plot)
 
-def png(plot: Lines | Tiles | Forest) -> bytes:
-    """The drawing on white, 220 pixels to the inch."""
-    return _save(plot, "", "png")
+    def svg(self) -> str:
+        return self._save("svg", metadata={"Date": None, "Creator": None}).decode()
+
+    def png(self) -> bytes:
+        """On white, 220 pixels to the inch."""
+        return self._save("png", metadata={"Software": None}, facecolor="white", transparent=False)
+
+    def _save(self, kind: str, **how: Any) -> bytes:
+        buffer = io.BytesIO()
+        with mpl.rc_context(self.sheet), warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", message="Glyph .* missing from"
+            )  # a name in a script the font lacks
+            self.figure.savefig(buffer, format=kind, **how)
+        return buffer.getvalue()
 
 
 def inline(drawing: str) -> str:
@@ -66,18 +84,6 @@ def inline(drawing: str) -> str:
     body = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", body)
     body = re.sub(r' (?:width|height)="[\d.]+pt"| xmlns(?::xlink)?="[^"]+"', "", body, count=4)
     return re.sub(r"\s*\n\s*", "\n", body.replace(INK, "currentColor"))
-
-
-def _save(plot: Lines | Tiles | Forest, salt: str, kind: str) -> bytes:
-    drawn = {Lines: _lines, Tiles: _tiles, Forest: _forest}[type(plot)]
-    buffer = io.BytesIO()
-    metadata: dict[str, Any] = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-    more: dict[str, Any] = {} if kind == "svg" else {"facecolor": "white", "transparent": False}
-    style_sheet: Any = {**RC, "svg.hashsalt": salt}
-    with mpl.rc_context(style_sheet), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a name in a script the font lacks
-        drawn(plot).savefig(buffer, format=kind, metadata=metadata, **more)
-    return buffer.getvalue()
 
 
 def _name(name: str) -> str:

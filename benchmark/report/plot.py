@@ -12,7 +12,7 @@ from benchmark.report import text
 FORMATS: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "number": ("~g", lambda v: f"{v:g}"),
     "percent": (".0%", lambda v: f"{v:.0%}"),
-    "count": ("~s", text.quantity),
+    "count": (".3~s", text.quantity),
     "whole": ("d", lambda v: f"{v:.0f}"),
 }
 

@@ -1,5 +1,6 @@
 """A sweep's progress: which cells are done, what is settled and what is still open."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from benchmark.report import text
@@ -9,7 +10,7 @@ from benchmark.report.study import Study
 
 def page(study: Study) -> dict[str, Any]:
     cells = study.manifest["cells"]
-    spent = sum(len(c.get("tuning", ())) for c in cells.values())
+    spent = sum(_in(study, c.get("tuning", ())) for c in cells.values())
     return {
         "heading": "Progress",
         "done": sum(bool(cell.get("complete")) for cell in cells.values()),
@@ -32,11 +33,15 @@ def _state(study: Study, optimizer: str, task: str) -> str:
     cell = study.cell(optimizer, task)
     if not cell:
         return text.MISSING
-    known = set(study.by_id)
-    tuned = f"{len(cell.get('tuning', ()))}/{cell.get('budget') or 0} tuned"
+    tuned = f"{_in(study, cell.get('tuning', ()))}/{cell.get('budget') or 0} tuned"
     reports = cell.get("reports", ())
-    reported = f"{len(known.intersection(reports))}/{len(reports)} reported" if reports else "no report run yet"
+    reported = f"{_in(study, reports)}/{len(reports)} reported" if reports else "no report run yet"
     return f"✓ done, {reported}" if cell.get("complete") else f"{tuned}, {reported}"
+
+
+def _in(study: Study, trial_ids: Iterable[str]) -> int:
+    """How many of these trials have a record; a manifest also names those that are asked for next."""
+    return sum(trial_id in study.by_id for trial_id in trial_ids)
 
 
 def _compared(study: Study, sure: bool) -> list[tuple[Any, ...]]:
@@ -47,7 +52,7 @@ def _compared(study: Study, sure: bool) -> list[tuple[Any, ...]]:
             r["task"],
             text.times(r["speedup"]),
             text.interval(r["lo"], r["hi"]),
-            text.verdict(r["verdict"]),
+            text.verdict(r["verdict"] if text.is_number(r["speedup"]) else ""),
             int(r["n"]),
         )
         for r in rows(study.speedups)
@@ -57,14 +62,14 @@ def _compared(study: Study, sure: bool) -> list[tuple[Any, ...]]:
 
 def _best(study: Study) -> list[tuple[Any, ...]]:
     """The lowest tuning loss of each cell that has no report run yet: all that there is to see at first."""
-    found = []
+    found: list[tuple[str, float, str, int]] = []
     reported = {(r["optimizer"], r["task"]) for r in rows(study.losses)}
     done = where(study.runs, role="tuning", status="finished")
     for task, runs in groups(done, "task").items():
         for optimizer, mine in groups(runs, "optimizer").items():
             if (optimizer, task) not in reported:
-                found.append((study.titles[optimizer], task, text.fixed(min(mine["val_loss"]), 4), len(mine)))
-    return found
+                found.append((task, min(mine["val_loss"]), study.titles[optimizer], len(mine)))
+    return [(title, task, text.fixed(low, 4), n) for task, low, title, n in sorted(found)]
 
 
 def line(study: Study) -> str:

@@ -23,15 +23,24 @@ def lines(study: Study) -> tuple[str, str, str]:
     """The answer at the study's largest comparable task; no line claims what its interval does not."""
     task = study.headline
     if task is None:
-        done = sum(bool(c.get("complete")) for c in study.manifest.get("cells", {}).values())
         return (
-            f"No comparison yet: {done} of {len(study.manifest.get('cells', {}))} cells are complete.",
+            f"No comparison yet: {_why_none(study)}.",
             f"A speedup needs finished report runs of {study.baseline_title} and of another optimizer on the"
             " same task.",
             "",
         )
     table = [r for r in rows(study.results_for(task.name)) if r["n"] > 0]
     return _speedup(study, table, task.name), _ties(study, table, task.name), _inseparable(study, table)
+
+
+def _why_none(study: Study) -> str:
+    cells = study.manifest.get("cells", {}).values()
+    done = sum(bool(c.get("complete")) for c in cells)
+    if done < len(cells):
+        return f"{done} of {len(cells)} cells are complete"
+    finished = study.losses.loc[study.losses["val_loss"] < float("inf"), "optimizer"]
+    names = [study.titles[o] for o in dict.fromkeys(finished)]
+    return f"only {text.names(names)} finished its report runs" if names else "no report run has finished"
 
 
 def _speedup(study: Study, table: list[dict[str, Any]], task: str) -> str:
@@ -67,6 +76,8 @@ def _ties(study: Study, table: list[dict[str, Any]], task: str) -> str:
     first = study.titles[table[0]["optimizer"]]
     bands = [study.bands.get((r["optimizer"], task), (2, 2)) for r in table]
     ties = [study.titles[r["optimizer"]] for r, band in zip(table[1:], bands[1:], strict=True) if band[0] == 1]
+    if ties and max(r["n"] for r in table) == 1:
+        return f"One seed does not separate {first} from {text.names(ties, 'or')}."
     if ties:
         return f"The seeds do not separate {first} from {text.names(ties, 'or')}."
     return f"The seeds separate {first} from every other optimizer." if bands[0] == (1, 1) else ""

@@ -95,6 +95,11 @@ def value(thing: Any) -> str:
     return str(thing)
 
 
+def count(number: int, thing: str) -> str:
+    """3 seeds, 1 seed."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def names(titles: list[str], conjunction: str = "and") -> str:
     """A, B and C."""
     if len(titles) < 2:

@@ -14,7 +14,7 @@ function drawCharts() {
     box.setAttribute("aria-hidden", "true"); // the plot around it is labelled as one picture
     const height = plot.getBoundingClientRect().height;
     plot.style.minHeight = `${height}px`;
-    const least = plot.classList.contains("wide-plot") ? 560 : 220; // a wide plot scrolls on a narrow screen
+    const least = plot.classList.contains("wide-plot") ? 560 : 180; // a wide plot scrolls on a narrow screen
     spec.width = Math.max(least, Math.min(plot.clientWidth, 736) - (spec.layer.some((l) => l.mark?.type === "text") ? 140 : 64));
     spec.config.legend.columns = plot.clientWidth < 480 ? 3 : 6;
     plot.replaceChildren(box);
@@ -301,7 +301,7 @@ function setUp() {
     const input = controls.elements[name];
     if (!input) continue;
     input.value = state[name];
-    input.oninput = () => { state[name] = input.value; show(); };
+    input[name === "q" ? "oninput" : "onchange"] = () => { state[name] = input.value; show(); };
   }
   controls.onsubmit = (event) => event.preventDefault();
   $$("[data-copy]").forEach((button) => { button.onclick = () => copy(button.dataset.copy); });

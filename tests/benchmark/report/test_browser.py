@@ -15,6 +15,7 @@ DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="no Chromium with chromedriver here: the browser tests need both"
 )
+FORMULA = '=HYPERLINK("x"),1'
 FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -30,9 +31,20 @@ FLAGS = (
 
 
 @pytest.fixture(scope="module")
-def index(results: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def index(
+    tmp_path_factory: pytest.TempPathFactory, study_of: Callable[..., list], writer: Callable[..., Path]
+) -> str:
+    """A site of two sweeps; the second has another corpus and backend, and a formula for a name."""
     from benchmark.report import build
 
+    results = tmp_path_factory.mktemp("results")
+    writer(results, "quick", study_of())
+    other = {
+        "corpus": "apidocs",
+        "backend": "torch",
+        "title": "A sweep with a title that is longer than a phone",
+    }
+    writer(results, "reference", study_of(("adamw", "muon", FORMULA)), **other)
     return build(results, tmp_path_factory.mktemp("site")).as_uri()
 
 
@@ -148,20 +160,109 @@ def test_copies_what_is_shown(index: str, open_page: Callable[[str], "webdriver.
         assert sign in browser.execute_script("return document.body.dataset.copied")
 
 
+def choose(browser: "webdriver.Chrome", name: str, value: str) -> None:
+    from selenium.webdriver.support.ui import Select
+
+    Select(browser.find_element("name", name)).select_by_value(value)
+
+
+def offered(browser: "webdriver.Chrome", name: str) -> list[str]:
+    from selenium.webdriver.support.ui import Select
+
+    return [o.get_property("value") for o in Select(browser.find_element("name", name)).options]
+
+
+def test_every_choice_is_a_select_and_is_kept_in_the_address(
+    index: str, open_page: Callable[[str], "webdriver.Chrome"]
+) -> None:
+    browser = open_page(index)
+    assert offered(browser, "scale") == ["27k"]
+    assert offered(browser, "ratio") == ["0.5", "1", "2", "4"]
+    assert offered(browser, "metric") == ["tokens", "seconds", "FLOPs"]
+    choose(browser, "ratio", "1")
+    choose(browser, "metric", "FLOPs")
+    assert "ratio=1&metric=FLOPs" in browser.current_url
+    assert browser.find_element("css selector", ".board:not(.gone) h2").text.startswith("27k-1x")
+    assert "Speedup in FLOPs" in browser.find_element("css selector", ".board:not(.gone) thead").text
+
+
+def test_corpus_and_backend_lead_to_the_sweep_that_has_them(
+    index: str, open_page: Callable[[str], "webdriver.Chrome"]
+) -> None:
+    for name, value in (("corpus", "apidocs"), ("backend", "torch"), ("sweep", "reference")):
+        browser = open_page(f"{index}#scale=27k&ratio=1&sort=-optimizer")
+        assert value in offered(browser, name)
+        choose(browser, name, value)
+        wait(
+            browser, "location.pathname.endsWith('/reference/index.html') && document.readyState === 'complete'"
+        )
+        assert shown(browser) == ["Muon", "AdamW", FORMULA]
+        assert browser.current_url.endswith("#scale=27k&ratio=1&sort=-optimizer")
+        assert browser.find_element("name", name).get_property("value") == value
+
+
+def test_hides_a_column_by_keyboard(index: str, open_page: Callable[[str], "webdriver.Chrome"]) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    browser = open_page(index)
+    browser.find_element("css selector", ".columns summary").send_keys(Keys.ENTER)
+    browser.find_element("css selector", ".columns input[value=family]").send_keys(Keys.SPACE)
+    assert "Family" not in browser.find_element("css selector", ".board:not(.gone) thead").text
+    assert browser.current_url.endswith("hide=family")
+    browser.find_element("css selector", ".board:not(.gone) thead [data-c=optimizer] button").send_keys(
+        Keys.ENTER
+    )
+    assert shown(browser) == ["AdamW", "Lion", "Muon", "Soap"]
+
+
+def test_a_name_cannot_become_a_formula_in_a_copied_table(
+    index: str, open_page: Callable[[str], "webdriver.Chrome"]
+) -> None:
+    browser = open_page(index.replace("index.html", "reference/index.html#ratio=2"))
+    click(browser, "[data-copy=csv]")
+    wait(browser, "document.body.dataset.copied")
+    rows = list(csv.reader(io.StringIO(browser.execute_script("return document.body.dataset.copied"))))
+    names = {row[1] for row in rows[1:]}
+    assert names == {"AdamW", "Muon", f"'{FORMULA}"}
+    assert next(row for row in rows if row[1] == "Muon")[9] == "+15 %"
+
+
+def test_without_scripts_tables_and_drawings_are_there(index: str, browser: "webdriver.Chrome") -> None:
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get(index)
+        assert not browser.find_element("id", "controls").is_displayed()
+        boards = browser.find_elements("css selector", ".board")
+        assert len(boards) == 4
+        assert all(board.is_displayed() for board in boards)
+        drawing = browser.find_element("css selector", ".plot > svg")
+        assert drawing.size["height"] > 200
+        assert "higher is better" in drawing.get_attribute("textContent")
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
 def test_charts_are_drawn_without_error_or_request(
     index: str, open_page: Callable[[str], "webdriver.Chrome"]
 ) -> None:
     browser = open_page(index)
     browser.get_log("browser"), browser.get_log("performance")  # what came before is not this test's
-    browser.refresh()
-    browser.execute_script("document.querySelector('.chart').scrollIntoView()")
-    wait(browser, "document.querySelector('.chart .vega-embed svg')")
+    for page in ("index.html", "quick/speedup.html", "quick/flips.html", "quick/tuning.html"):
+        open_page(index.replace("index.html", page))
+        count = browser.execute_script("return document.querySelectorAll('.chart').length")
+        assert count > 0, page
+        for i in range(count):
+            browser.execute_script(f"document.querySelectorAll('.chart')[{i}].scrollIntoView()")
+            wait(browser, f"document.querySelectorAll('.chart')[{i}].querySelector('.vega-embed svg')")
     assert browser.get_log("browser") == []
     asked = re.findall(r'"url":"([a-z]+):', "".join(e["message"] for e in browser.get_log("performance")))
     assert set(asked) <= {"file", "data", "about", "blob"}
 
 
-@pytest.mark.parametrize("page", ["index.html", "quick/speedup.html", "quick/tuning.html", "quick/method.html"])
+@pytest.mark.parametrize(
+    "page",
+    ["index.html", "reference/index.html", "quick/speedup.html", "quick/tuning.html", "quick/method.html"],
+)
 def test_narrow_screens_do_not_scroll_sideways(index: str, page: str, browser: "webdriver.Chrome") -> None:
     size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -175,23 +276,25 @@ def test_narrow_screens_do_not_scroll_sideways(index: str, page: str, browser: "
 PAGES = (
     "index.html#open=muon--27k-2x", "quick/speedup.html", "quick/flips.html", "quick/tuning.html",
     "quick/claims.html", "quick/method.html", "quick/optimizers/index.html", "quick/optimizers/muon.html",
-    "quick/progress.html", "quick/cells/muon--27k-2x.html",
+    "quick/progress.html", "quick/cells/muon--27k-2x.html", "quick/tuning-27k-1x.html", "RECORD",
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("scheme", "pages"), [("light", PAGES), ("dark", PAGES[:5])])
+@pytest.mark.parametrize(("scheme", "pages"), [("light", PAGES), ("dark", PAGES)])
 def test_axe_finds_nothing_serious(
     index: str, browser: "webdriver.Chrome", scheme: str, pages: tuple[str, ...]
 ) -> None:
     axe = pytest.importorskip(
         "axe_core_python", reason="axe-core-python is not installed (the dev extra has it)"
     )
+    site = Path(index.removeprefix("file://")).parent
+    record = min(str(path.relative_to(site)) for path in (site / "records").iterdir())
     script = (Path(axe.__file__).parent / "axe.min.js").read_text()
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     for page in pages:
         browser.get("about:blank")
-        browser.get(index.replace("index.html", page))
+        browser.get(index.replace("index.html", page.replace("RECORD", record)))
         browser.execute_script(script)
         result = browser.execute_async_script("axe.run().then(arguments[0])")
         found = [v for v in result["violations"] if v["impact"] in ("serious", "critical")]

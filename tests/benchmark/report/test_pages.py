@@ -1,5 +1,6 @@
 """What single pages say, for studies that are not the ordinary one."""
 
+import dataclasses
 import json
 import math
 import re
@@ -54,6 +55,49 @@ def test_a_sweep_without_a_baseline_has_no_answer_yet(tmp_path: Path, study_of: 
     assert "No comparison yet" in page(results, tmp_path / "out", "index.html")
 
 
+def test_a_baseline_alone_is_no_comparison(tmp_path: Path, study_of: Study, writer: Writer) -> None:
+    results = writer(tmp_path / "results", "quick", study_of(("adamw",)))
+    assert answer(store.load(results), "quick")[0] == "No comparison yet: only AdamW finished its report runs."
+    index = page(results, tmp_path / "out", "index.html")
+    assert "<b>1</b>" in index
+    assert "nan" not in index
+
+
+def test_where_everything_diverged_nothing_is_called_inseparable(
+    tmp_path: Path, study_of: Study, writer: Writer
+) -> None:
+    gone = {"status": "diverged", "reason": "loss is not finite at step 40", "val_loss": None, "curve": ()}
+    runs = [dataclasses.replace(r, **gone) for r in study_of(("adamw", "muon"))]
+    results = writer(tmp_path / "results", "quick", runs)
+    assert answer(store.load(results), "quick")[0] == "No comparison yet: no report run has finished."
+    index = page(results, tmp_path / "out", "index.html")
+    assert "≈ inseparable" not in index
+    assert '<span class="quiet">diverged</span>' in index
+    assert "≈ inseparable" not in (tmp_path / "out" / "quick" / "speedup.html").read_text()
+
+
+def test_what_every_row_would_say_is_said_once(tmp_path: Path, study_of: Study, writer: Writer) -> None:
+    runs = [r for r in study_of() if r.trial.role == "tuning" or r.trial.seed == 101]
+    index = page(writer(tmp_path / "results", "quick", runs), tmp_path / "out", "index.html")
+    board = index[index.index('id="27k-2x"') :]
+    board = board[: board.index("</section>")]
+    assert "Every row here: <b>single seed</b>" in board
+    assert 'class="badge"' not in board
+
+
+def test_progress_counts_records_and_not_what_is_asked_for(
+    tmp_path: Path, study_of: Study, writer: Writer
+) -> None:
+    runs = study_of(("adamw",))
+    results = writer(tmp_path / "results", "quick", runs)
+    kept = [r for r in runs if r.trial.role == "tuning"][:3]
+    lines = "".join(r.to_json() + "\n" for r in kept)
+    (results / "quick" / "trials.jsonl").write_text(lines)
+    assert "3 of 20 tuning trials and 0 report runs are in" in page(
+        results, tmp_path / "out", "quick/progress.html"
+    )
+
+
 def test_an_unfinished_sweep_shows_its_progress(tmp_path: Path, study_of: Study, writer: Writer) -> None:
     runs = [r for r in study_of() if (r.trial.optimizer, r.trial.role) != ("lion", "report")]
     results = writer(tmp_path / "results", "quick", runs)
@@ -97,8 +141,6 @@ def test_repeated_searches_do_not_enter_the_comparison(tmp_path: Path, study_of:
 
 
 def _with_lr(record, factor: float):
-    import dataclasses
-
     changed = {**record.trial.hyperparameters, "peak_lr": record.trial.hyperparameters["peak_lr"] * factor}
     return dataclasses.replace(record, trial=dataclasses.replace(record.trial, hyperparameters=changed))
 

@@ -10,6 +10,8 @@ import os
 import shutil
 import tempfile
 import time
+import uuid
+from dataclasses import dataclass
 from typing import Any
 
 os.environ.setdefault("RAY_worker_niceness", "0")  # workers start at 15 and starve beside anything else
@@ -19,12 +21,12 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "1")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # our records are the state; Tune's is not used
 
 import ray
 from ray import tune
 from ray.exceptions import RayError
+from ray.experimental import internal_kv
 from ray.tune.search import Searcher
 
 from benchmark.spec import record_from_json
@@ -34,18 +36,36 @@ from sweeps.raylet import watched
 from sweeps.worker import Job
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds; a wait backs off while nothing becomes ready
+LONGEST_START = 60.0  # seconds in which all workers should be there
+
+
+@dataclass(frozen=True)
+class Slots:
+    """What all workers share.
+
+    count: how many there are. cores: those to pin workers to, or none. gpu_share: of one GPU, 1.0 for all of
+    it or for none. roll: under which name they report that they have started.
+    """
+
+    count: int
+    cores: tuple[int, ...]
+    gpu_share: float
+    roll: str
 
 
 class Worker(tune.Trainable):
     """One slot: a process that trains whatever pack its next configuration names."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        if config["cores"]:
-            worker.hold_a_core(config["cores"])
-        if config["gpu_share"] < 1:  # jax would take three quarters of the memory for its first process
-            os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 * config['gpu_share']:.3f}")
+        slots: Slots = config["slots"]
+        if slots.cores:
+            worker.hold_a_core(slots.cores)
+        if slots.gpu_share < 1:  # jax would take three quarters of the memory for its first process
+            os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 * slots.gpu_share:.3f}")
         self.job: Job | None = config["job"]
         self.wait: float = config["wait"]
+        internal_kv._internal_kv_put(f"{slots.roll}/{uuid.uuid4().hex}", b"here")
+        _wait_for_all(slots)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.job, self.wait = new_config["job"], new_config["wait"]
@@ -65,13 +85,23 @@ class Worker(tune.Trainable):
         pass
 
 
+def _wait_for_all(slots: Slots) -> None:
+    """Wait until every worker has started. One that finished a trial before would be given the trial for
+    which another is being started, and that other would be stopped: with short trials it never came up."""
+    deadline = time.monotonic() + LONGEST_START
+    while time.monotonic() < deadline:
+        if len(internal_kv._internal_kv_list(f"{slots.roll}/")) >= slots.count:
+            return
+        time.sleep(0.1)
+
+
 class PlanSearcher(Searcher):
     """Asks the driver for work and gives it the records. Errors of the driver itself end the sweep."""
 
-    def __init__(self, driver: Driver, cores: list[int], gpu_share: float) -> None:
+    def __init__(self, driver: Driver, slots: Slots) -> None:
         super().__init__(metric="records", mode="max")
-        self.driver = driver
-        self.place = {"cores": cores, "gpu_share": gpu_share}
+        self.driver, self.slots = driver, slots
+        self.open: set[str] = set()  # trials of Tune's that have not ended, waits included
         self.jobs: dict[str, Job] = {}
         self.idle_since: float | None = None
         self.error: Exception | None = None
@@ -79,7 +109,10 @@ class PlanSearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         if self.driver.done or self.error:
             return Searcher.FINISHED
-        config = {**self.place, "job": None, "wait": 0.0}
+        if len(self.open) > self.slots.count:
+            return None  # one waits already for whichever worker is free first
+        self.open.add(trial_id)
+        config = {"slots": self.slots, "job": None, "wait": 0.0}
         job = self.driver.next_job()
         if job is not None:
             self.jobs[trial_id] = job
@@ -91,6 +124,7 @@ class PlanSearcher(Searcher):
         return {**config, "wait": wait}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        self.open.discard(trial_id)
         job = self.jobs.pop(trial_id, None)
         if job is None or self.error:
             return
@@ -111,44 +145,14 @@ class PlanSearcher(Searcher):
 
 def run(driver: Driver, slots_per_gpu: int = 1) -> None:
     """Run until the plan is done. Returns early if interrupted; raises what the driver raised."""
-    cores = sorted(os.sched_getaffinity(0))
-    address = os.environ.get("RAY_ADDRESS")
-    local = {} if address else {"num_cpus": len(cores), "include_dashboard": False}
     # Tune warns of metrics files that we switched off; a trial's own failure is shown by the driver
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    storage = tempfile.mkdtemp(prefix="optimizer-benchmark-tune-")  # for Tune's own files, which nobody reads
     try:
-        # "local": without it Ray would join whatever cluster was last started on this machine
-        ray.init(address=address or "local", log_to_driver=False, configure_logging=False, **local)
-    except Exception as error:  # what Ray raises when it cannot start is a plain Exception
-        raise ValueError(f"Ray did not start ({_gist(error)}); run again, or use --executor serial") from None
-    # for Tune's own files, which nothing of ours reads
-    storage = tempfile.mkdtemp(prefix="optimizer-benchmark-tune-")
-    try:
-        slot = _slot(slots_per_gpu)
-        # a pinned worker is one core; with GPUs, or on nodes whose cores we do not know, nothing is pinned
-        pinned = cores if not address and "gpu" not in slot else []
-        searcher = PlanSearcher(driver, pinned, slot.get("gpu", 1.0))
-        tuner = tune.Tuner(
-            tune.with_resources(Worker, slot),
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                num_samples=-1,
-                reuse_actors=True,
-                trial_dirname_creator=lambda trial: trial.trial_id,
-            ),
-            run_config=tune.RunConfig(
-                name=driver.sweep.name,
-                storage_path=storage,
-                verbose=0,
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            ),
-        )
-        try:
-            with watched():
-                tuner.fit()
-        except (RayError, tune.TuneError) as error:
-            raise ValueError(f"Ray stopped ({_gist(error)}); what is finished is kept, run again") from None
+        with watched():
+            _start()
+            searcher = _fit(driver, _slot(slots_per_gpu), storage)
         if searcher.error:
             raise searcher.error
     finally:
@@ -156,9 +160,62 @@ def run(driver: Driver, slots_per_gpu: int = 1) -> None:
         shutil.rmtree(storage, ignore_errors=True)
 
 
+def _start() -> None:
+    """Start Ray here, or join the cluster at RAY_ADDRESS. Raises ValueError if that fails."""
+    address = os.environ.get("RAY_ADDRESS")
+    here = {"num_cpus": len(os.sched_getaffinity(0)), "include_dashboard": False}
+    try:
+        # "local": without it Ray would join whatever cluster was last started on this machine
+        ray.init(
+            address=address or "local",
+            log_to_driver=False,
+            configure_logging=False,
+            **({} if address else here),
+        )
+    except Exception as error:  # what Ray raises when it cannot start is a plain Exception
+        raise ValueError(f"Ray did not start ({_gist(error)}); run again, or use --executor serial") from None
+
+
+def _fit(driver: Driver, slot: dict[str, float], storage: str) -> PlanSearcher:
+    """Let Tune run the plan to its end. Raises ValueError if Ray stops before."""
+    # a pinned worker is one core; with GPUs, or on nodes whose cores we do not know, nothing is pinned
+    pin = "gpu" not in slot and not os.environ.get("RAY_ADDRESS")
+    cores = sorted(os.sched_getaffinity(0)) if pin else []
+    count = min(_count(slot), driver.current.remaining)
+    slots = Slots(count, tuple(cores), slot.get("gpu", 1.0), f"optimizer-benchmark-{uuid.uuid4().hex}")
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots.count)  # all workers start at once
+    searcher = PlanSearcher(driver, slots)
+    tuner = tune.Tuner(
+        tune.with_resources(Worker, slot),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            num_samples=-1,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name=driver.sweep.name,
+            storage_path=storage,
+            verbose=0,
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+    try:
+        tuner.fit()
+    except (RayError, tune.TuneError) as error:
+        raise ValueError(f"Ray stopped ({_gist(error)}); what is finished is kept, run again") from None
+    return searcher
+
+
 def _slot(slots_per_gpu: int) -> dict[str, float]:
     gpus = ray.cluster_resources().get("GPU", 0)
     return {"cpu": 1, "gpu": 1 / slots_per_gpu} if gpus else {"cpu": 1}
+
+
+def _count(slot: dict[str, float]) -> int:
+    """How many of these slots the machine or the cluster has."""
+    there = ray.cluster_resources()
+    return max(1, min(int(there.get(name.upper(), 0) / share + 1e-6) for name, share in slot.items()))
 
 
 def _gist(error: Exception) -> str:

@@ -11,41 +11,44 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.2
 
 
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
-    """While inside, end this process with one line and status 1 if the raylet that it started dies."""
-    raylet = next((pid for pid, command in _children().items() if "raylet/raylet" in command), None)
+    """While inside, end this process with one line and status 1 if a raylet that it started dies, which may
+    happen as soon as there is one: enter before Ray starts, leave before it is shut down."""
     over = threading.Event()
 
     def watch() -> None:
+        seen: set[int] = set()
         while not over.wait(POLL_SECONDS):
-            if raylet not in _children():
+            children = _children()
+            living = {pid for pid, (name, state) in children.items() if name == "raylet" and state != "Z"}
+            dead = {pid for pid, (name, state) in children.items() if name == "raylet" and state == "Z"}
+            if dead or seen - living:
                 line = "sweeps: Ray's raylet died; what is finished is kept, run the same command again"
                 print(f"\n{line}", file=sys.stderr, flush=True)
-                for pid in _children():
+                for pid in children:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                 os._exit(1)
+            seen |= living
 
-    if raylet is not None:
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
     try:
         yield
     finally:
         over.set()
 
 
-def _children() -> dict[int, str]:
-    """Process id -> command line of this process's living children."""
+def _children() -> dict[int, tuple[str, str]]:
+    """Process id -> program and state ("Z": dead, and nobody has waited for it) of this process's children."""
     found = {}
     for listing in Path("/proc/self/task").glob("*/children"):
         with contextlib.suppress(OSError):
             for pid in map(int, listing.read_text().split()):
                 with contextlib.suppress(OSError):
-                    command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-                    if command:  # a dead child that nobody has waited for has none
-                        found[pid] = command
+                    program, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(") ")
+                    found[pid] = (program, rest[0])
     return found

@@ -10,17 +10,19 @@ from sweeps.drive import Driver
 
 
 @pytest.mark.parametrize(
-    ("resources", "slots_per_gpu", "slot"),
+    ("resources", "slots_per_gpu", "slot", "count"),
     [
-        ({"CPU": 8.0}, 1, {"cpu": 1}),
-        ({"CPU": 8.0}, 4, {"cpu": 1}),  # no GPU: nothing to share
-        ({"CPU": 8.0, "GPU": 2.0}, 1, {"cpu": 1, "gpu": 1.0}),
-        ({"CPU": 8.0, "GPU": 2.0}, 4, {"cpu": 1, "gpu": 0.25}),
+        ({"CPU": 8.0}, 1, {"cpu": 1}, 8),
+        ({"CPU": 8.0}, 4, {"cpu": 1}, 8),  # no GPU: nothing to share
+        ({"CPU": 8.0, "GPU": 2.0}, 1, {"cpu": 1, "gpu": 1.0}, 2),
+        ({"CPU": 8.0, "GPU": 2.0}, 3, {"cpu": 1, "gpu": 1 / 3}, 6),
+        ({"CPU": 8.0, "GPU": 2.0}, 8, {"cpu": 1, "gpu": 0.125}, 8),  # more slots than cores
     ],
 )
-def test_a_slot_is_a_core_and_its_share_of_a_gpu(monkeypatch, resources, slots_per_gpu, slot):
+def test_a_slot_is_a_core_and_its_share_of_a_gpu(monkeypatch, resources, slots_per_gpu, slot, count):
     monkeypatch.setattr(execute.ray, "cluster_resources", lambda: resources)
     assert execute._slot(slots_per_gpu) == slot
+    assert execute._count(slot) == count
 
 
 @pytest.mark.parametrize(("stated", "used"), [(None, "local"), ("10.0.0.1:6379", "10.0.0.1:6379")])

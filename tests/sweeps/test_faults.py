@@ -1,15 +1,19 @@
 """Kills and other accidents during a real sweep: nothing finished is lost, damaged or run twice.
 
-Run by `make faults`, apart from `make test`, because it takes minutes. FAULTS sets how many kills (10);
-each case prints one line that says what happened.
+Run by `make faults`, apart from `make test`, because it takes minutes. FAULTS sets how many kills (10) and
+FAULTS_SEED their moments (0). A table of what happened in each case is printed at the end.
 """
 
+import contextlib
+import itertools
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,7 +22,23 @@ from benchmark import store
 
 pytestmark = pytest.mark.faults
 KILLS = int(os.environ.get("FAULTS", "10"))
+SEED = int(os.environ.get("FAULTS_SEED", "0"))
 SWEEP = [sys.executable, "-m", "sweeps", "smoke"]
+TRIALS = 36  # of the whole sweep
+# how the command of each begins or ends: a raylet's own arguments name its workers
+COMMANDS = {"worker": "ray::ResourceTrainable", "agent": "ray::RuntimeEnvAgent", "raylet": "raylet/raylet"}
+KINDS = ("driver", *COMMANDS, "everything")
+
+
+@pytest.fixture(scope="module")
+def table(request) -> Iterator[list[tuple[str, int, str]]]:
+    """Rows (case, how often, what happened), printed when the last case is through."""
+    rows: list[tuple[str, int, str]] = []
+    yield rows
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\n\n{'case':<28}{'n':>4}  what happened")
+        for case, count, happened in rows:
+            print(f"{case:<28}{count:>4}  {happened}")
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen:
@@ -57,13 +77,9 @@ def victims(driver: int, kind: str) -> list[int]:
         return [driver]
     if kind == "everything":
         return list(processes)
-
-    # by the start of the command: a raylet's own arguments name its workers
-    def is_one(command: str) -> bool:
-        program = command.split(" ", 1)[0]
-        return program.startswith("ray::") if kind == "worker" else program.endswith("raylet/raylet")
-
-    return [pid for pid, command in processes.items() if is_one(command)][:1]
+    programs = {pid: command.split(" ", 1)[0] for pid, command in processes.items()}
+    name = COMMANDS[kind]
+    return [pid for pid, program in programs.items() if program.startswith(name) or program.endswith(name)][:1]
 
 
 def finished(folder: Path) -> dict[str, bytes]:
@@ -81,51 +97,85 @@ def check_nothing_lost(folder: Path, before: dict[str, bytes]) -> dict[str, byte
     return now
 
 
-def kill_all(processes: dict[int, str]) -> None:
+def kill_all(processes: Iterable[int]) -> None:
     for pid in processes:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
 
 
-def test_kills_at_random_moments(tmp_path, capsys):
-    rng = random.Random(0)
+@dataclass
+class Kills:
+    """What kills of one kind did. orphans: processes that were still there five seconds after the driver."""
+
+    count: int = 0
+    records: int = 0
+    orphans: int = 0
+    slowest_end: float = 0.0
+
+
+def hit(run: subprocess.Popen, kind: str, tally: Kills) -> bool:
+    """Kill one victim and wait until the driver has ended; False if there was nothing to kill."""
+    processes = tree(run.pid)
+    found = victims(run.pid, kind) if run.poll() is None else []
+    if not found:
+        return False
+    kill_all(found)
+    tally.count += 1
+    if kind == "worker":
+        return True
+    began = time.monotonic()
+    assert ends_by_itself(run, 90), f"the driver hangs after a kill of {kind}"
+    tally.slowest_end = max(tally.slowest_end, time.monotonic() - began)
+    time.sleep(5)
+    orphans = [pid for pid in processes if pid != run.pid and Path(f"/proc/{pid}").exists()]
+    tally.orphans += len(orphans)
+    kill_all(orphans)  # the cores that they hold must not slow the next driver
+    return True
+
+
+def test_kills_at_random_moments(tmp_path, table):
+    rng = random.Random(SEED)
     before: dict[str, bytes] = {}
-    run, kills = None, 0
-    while kills < KILLS:
+    tallies = {kind: Kills() for kind in KINDS}
+    kinds = itertools.cycle(KINDS)
+    run, kind = None, next(kinds)
+    while sum(tally.count for tally in tallies.values()) < KILLS:
         if run is None or run.poll() is not None:
-            if len(before) >= 36:  # the sweep is complete: kill the next one from its beginning
+            if len(before) >= TRIALS:  # the sweep is complete: kill the next one from its beginning
                 before = {}
                 subprocess.run(["rm", "-rf", str(tmp_path / "results")], check=True)
             run = start(tmp_path)
         time.sleep(rng.uniform(1.0, 12.0))
-        kind = ("driver", "worker", "raylet", "everything")[kills % 4]
-        hit = victims(run.pid, kind) if run.poll() is None else []
-        processes = tree(run.pid)
-        for pid in hit:
-            os.kill(pid, signal.SIGKILL)
-        if not hit:
-            before = check_nothing_lost(tmp_path, before)
-            continue  # it had just ended, or Ray was not up yet: no kill, try again
-        kills += 1
-        ended = ends_by_itself(run, 0 if kind == "worker" else 90)
-        if kind != "worker":
-            assert ended, f"the driver hangs after a kill of {kind}"
-            time.sleep(5)  # orphans end within seconds; they must not outlive the next driver's start
-            kill_all(
-                {pid: c for pid, c in processes.items() if pid != run.pid and Path(f"/proc/{pid}").exists()}
-            )
+        killed = hit(run, kind, tallies[kind])
         before = check_nothing_lost(tmp_path, before)
-        with capsys.disabled():
-            print(
-                f"kill {kills}: {kind}; {len(before)} records, all whole; driver status {run.poll()}",
-                flush=True,
-            )
+        if killed:
+            tallies[kind].records += len(before)
+            kind = next(kinds)
     if run and run.poll() is None:
         run.wait(timeout=300)
     finish(tmp_path)
-    assert len(check_nothing_lost(tmp_path, before)) == 36
+    assert len(check_nothing_lost(tmp_path, before)) == TRIALS
+    for name, tally in tallies.items():
+        kept = f"{tally.records} finished records whole after it, none lost or replaced; run on to the end"
+        gone = f"; driver gone in {tally.slowest_end:.0f} s, {tally.orphans} orphans after 5 s"
+        table.append((f"kill -9 {name}", tally.count, kept + (gone if name != "worker" else "")))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 2.0])
+def test_a_raylet_killed_while_ray_starts_ends_the_sweep(tmp_path, table, seconds):
+    run = start(tmp_path)
+    while not (found := victims(run.pid, "raylet")):
+        assert run.poll() is None, "the sweep ended before its raylet was there"
+        time.sleep(0.02)
+    time.sleep(seconds)
+    processes = tree(run.pid)
+    kill_all(found)
+    assert ends_by_itself(run, 90), "the driver hangs"
+    time.sleep(2)
+    kill_all(pid for pid in processes if Path(f"/proc/{pid}").exists())
+    line = (tmp_path / "log").read_text().strip().splitlines()[-1]
+    assert run.returncode == 1 and line.startswith("sweeps: Ray")
+    table.append((f"raylet killed at {seconds:g} s", 1, f"status 1 and `{shortened(line)}`"))
 
 
 def ends_by_itself(run: subprocess.Popen, seconds: float) -> bool:
@@ -137,7 +187,7 @@ def ends_by_itself(run: subprocess.Popen, seconds: float) -> bool:
 
 
 BROKEN = '''"""Broken on purpose."""
-import jax, jax.numpy as jnp, optax, time
+import jax, jax.numpy as jnp, optax, os, signal, time
 space = {"peak_lr": (0.01, 0.02, 0.04)}
 def jax_optimizer(learning_rate):
     def update(grads, state, params=None):
@@ -147,7 +197,9 @@ def jax_optimizer(learning_rate):
 HANG = "jax.debug.callback(lambda: time.sleep(1000)); return grads, state"
 NAN = "return jax.tree.map(lambda g: g * jnp.nan, grads), state"
 RAISE = "jax.debug.callback(lambda: 1 / 0); return grads, state"
-MEMORY = "x = jnp.ones(2**33) * learning_rate(0); return jax.tree.map(lambda g: g + x.sum(), grads), state"
+KILLED = "jax.debug.callback(lambda: os.kill(os.getpid(), signal.SIGKILL)); return grads, state"
+MEMORY = """x = jnp.sort(jnp.arange(2**40, dtype="float32") * learning_rate(0))
+        return jax.tree.map(lambda g: g + x.sum(), grads), state"""
 
 
 @pytest.mark.parametrize(
@@ -156,23 +208,24 @@ MEMORY = "x = jnp.ones(2**33) * learning_rate(0); return jax.tree.map(lambda g: 
         (RAISE, "failed", "", ()),
         (NAN, "diverged", "not finite", ()),
         (HANG, "failed", "timeout", ("--timeout", "20")),
-        (MEMORY, "failed", "", ()),
+        (MEMORY, "failed", "RESOURCE_EXHAUSTED", ()),
+        (KILLED, "failed", "its worker died", ()),  # what the kernel does to a process that takes too much
     ],
-    ids=["raises", "nan", "hangs", "out-of-memory"],
+    ids=["raises", "nan", "hangs", "out of memory", "killed by the system"],
 )
-def test_a_bad_optimizer_ends_as_records(tmp_path, capsys, body, status, reason, options):
+def test_a_bad_optimizer_ends_as_records(request, tmp_path, table, body, status, reason, options):
     mine = tmp_path / "broken.py"
     mine.write_text(BROKEN.replace("BODY", body))
     finish(tmp_path, "--optimizers", "adamw", "--optimizer", str(mine), *options)
     records = [r for _, r in store.records(tmp_path / "results") if r.trial.optimizer == "broken"]
     assert records and {r.status for r in records} == {status}
     assert all(reason in r.reason for r in records)
-    with capsys.disabled():
-        print(f"{status}: {records[0].reason}")
+    case = f"optimizer: {request.node.callspec.id}"
+    table.append((case, len(records), f"every one a record `{status}: {records[0].reason}`; the sweep ended"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, capsys):
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, table):
     disk = tmp_path / "results"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60k", "tmpfs", str(disk)]).returncode:
@@ -188,11 +241,10 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, capsys):
         check_nothing_lost(tmp_path, kept)
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
-    with capsys.disabled():
-        print(f"full disk: {len(kept)} records kept; {line}")
+    table.append(("full disk", 1, f"status 1 and `{shortened(line)}`; {len(kept)} records kept, then resumed"))
 
 
-def test_damaged_records_run_again(tmp_path, capsys):
+def test_damaged_records_run_again(tmp_path, table):
     finish(tmp_path)
     paths = sorted((tmp_path / "results" / "smoke" / "trials").glob("*.json"))
     paths[0].write_text("")
@@ -200,19 +252,23 @@ def test_damaged_records_run_again(tmp_path, capsys):
     paths[2].write_text(paths[2].read_text().replace('"schema":1', '"schema":99'))
     untouched = {p.name: p.read_bytes() for p in paths[3:]}
     finish(tmp_path)
-    assert len(check_nothing_lost(tmp_path, untouched)) == 36
-    with capsys.disabled():
-        lines = [x for x in (tmp_path / "log").read_text().splitlines() if "damaged" in x]
-        print(f"damaged records: {len(lines)} lines, such as: {lines[0]}")
+    assert len(check_nothing_lost(tmp_path, untouched)) == TRIALS
+    lines = [x for x in (tmp_path / "log").read_text().splitlines() if "damaged record" in x]
     assert len(lines) == 3
+    for case, line in zip(("empty", "truncated", "of another schema"), lines, strict=True):
+        table.append((f"record {case}", 1, f"run again, {TRIALS - 3} others kept: `{shortened(line)}`"))
 
 
-def test_a_second_sweep_in_the_folder_is_refused(tmp_path, capsys):
+def test_a_second_sweep_in_the_folder_is_refused(tmp_path, table):
     run = start(tmp_path)
     time.sleep(8)
     command = [*SWEEP, "--results", str(tmp_path / "results")]
     second = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert second.returncode == 1 and second.stderr.count("\n") == 1
     assert run.wait(timeout=300) == 0
-    with capsys.disabled():
-        print(f"second sweep: {second.stderr.strip()}")
+    table.append(("second sweep in the folder", 1, f"refused with status 1: `{shortened(second.stderr)}`"))
+
+
+def shortened(line: str) -> str:
+    """A line without the long names of temporary folders."""
+    return " ".join(Path(w).name if w.startswith("/") else w for w in line.strip().split())

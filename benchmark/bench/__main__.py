@@ -20,7 +20,7 @@ SCALES = ("27k", "55k", "100k", "220k", "400k")
 TIMED = ("adamw", "muon", "soap", "kron")
 BUSY = 0.5  # load before the first block
 MANY = 10_000  # records to read
-UPDATES = 16
+UPDATES = {"100k": 16, "130m": 4}  # in a block
 
 # group, name, about how many seconds it takes on two cores, what it measures
 Measurement = tuple[str, str, float, Callable[[], list[Figure]]]
@@ -81,9 +81,9 @@ def _throughput(options: argparse.Namespace, clock: Clock) -> Part:
 def _cost(options: argparse.Namespace, clock: Clock) -> Part:
     names = sorted(optimizers.names(), key=lambda name: name != "adamw")
     yield "cost of a step", 60, lambda: costs.steps("100k", names, options.rounds, clock)
-    for scale, seconds in (("100k", 90), ("130m", 200)):
-        arguments = (scale, names, UPDATES, options.rounds, clock)
-        yield f"cost of an update, {scale}", seconds, lambda a=arguments: costs.updates(*a)
+    for scale, count in UPDATES.items():
+        arguments = (scale, names, count, options.rounds, clock)
+        yield f"cost of an update, {scale}", 150, lambda a=arguments: costs.updates(*a)
 
 
 def _packs(options: argparse.Namespace, clock: Clock) -> Part:

@@ -12,7 +12,6 @@ from optimizers._matrix import block_shape, cut
 from optimizers.base import Optimizer, Param, Run
 
 LR = 1e-3
-HESSIAN_EVERY = 10  # steps: SophiaH's default, and ours
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -41,7 +40,7 @@ def theirs(trial: Trial, optimizer: Optimizer, params: Mapping[str, Param], coun
     def run() -> None:
         rules = _rules(trial, optimizer, params, values)
         for step in range(count):
-            if trial.optimizer == "sophia" and step % HESSIAN_EVERY == 0:
+            if trial.optimizer == "sophia" and step % _refresh_interval(trial, optimizer) == 0:
                 members = list(values.values())
                 # it differentiates the gradients that it finds
                 grads = torch.autograd.grad(_quadratic(values), members, create_graph=True)
@@ -80,13 +79,20 @@ def _rules(
         case "scion":
             return [package.SCION(everything, LR)]
         case "soap":
-            every = optimizer.interval(trial.steps, max)  # pyright: ignore[reportAttributeAccessIssue]
+            every = _refresh_interval(trial, optimizer)
             return [package.SOAP(everything, LR, precondition_frequency=every, max_precondition_dim=widest)]
         case "kron":
             return [package.Kron(everything, LR, max_size_triangular=widest)]
         case "sophia":
-            return [package.SophiaH(everything, LR, update_period=HESSIAN_EVERY)]
+            every = _refresh_interval(trial, optimizer)
+            return [package.SophiaH(everything, LR, update_period=every)]
     raise ValueError(f"pytorch_optimizer has no {trial.optimizer!r} that updates plain tensors")
+
+
+def _refresh_interval(trial: Trial, optimizer: Optimizer) -> int:
+    """Steps between two refreshes of a basis or of a Hessian's diagonal."""
+    fraction = {**optimizer.floats(), **optimizer.statics()}["refresh_fraction"]
+    return max(1, trial.steps // round(1 / float(fraction)))
 
 
 def _with_gradients(params: Mapping[str, Param], block_size: int = 0) -> dict[str, torch.Tensor]:

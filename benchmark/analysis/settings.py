@@ -71,7 +71,8 @@ class Cell:
 
     def near(self, index: int, band: float) -> NDArray[np.bool_]:
         """Which settings are at most `band` nats above one, on average over the seeds that both ran on."""
-        gaps = self.by_seed - self.by_seed[index]
+        own = self.by_seed[index]
+        gaps = self.by_seed - np.where(np.isfinite(own), own, np.nan)
         shared = ~np.isnan(gaps)
         mean = np.where(shared, gaps, 0.0).sum(axis=1) / np.maximum(shared.sum(axis=1), 1)
         return (shared.any(axis=1) & (mean <= band)) | (np.arange(len(gaps)) == index)

@@ -210,6 +210,21 @@ def test_scaling_sensitive_needs_one_value_that_serves_every_task() -> None:
     assert tuning.scaling_sensitive(frame, band=0.0).sensitive.all()
 
 
+def test_near_the_best_is_by_the_seeds_that_both_ran_on() -> None:
+    """By hand: 0.04 is 0.02 above the best on the seed they share; 0.01 is ahead on seed 0 and 0.03 behind
+    on average; a seed on which the best diverged says nothing."""
+    frame = runs(
+        point(0.02, 3.40), point(0.02, 3.50, seed=1), point(0.04, 3.52, seed=1), point(0.08, 3.42, seed=1),
+        point(0.01, 3.39), point(0.01, 3.57, seed=1), point(0.16, math.inf), point(0.02, math.inf, seed=7),
+        point(0.32, 3.0, seed=7),
+    )  # fmt: skip
+    (cell,) = settings.tuned(frame)
+    best = cell.index({"peak_lr": 0.02, "weight_decay": 0.1})
+    assert best is not None and cell.index({"peak_lr": 0.03, "weight_decay": 0.1}) is None
+    near = {band: set(cell.column("peak_lr")[cell.near(best, band)]) for band in (0.0, 0.021, 0.031)}
+    assert near == {0.0: {0.02, 0.08}, 0.021: {0.02, 0.08, 0.04}, 0.031: {0.02, 0.08, 0.04, 0.01}}
+
+
 def test_edges_tells_brackets_from_ends() -> None:
     spaces = {"adamw": {"peak_lr": (0.01, 0.02, 0.04, 0.08), "weight_decay": (0.0, 0.1, 0.2)}}
     got = tuning.edges(runs(*LINE), spaces).set_index("hyperparameter")

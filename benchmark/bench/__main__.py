@@ -20,6 +20,7 @@ SCALES = ("27k", "55k", "100k", "220k", "400k")
 TIMED = ("adamw", "muon", "soap", "kron")
 BUSY = 0.5  # load before the first block
 MANY = 10_000  # records to read
+FEWER_STUDIES = 200  # simulated
 UPDATES = {"100k": 16, "130m": 4}  # in a block
 
 # group, name, about how many seconds it takes on two cores, what it measures
@@ -73,15 +74,16 @@ Part = Iterator[tuple[str, float, Callable[[], list[Figure]]]]
 
 def _throughput(options: argparse.Namespace, clock: Clock) -> Part:
     for scale in options.scales:
-        for optimizer in options.optimizers:
+        others = options.optimizers if options.full or scale == options.scales[-1] else options.optimizers[:1]
+        for optimizer in others:
             arguments = (scale, optimizer, options.rounds, clock)
-            yield f"throughput {scale} {optimizer}", 30, lambda a=arguments: groups.throughput(*a)
+            yield f"throughput {scale} {optimizer}", 50, lambda a=arguments: groups.throughput(*a)
 
 
 def _cost(options: argparse.Namespace, clock: Clock) -> Part:
     names = sorted(optimizers.names(), key=lambda name: name != "adamw")
     yield "cost of a step", 60, lambda: costs.steps("100k", names, options.rounds, clock)
-    for scale, count in UPDATES.items():
+    for scale, count in UPDATES.items() if options.full else [*UPDATES.items()][:1]:
         arguments = (scale, names, count, options.rounds, clock)
         yield f"cost of an update, {scale}", 150, lambda a=arguments: costs.updates(*a)
 
@@ -98,14 +100,14 @@ def _workers(options: argparse.Namespace, clock: Clock) -> Part:
 
 
 def _memory(options: argparse.Namespace, clock: Clock) -> Part:
-    yield "memory of a worker", 30, lambda: overhead.memory(SCALES)
+    yield "memory of a worker", 50, lambda: overhead.memory(SCALES)
     yield "memory of a step at 130m", 30, lambda: overhead.planned_memory("130m", 1)
 
 
 def _sweep(options: argparse.Namespace, clock: Clock) -> Part:
-    yield "start of a sweep", 45, lambda: overhead.start(3)
+    yield "start of a sweep", 60, lambda: overhead.start(3)
     yield "compilations", 60, lambda: overhead.compilations(options.optimizers, "27k")
-    for seconds in overhead.TRIALS if options.full else list(overhead.TRIALS)[:2]:
+    for seconds in overhead.TRIALS if options.full else [*overhead.TRIALS][:1]:
         expected = 30 + seconds * overhead.TRIALS[seconds] / 2
         yield f"trials of {seconds} s", expected, lambda s=seconds: overhead.efficiency(s)
 
@@ -115,7 +117,7 @@ def _reading(options: argparse.Namespace, clock: Clock) -> Part:
 
 
 def _coverage(options: argparse.Namespace, clock: Clock) -> Part:
-    yield from coverage.parts()
+    yield from coverage.parts(coverage.STUDIES if options.full else FEWER_STUDIES)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -123,10 +125,19 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         return tuple(text.split(","))
 
     parser = argparse.ArgumentParser(prog="python -m benchmark.bench", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="every scale (an hour)")
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="every scale with every optimizer, large layers, more studies (an hour)",
+    )
     parser.add_argument("--groups", type=several, default=GROUPS, help=f"of {','.join(GROUPS)}")
     parser.add_argument("--scales", type=several, help="comma-separated (default: 27k,100k)")
-    parser.add_argument("--optimizers", type=several, default=TIMED)
+    parser.add_argument(
+        "--optimizers",
+        type=several,
+        default=TIMED,
+        help="the first at every scale, others at the last (--full: all)",
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("results/bench"))
     options = parser.parse_args(arguments)

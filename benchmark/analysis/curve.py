@@ -103,7 +103,7 @@ def _search(grid: Floats, t: Floats, losses: Floats, floor: bool) -> Floats:
     """Each row's best exponent: the best of the grid, refined between its neighbours by golden section."""
     y = losses - losses.mean(axis=1, keepdims=True) if not floor else losses
     if floor:
-        best = np.stack([_profile(np.full(len(y), g), t, y, floor)[2] for g in grid]).argmin(axis=0)
+        best = np.stack([_profile(np.array([g]), t, y, floor)[2] for g in grid]).argmin(axis=0)
     else:  # what the best a and b explain, for the whole grid in one product
         h = _basis(grid, t)
         h -= h.mean(axis=1, keepdims=True)

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 SCHEMA = 1  # of records on disk; a reader refuses any other
@@ -70,7 +71,7 @@ class Trial:
     def batch_size(self) -> int:
         return int(self.hyperparameters["batch_size"])
 
-    @property
+    @cached_property
     def trial_id(self) -> str:
         """16 hex digits of the SHA-256 of the canonical JSON."""
         return hashlib.sha256(canonical(dataclasses.asdict(self)).encode()).hexdigest()[:16]

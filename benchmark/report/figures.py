@@ -56,8 +56,12 @@ class Figure:
     def save(self, site: "Site", folder: str) -> None:
         """Write KEY.svg and KEY.png below a folder of the site."""
         name = f"{folder}/{site.env.filters['slug'](self.key)}"
-        site.text(f"{name}.svg", self.svg)
-        site.bytes(f"{name}.png", self.drawing.png())
+        mark = site.mark(self.key, self.plot)
+        if site.keep(f"{name}.png", mark) and site.keep(f"{name}.svg", mark):  # drawn by an earlier build
+            self.__dict__["svg"] = (site.out / f"{name}.svg").read_text(encoding="utf-8")
+            return
+        site.bytes(f"{name}.svg", self.svg.encode(), mark)
+        site.bytes(f"{name}.png", self.drawing.png(), mark)
 
 
 def bundle() -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis import places, tuning
+from benchmark.analysis import places
 from benchmark.report import charts, text
 from benchmark.report.figures import Figure
 from benchmark.report.frames import groups, known, rows, where
@@ -46,13 +46,12 @@ def page(study: Study) -> dict[str, Any]:
 
 
 def _figures(study: Study) -> list[Figure | None]:
-    expected = tuning.expected_best_of_k(study.runs)
     ratios = sorted({t.ratio for t in study.tasks})
     return [
         *(bump(study, task) for task in study.tasks),
         *(over_ratios(study, scale) for scale in study.scales),
         *(over_scales(study, ratio) for ratio in ratios),
-        *(over_budgets(study, task, expected) for task in study.tasks),
+        *(over_budgets(study, task) for task in study.tasks),
     ]
 
 
@@ -65,7 +64,7 @@ def _why_none(study: Study, kind: str) -> str:
         return f"Only one scale was compared: {compared['scale'].iloc[0]}."
     if kind == "ratio" and compared["chinchilla_ratio"].nunique() < 2:
         return f"Only one ratio was compared: {compared['chinchilla_ratio'].iloc[0]:g}x."
-    if kind == "budget" and not len(tuning.expected_best_of_k(study.runs)):
+    if kind == "budget" and not len(study.expected):
         return "This sweep has no random search (--search random); other searches' trials are not independent."
     if kind == "fraction" and not len(where(study.curves, role="report")):
         return "These runs have no losses along training."
@@ -141,9 +140,9 @@ def over_scales(study: Study, ratio: float) -> Figure | None:
     return _across(study, at, key, title, "Non-embedding parameters", KINDS["scale"])
 
 
-def over_budgets(study: Study, task: TaskFacts, expected: pd.DataFrame) -> Figure | None:
+def over_budgets(study: Study, task: TaskFacts) -> Figure | None:
     """Rank over the number of random-search trials at one task."""
-    frame = where(expected, task=task.name)
+    frame = where(study.expected, task=task.name)
     powers = {k for k in (2**i for i in range(12)) if k <= max(frame["k"], default=0)}
     at = {
         float(k): dict(zip(f["optimizer"], f["expected"], strict=True)) for k, f in groups(frame, "k").items()

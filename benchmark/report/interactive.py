@@ -3,6 +3,7 @@
 from typing import Any
 
 import altair as alt
+from altair.utils import schemapi
 
 from benchmark.report import style, text
 from benchmark.report.plot import FORMATS, Axis, Lines, Plot, Tiles
@@ -13,9 +14,10 @@ GREY = {"color": "currentColor", "opacity": 0.45}
 
 def spec(plot: Plot) -> dict[str, Any]:
     """The specification, look included."""
-    chart = _tiles(plot) if isinstance(plot, Tiles) else _lines(plot)
-    sized = chart.properties(width=WIDTH, height=plot.height)
-    return {**sized.to_dict(validate=False), "config": style.CONFIG}
+    with schemapi.debug_mode(False):  # Altair checks each part as it is made: most of the time
+        chart = _tiles(plot) if isinstance(plot, Tiles) else _lines(plot)
+        sized = chart.properties(width=WIDTH, height=plot.height)
+        return {**sized.to_dict(validate=False), "config": style.CONFIG}
 
 
 def _data(rows: list[dict[str, Any]]) -> alt.Data:

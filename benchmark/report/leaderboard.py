@@ -172,10 +172,12 @@ def save_figures(site: "Site", folder: str, study: Study, boards: Sequence[Board
             if text.is_number(r.speedups["tokens"].speedup) and 0 < r.speedups["tokens"].speedup < math.inf
         ]
         title = f"Speedup in tokens over tuned {study.baseline_title} at {found.task.name} (higher is better)"
-        drawing = paper.Drawing(Forest(title, rows), found.figure)
-        name = f"{folder}/{site.env.filters['slug'](found.figure)}"
-        site.text(f"{name}.svg", drawing.svg())
-        site.bytes(f"{name}.png", drawing.png())
+        plot, name = Forest(title, rows), f"{folder}/{site.env.filters['slug'](found.figure)}"
+        mark = site.mark(found.figure, plot)
+        if not (site.keep(f"{name}.png", mark) and site.keep(f"{name}.svg", mark)):
+            drawing = paper.Drawing(plot, found.figure)
+            site.bytes(f"{name}.svg", drawing.svg().encode(), mark)
+            site.bytes(f"{name}.png", drawing.png(), mark)
 
 
 def _others(speedups: Mapping[str, Speedup]) -> str:

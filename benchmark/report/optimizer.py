@@ -25,7 +25,6 @@ class Tables:
     """What all optimizers' pages share, computed once."""
 
     tolerance: pd.DataFrame
-    sensitivity: pd.DataFrame
     laws: list[dict[str, Any]]
     loss_laws: list[dict[str, Any]]
 
@@ -50,7 +49,6 @@ def _tables(study: Study) -> Tables:
     loss = laws.loss_laws(study.losses) if len(best) else {}
     return Tables(
         tuning.lr_tolerance(study.runs, TOLERANCE),
-        tuning.sensitivity(study.runs),
         rows(laws.summary(fitted)),
         rows(laws.summary(loss)),
     )
@@ -96,7 +94,7 @@ def _context(study: Study, name: str, tables: Tables) -> dict[str, Any]:
                 text.fixed(r["max_rise"], 4),
                 int(r["diverged"]),
             )
-            for r in rows(where(tables.sensitivity, optimizer=name))
+            for r in rows(where(study.sensitivity, optimizer=name))
             if r["n"] + r["diverged"] > 0
         ],
         "stability": _stability(runs, where(tables.tolerance, optimizer=name)),

@@ -43,7 +43,7 @@ RC: dict[str, Any] = {
     "xtick.major.size": 2.5, "ytick.major.size": 2.5, "xtick.major.width": 0.6, "ytick.major.width": 0.6,
     "lines.linewidth": 1.4, "lines.markersize": 4.6,
     "legend.frameon": False, "legend.handletextpad": 0.4, "legend.columnspacing": 1.2, "legend.borderpad": 0.1,
-    "savefig.transparent": True, "savefig.dpi": 220,
+    "savefig.transparent": True, "savefig.dpi": 200,
 }  # fmt: skip
 
 
@@ -59,19 +59,20 @@ class Drawing:
                 self.figure = _tiles(plot) if isinstance(plot, Tiles) else _forest(plot)
 
     def svg(self) -> str:
-        return self._save("svg", metadata={"Date": None, "Creator": None}).decode()
+        return self._save("svg", {"Date": None, "Creator": None}).decode()
 
     def png(self) -> bytes:
-        """On white, 220 pixels to the inch."""
-        return self._save("png", metadata={"Software": None}, facecolor="white", transparent=False)
+        """On white, 200 pixels to the inch."""
+        fast = {"compress_level": 4}
+        return self._save("png", {"Software": None}, facecolor="white", transparent=False, pil_kwargs=fast)
 
-    def _save(self, kind: str, **how: Any) -> bytes:
+    def _save(self, kind: str, metadata: dict[str, Any], **how: Any) -> bytes:
         buffer = io.BytesIO()
         with mpl.rc_context(self.sheet), warnings.catch_warnings():
             warnings.filterwarnings(
                 "ignore", message="Glyph .* missing from"
             )  # a name in a script the font lacks
-            self.figure.savefig(buffer, format=kind, **how)
+            self.figure.savefig(buffer, format=kind, metadata=metadata, **how)
         return buffer.getvalue()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmark.report import style, text
 from benchmark.report.lines import line_chart
-from benchmark.report.site import Site, digest, slug
+from benchmark.report.site import Site, slug
 from benchmark.report.study import Study
 from benchmark.spec import Record
 from benchmark.store import Results
@@ -14,10 +14,10 @@ from benchmark.store import Results
 def write(site: Site, results: Results, studies: list[Study]) -> None:
     """Write records/<trial_id>.html for every record."""
     titles = {o: t for study in studies for o, t in study.titles.items()}
-    shared = f"{site.edition} {site.nav('../', '')} {slug(studies[0].name)}"
+    shared = site.nav("../", slug(studies[0].name))
     for trial_id, record in results.by_id.items():
         path, title = f"records/{trial_id}.html", titles.get(record.trial.optimizer, record.trial.optimizer)
-        mark = digest(f"{shared} {title} {record!r}")
+        mark = site.mark(shared, title, record)
         if not site.keep(path, mark):  # most of a site is records, which never change
             page = site.page(path, "record.html", None, heading=f"Record {trial_id}", **_context(record, title))
             site.bytes(path, page.encode(), mark)

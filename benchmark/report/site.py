@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,12 @@ class Site:
     def edition(self) -> str:
         """A digest of this package's own files: what decides, beside the records, what a page looks like."""
         sources = sorted(p for p in HERE.rglob("*") if p.suffix in (".py", ".html"))
-        return digest(b"".join(path.read_bytes() for path in sources))
+        drawn_by = f"matplotlib {version('matplotlib')}"
+        return digest(b"".join(path.read_bytes() for path in sources) + drawn_by.encode())
+
+    def mark(self, *sources: Any) -> str:
+        """A digest of what a file is made from, for `keep` and `bytes`."""
+        return digest(f"{self.edition} {sources!r}")
 
     def render(self, template: str, **values: Any) -> str:
         return self.env.get_template(template).render(**values)

@@ -146,6 +146,16 @@ class Study:
         return tuning.lr_curves(self.runs) if len(self.runs) else pd.DataFrame(columns=["task"])
 
     @cached_property
+    def sensitivity(self) -> pd.DataFrame:
+        """analysis.tuning.sensitivity of the tuning runs."""
+        return tuning.sensitivity(self.runs)
+
+    @cached_property
+    def expected(self) -> pd.DataFrame:
+        """analysis.tuning.expected_best_of_k of the random-search runs."""
+        return tuning.expected_best_of_k(self.runs)
+
+    @cached_property
     def bands(self) -> Mapping[tuple[str, str], tuple[int, int]]:
         """(optimizer, task) -> the best and the worst rank that the seeds allow."""
         if not len(self.losses):

@@ -20,11 +20,9 @@ class Tables:
     """What all tasks' pages share, computed once."""
 
     searches: pd.DataFrame
-    expected: pd.DataFrame
     swaps: pd.DataFrame
     transfer: pd.DataFrame
     claims: pd.DataFrame
-    sensitivity: pd.DataFrame
     edges: pd.DataFrame
     sensitive: pd.DataFrame
 
@@ -42,14 +40,11 @@ def pages(study: Study) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _tables(study: Study) -> Tables:
     spaces = {o: {hp: axis["grid"] for hp, axis in f["space"].items()} for o, f in study.optimizers.items()}
-    expected = tuning.expected_best_of_k(study.runs)
     return Tables(
         tuning.best_so_far(study.runs),
-        expected,
-        tuning.budget_swaps(expected),
+        tuning.budget_swaps(study.expected),
         tuning.transfer_cost(study.runs, ["peak_lr"]),
         _claims(study),
-        tuning.sensitivity(study.runs),
         tuning.edges(study.runs, spaces),
         tuning.scaling_sensitive(study.runs, BAND),
     )
@@ -60,7 +55,7 @@ def _page(study: Study, task: TaskFacts | None, tables: Tables) -> dict[str, Any
     figures = task and [
         charts.lr_sensitivity(study, task),
         drawn.best_so_far(study, task, tables.searches),
-        drawn.best_of_k(study, task, tables.expected),
+        drawn.best_of_k(study, task, study.expected),
         drawn.transfer_matrix(study, task, tables.transfer),
         drawn.under_tuned(study, task, tables.claims),
     ]
@@ -68,7 +63,7 @@ def _page(study: Study, task: TaskFacts | None, tables: Tables) -> dict[str, Any
         "heading": f"Tuning at {name}" if task else "Tuning",
         "task": name,
         "figures": figures or [],
-        "sensitivity": _sensitivity(study, where(tables.sensitivity, task=name)),
+        "sensitivity": _sensitivity(study, where(study.sensitivity, task=name)),
         "edges": _edges(study, where(tables.edges, task=name, bracketed=False)),
         "sensitive": _sensitive(study, tables.sensitive),
         "untuned_is_best": any(r["rise"] == 0 for r in rows(where(tables.claims, task=name, reference=True))),

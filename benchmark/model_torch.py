@@ -27,8 +27,10 @@ def loss(params: Params, tokens_BT1: torch.Tensor, scale: Scale) -> torch.Tensor
 def token_losses(params: Params, tokens_BT1: torch.Tensor, scale: Scale) -> torch.Tensor:
     """Cross-entropy of each predicted token in nats, [B, T]."""
     logits_BTV = logits(params, tokens_BT1[:, :-1], scale)
-    picked_BT = logits_BTV.gather(-1, tokens_BT1[:, 1:, None])[..., 0]
-    return logits_BTV.logsumexp(-1) - picked_BT
+    # one kernel each way: logsumexp less the picked logit passes over the logits six times
+    return F.cross_entropy(logits_BTV.flatten(0, 1), tokens_BT1[:, 1:].flatten(), reduction="none").view(
+        logits_BTV.shape[:2]
+    )
 
 
 def logits(params: Params, tokens_BT: torch.Tensor, scale: Scale) -> torch.Tensor:

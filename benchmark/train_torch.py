@@ -4,10 +4,12 @@ A pack is trained one run after the other. Steps are eager: on a CPU torch.compi
 micro ladder no faster, and its compilation alone takes longer than a whole run.
 """
 
+import ctypes
 import io
 import math
 import os
 import resource
+import sys
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +29,7 @@ from benchmark.schedule import DECAY_KINDS, multiplier
 from benchmark.spec import Outcome, Point, Trial
 from optimizers.base import Optimizer, Param, Run
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 EVAL_TOKENS = 2048  # in one evaluation call: small enough for the cache here and for the logits at any scale
 
 Values = Mapping[str, torch.Tensor]
@@ -63,12 +66,22 @@ def train(
 def set_up(cache: Path) -> None:
     """Prepare this process. Eager steps keep nothing in `cache`."""
     _use_own_cores()
+    _keep_freed_memory()
 
 
 def _use_own_cores() -> None:
     """No more threads than the cores this process may run on: more would wait for each other."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(min(torch.get_num_threads(), cores))
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep what tensors free: it would give the pages of every step's logits back to the system, and
+    the next step would fault them in again, one by one."""
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if set_option:
+        set_option(M_MMAP_THRESHOLD, 32 * 2**20)  # the largest that it takes
+        set_option(M_TRIM_THRESHOLD, 2**30)
 
 
 def device() -> str:

@@ -51,7 +51,7 @@ class AdamW(Optimizer):
         from torch.optim import AdamW
 
         groups = decay_groups(params, self.weight_decay, run)
-        return AdamW(groups, lr=self.peak_lr, betas=(self.beta1, self.beta2), eps=self.eps)
+        return AdamW(groups, lr=self.peak_lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True)
 
     def state_floats(self, params: Mapping[str, Param]) -> int:
         return 2 * floats(params)  # m and v

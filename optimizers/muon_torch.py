@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from optimizers._decoupled import decay_groups
-from optimizers._decoupled_torch import DecoupledTorch, adam_direction
+from optimizers._decoupled_torch import DecoupledTorch, adam_direction, by_shape, gradient
 from optimizers._matrix import newton_schulz, shape_factor
 from optimizers.base import Run
 
@@ -29,10 +29,22 @@ class MuonTorch(DecoupledTorch):
         used = {name: floats[name] for name in ("momentum", "ns_eps", "beta1", "beta2", "eps")}
         super().__init__(groups, rule.peak_lr, **used)
 
+    def prepare(self) -> None:
+        """Newton-Schulz of all hidden matrices of a shape at once."""
+        averages = {}
+        for name, p, group in self.named():
+            if group["hidden"]:
+                grad, momentum = gradient(name, p), self.state[p].setdefault("momentum", torch.zeros_like(p))
+                momentum.mul_(group["momentum"]).add_(grad)
+                averages[name] = grad.add(momentum, alpha=group["momentum"])
+        eps = self.param_groups[0]["ns_eps"]
+        self.directions: dict[str, torch.Tensor] = {}
+        for names in by_shape(averages):
+            together = newton_schulz(torch.stack([averages[name] for name in names]), self.ns_steps, eps)
+            together = together.mul_(shape_factor(tuple(together.shape[1:])))
+            self.directions |= dict(zip(names, together, strict=True))
+
     def direction(self, name: str, p: torch.Tensor, grad: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
         if not group["hidden"]:
             return adam_direction(self.state[p], grad, group)
-        momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
-        momentum.mul_(group["momentum"]).add_(grad)
-        nesterov = grad.add(momentum, alpha=group["momentum"])
-        return newton_schulz(nesterov, self.ns_steps, group["ns_eps"]).mul_(shape_factor(p.shape))
+        return self.directions[name]

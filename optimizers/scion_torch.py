@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from optimizers._decoupled_torch import DecoupledTorch
+from optimizers._decoupled_torch import DecoupledTorch, by_shape, gradient
 from optimizers.base import Run
 
 if TYPE_CHECKING:
@@ -24,8 +24,21 @@ class ScionTorch(DecoupledTorch):
             groups.setdefault((step, decay), group)["params"].append((name, p))
         super().__init__(list(groups.values()), rule.peak_lr)
 
+    def prepare(self) -> None:
+        """Averages, and the steps of all hidden matrices of a shape at once."""
+        hidden, self.steps = {}, {}
+        for name, p, _ in self.named():
+            param = self.params[name]
+            m = self.state[p].setdefault("m", torch.zeros_like(p))
+            m.lerp_(gradient(name, p), 1 - self.rule.averaging(param))
+            if param.role == "hidden":
+                hidden[name] = m
+            else:
+                self.steps[name] = self.rule.unit_step(m, param, torch.sign)
+        for names in by_shape(hidden):
+            together = torch.stack([hidden[name] for name in names])
+            together = self.rule.unit_step(together, self.params[names[0]], torch.sign)
+            self.steps |= dict(zip(names, together, strict=True))
+
     def direction(self, name: str, p: torch.Tensor, grad: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
-        param = self.params[name]
-        m = self.state[p].setdefault("m", torch.zeros_like(p))
-        m.lerp_(grad, 1 - self.rule.averaging(param))
-        return group["ratio"] * self.rule.unit_step(m, param, torch.sign)
+        return group["ratio"] * self.steps[name]

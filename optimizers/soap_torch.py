@@ -71,8 +71,10 @@ def _refresh(state: State, grams: Mapping[str, torch.Tensor]) -> None:
     for side, basis in state["bases"].items():
         product = grams[side] @ basis
         order = (basis * product).sum(-2).argsort(dim=-1, descending=True, stable=True)
-        state["bases"][side] = torch.linalg.qr(product.take_along_dim(order[:, None, :], -1))[0]
+        # gather, because take_along_dim first takes every index modulo the length, which costs more than it
+        state["bases"][side] = torch.linalg.qr(product.gather(-1, order[:, None, :].expand_as(product)))[0]
+        v = state["v"]
         if side == "left":
-            state["v"] = state["v"].take_along_dim(order[:, :, None], -2)
+            state["v"] = v.gather(-2, order[:, :, None].expand_as(v))
         else:
-            state["v"] = state["v"].take_along_dim(order[:, None, :], -1)
+            state["v"] = v.gather(-1, order[:, None, :].expand_as(v))

@@ -19,7 +19,7 @@ GROUPS = ("throughput", "cost", "packs", "workers", "memory", "sweep", "reading"
 SCALES = ("27k", "55k", "100k", "220k", "400k")
 TIMED = ("adamw", "muon", "soap", "kron")
 BUSY = 0.5  # load before the first block
-MANY = 10_000  # records to read
+MANY, FEWER = 10_000, 2_000  # records to read
 FEWER_STUDIES = 200  # simulated
 UPDATES = {"100k": 16, "130m": 4}  # in a block
 
@@ -113,7 +113,8 @@ def _sweep(options: argparse.Namespace, clock: Clock) -> Part:
 
 
 def _reading(options: argparse.Namespace, clock: Clock) -> Part:
-    yield f"reading {MANY} records", 60, lambda: reading.reading(MANY, 1 if not options.full else 3)
+    count = MANY if options.full else FEWER
+    yield f"reading {count} records", 0.03 * count, lambda: reading.reading(count, rounds=1)
 
 
 def _coverage(options: argparse.Namespace, clock: Clock) -> Part:

@@ -27,7 +27,7 @@ def judged(study: Study) -> list[Verdict]:
     if not len(study.losses):
         return []
     families = {name: str(facts["family"]) for name, facts in study.optimizers.items()}
-    sizes = {t.scale: float(t.num_params) for t in study.tasks}
+    sizes = {scale: float(count) for scale, count in study.sizes.items()}
     evidence = Evidence(study.losses, families, sizes, study.runs, study.curves, study.baseline, study.noise_sd)
     return judge(evidence)
 

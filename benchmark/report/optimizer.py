@@ -44,14 +44,20 @@ def write(site: "Site", study: Study, folder: str, parity: Parity) -> None:
 
 
 def _tables(study: Study) -> Tables:
-    best = where(study.runs, role="report", status="finished")
+    best = _sized(study, where(study.runs, role="report", status="finished"))
     fitted = laws.hyperparameter_laws(best) if len(best) else {}
-    loss = laws.loss_laws(study.losses) if len(best) else {}
+    loss = laws.loss_laws(_sized(study, study.losses)) if len(best) else {}
     return Tables(
         tuning.lr_tolerance(study.runs, TOLERANCE),
         rows(laws.summary(fitted)),
         rows(laws.summary(loss)),
     )
+
+
+def _sized(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with num_params, those left out of whose scale no size is known."""
+    runs = runs.assign(num_params=[float(study.sizes.get(s, 0)) for s in runs["scale"]])
+    return runs.loc[runs["num_params"] > 0]
 
 
 def _context(study: Study, name: str, tables: Tables) -> dict[str, Any]:

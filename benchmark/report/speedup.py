@@ -77,9 +77,8 @@ def _largest_changes(fits: pd.DataFrame) -> pd.DataFrame:
 
 def by_scale(study: Study) -> list[Figure]:
     """Speedup against model size, one chart for each ratio that two scales or more have."""
-    sizes = {t.scale: t.num_params for t in study.tasks}
     table = known(charts.capped(study.speedups), "speedup")
-    table = table.assign(num_params=[sizes[s] for s in table["scale"]])
+    table = table.assign(num_params=[study.sizes[s] for s in table["scale"]])
     table = table.loc[table["optimizer"] != study.baseline]
     found = []
     for ratio in sorted(set(table["chinchilla_ratio"])):

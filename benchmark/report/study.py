@@ -87,6 +87,11 @@ class Study:
     def scales(self) -> list[str]:
         return list(dict.fromkeys(t.scale for t in self.tasks))
 
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Non-embedding parameters by scale, also where a scale is not on our ladders."""
+        return {t.scale: t.num_params for t in self.tasks}
+
     def cell(self, optimizer: str, task: str) -> Mapping[str, Any]:
         """The manifest's entry for an optimizer on a task; empty where it was not asked for."""
         return self.manifest.get("cells", {}).get(f"{optimizer}/{task}", {})

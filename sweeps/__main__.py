@@ -198,7 +198,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     how.add_argument("--slots-per-gpu", type=_positive, default=1, metavar="N", help="trials that share a GPU")
     how.add_argument(
-        "--timeout", type=float, default=3600.0, metavar="SECONDS", help="a longer trial has hung; 0: no limit"
+        "--timeout",
+        type=_seconds,
+        default=3600.0,
+        metavar="SECONDS",
+        help="a trial has hung that takes longer than this and than its FLOPs at 10 TFLOP/s (default: 3600; "
+        "0: no limit)",
     )
     how.add_argument("--retry-failed", action="store_true", help="run trials again that failed before")
     price = parser.add_argument_group("what it costs")
@@ -206,7 +211,10 @@ def _parser() -> argparse.ArgumentParser:
         "--dry-run", action="store_true", help="print trials, tokens, FLOPs, time and memory only"
     )
     price.add_argument(
-        "--max-hours", type=_hours, metavar="H", help="cut tuning, alike for all, until the sweep takes H hours"
+        "--max-hours",
+        type=_above_zero,
+        metavar="H",
+        help="cut tuning, alike for all, until the sweep takes H hours",
     )
     price.add_argument(
         "--workers",
@@ -215,7 +223,10 @@ def _parser() -> argparse.ArgumentParser:
         help="trials that run at once (default: one a core, or a GPU slot)",
     )
     price.add_argument(
-        "--flops-per-second", type=float, metavar="F", help="a worker's peak (default: training is timed here)"
+        "--flops-per-second",
+        type=_above_zero,
+        metavar="F",
+        help="a worker's peak (default: training is timed here)",
     )
     where = parser.add_argument_group("where")
     where.add_argument(
@@ -246,11 +257,15 @@ def _positive(text: str) -> int:
     return value
 
 
-def _hours(text: str) -> float:
+def _above_zero(text: str) -> float:
     value = float(text)
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no number of hours")
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return value
+
+
+def _seconds(text: str) -> float:
+    return 0.0 if float(text) == 0 else _above_zero(text)
 
 
 if __name__ == "__main__":

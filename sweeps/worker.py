@@ -7,17 +7,20 @@ import contextlib
 import fcntl
 import functools
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark import runner, store
+from benchmark import flops, runner, scales, store
 from benchmark.corpora import Corpus, cache_folder, prepare
 from benchmark.spec import Cost, Outcome, Record, Trial
 from optimizers.base import Optimizer
 from sweeps.contestants import optimizer_class
+
+SLOWEST = 1e13  # FLOP/s of one worker; a slower one would take days for the paper ladder's least trial
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Job:
     source: the user's optimizer file, or "" for a registered one.
     folder: the sweep's folder on the driver's machine; mark: what the driver has put into `mark_file(folder)`,
         by which a worker knows whether it sees that folder.
-    timeout_seconds: a trial that takes longer has hung (0: no limit).
+    timeout_seconds: a trial that takes longer, and longer than its FLOPs do at SLOWEST, has hung (0: no limit).
     """
 
     trials: tuple[Trial, ...]
@@ -79,26 +82,37 @@ def _corpus(name: str, vocab: int) -> Corpus:
 @contextlib.contextmanager
 def _watchdog(job: Job, optimizer: type[Optimizer], shared: bool) -> Iterator[None]:
     """End this process if the job outlasts its limit: a hang inside compiled code heeds nothing gentler."""
+    limit = limit_seconds(job)
 
     def expire() -> None:
-        reason = f"timeout: not finished after {job.timeout_seconds:g} seconds"
-        outcome = Outcome("failed", reason, cost=Cost(wall_seconds=job.timeout_seconds))
-        if shared:
-            for trial in job.trials:
+        reason = f"timeout: not finished after {limit:g} seconds"
+        first = job.trials[0]
+        line = f"sweeps: {first.optimizer} {first.task} ({first.trial_id}): {reason}"
+        outcome = Outcome("failed", reason, cost=Cost(wall_seconds=limit / len(job.trials)))
+        try:
+            print(line, file=sys.stderr, flush=True)
+            for trial in job.trials if shared else ():
                 purpose = job.purposes.get(trial.trial_id, "")
                 store.save(runner.record(trial, optimizer, outcome, purpose=purpose), Path(job.folder))
-        os._exit(3)
+        finally:  # a full disk must not leave the hang
+            os._exit(3)
 
     if not job.timeout_seconds:
         yield
         return
-    timer = threading.Timer(job.timeout_seconds * len(job.trials), expire)
+    timer = threading.Timer(limit, expire)
     timer.daemon = True
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
+
+
+def limit_seconds(job: Job) -> float:
+    """After how long a pack has hung: the sum of its trials' limits, which grow with their work."""
+    work = [flops.model_flops_per_token(scales.get(trial.scale)) * trial.tokens for trial in job.trials]
+    return sum(max(job.timeout_seconds, each / SLOWEST) for each in work)
 
 
 def hold_a_core(cores: Sequence[int]) -> int | None:

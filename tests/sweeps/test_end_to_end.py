@@ -101,6 +101,14 @@ def test_bad_input_is_one_clear_line(arguments, message, capsys, tmp_path):
     assert message in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize("option", ["--timeout", "--flops-per-second", "--max-hours"])
+@pytest.mark.parametrize("value", ["-1", "nan", "inf"])
+def test_a_number_that_makes_no_sense_is_refused(option, value, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["smoke", "--dry-run", f"{option}={value}"])
+    assert f"{value} is not a number above 0" in capsys.readouterr().err
+
+
 def test_too_small_a_corpus_says_how_many_tokens_are_there_and_needed(tmp_path, capsys):
     rng = random.Random(0)
     words = ["".join(rng.choices("abcdefghij", k=6)) for _ in range(500)]

@@ -1,6 +1,7 @@
 """A worker knows whether it sees the driver's disk, and writes nowhere else."""
 
 import dataclasses
+import threading
 
 import pytest
 
@@ -60,3 +61,31 @@ def test_elsewhere_nothing_is_written_but_records_return(job, tmp_path, why):
     assert len(worker.work(job)) == 1
     assert not list(tmp_path.rglob("*.json"))
     assert not (tmp_path / "asked").read_text().startswith(str(tmp_path))  # a long run's state stays there
+
+
+def test_a_limit_grows_with_the_work(job):
+    micro, paper = job.trials[0], dataclasses.replace(job.trials[0], scale="130m", tokens=2_600_000_000)
+    assert worker.limit_seconds(dataclasses.replace(job, timeout_seconds=20.0)) == 20
+    assert worker.limit_seconds(dataclasses.replace(job, trials=(micro,) * 4, timeout_seconds=20.0)) == 80
+    hours = worker.limit_seconds(dataclasses.replace(job, trials=(paper,), timeout_seconds=20.0)) / 3600
+    assert hours > 10 * 5.4e18 / 4e14 / 3600  # ten times what 0.4 of an H100's peak takes
+
+
+def test_a_hang_ends_the_process_with_a_line_where_no_record_can_be_written(job, monkeypatch, capfd):
+    ended = threading.Event()
+    statuses = []
+
+    def leave(status: int) -> None:
+        statuses.append(status)
+        ended.set()
+
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(worker.os, "_exit", leave)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    monkeypatch.setattr(worker.store, "save", full)
+    monkeypatch.setattr(worker.runner, "run", lambda *_: [] if ended.wait(10) else pytest.fail("not ended"))
+    worker.work(dataclasses.replace(job, timeout_seconds=0.05))
+    assert statuses == [3]
+    assert "timeout: not finished after 0.05 seconds" in capfd.readouterr().err

@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     before = figures.previous(options.out, str(where["machine"]))
     found = _measure(list(plan(options, Clock(pinned=device == "cpu"))), where, options.out)
     if before:
-        print("\nMoved by more than the spread since the last run on this machine:")
+        beyond = f"the spread, or {figures.TOLERANCE:.0%} where there is one block,"
+        print(f"\nMoved by more than {beyond} since the last run on this machine:")
         print("\n".join(f"  {line}" for line in figures.moved(before, found) or ["nothing"]))
     print(f"\nWritten to {options.out}")
 

@@ -1,6 +1,7 @@
-"""Do the intervals hold and are confirmed flips true? Simulated studies, a thousand a line.
+"""Do the intervals hold and are confirmed flips true? Simulated studies, how many stands in each line's name.
 
-Depends on no machine: the same command prints the same figures everywhere. Next: analysis/simulate.py.
+The draws are seeded and nothing is timed: the same number of studies gives the same figures on a busy machine
+as on an idle one. Next: analysis/simulate.py.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,7 +35,7 @@ def parts(studies: int = STUDIES) -> Iterator[Part]:
 def intervals(design: simulate.Design, seeds: int, studies: int) -> list[Figure]:
     """The share of intervals that hold the planted speedup, and how often equal optimizers are told apart."""
     found = simulate.coverage(design, seeds, studies)
-    label = f"{design.name}, {seeds} seeds"
+    label = f"{design.name}, {seeds} seeds, {studies:,} studies"
     tied = found["decided"].to_numpy(float)[found["planted"].to_numpy(float) == 1]
     told = [(INTERVALS, found["coverage"].to_numpy(float)), *([(VERDICTS, tied)] if len(tied) else [])]
     return [
@@ -48,6 +49,6 @@ def flips(name: str, seeds: int, studies: int) -> list[Figure]:
     found = []
     for kind, share in simulate_flips.false_flips(name, seeds, studies).items():
         ends = stats.binomtest(round(share * studies), studies).proportion_ci()
-        label = f"{kind}: {name}, {f'{seeds} seeds' if seeds else '40 trials'}"
+        label = f"{kind}: {name}, {f'{seeds} seeds' if seeds else '40 trials'}, {studies:,} studies"
         found.append(Figure(FLIPS, label, "share", share, float(ends.low), float(ends.high), studies))
     return found

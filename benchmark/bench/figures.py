@@ -12,6 +12,8 @@ from typing import Any
 from benchmark.store import write_atomically
 
 SCHEMA = 2
+TOLERANCE = 0.15  # of a figure of one block, which shows no spread
+COUNTS = ("programs",)  # units of figures that do not vary
 
 
 @dataclass(frozen=True)
@@ -74,15 +76,15 @@ def short(value: float) -> str:
 
 
 def write(figures: Sequence[Figure], environment: Mapping[str, Any], path: Path) -> None:
-    """Write a group's file. Figures in it that were not measured anew are kept, each with its own date; those
-    of another machine are kept in a file beside it, under the machine's fingerprint."""
+    """Write a group's file. Figures in it that were not measured anew are kept, each with its own date. If the
+    file is another machine's it stays as it is, and this machine's own is beside it, under its fingerprint."""
+    beside = path.with_name(f"{path.stem}-{environment['machine']}.json")
     before = _read(path) if path.is_file() else None
-    kept: list[Figure] = []
-    if before and before["environment"]["machine"] == environment["machine"]:
-        new = {(f.group, f.name) for f in figures}
-        kept = [f for row in before["rows"] if ((f := Figure(**row)).group, f.name) not in new]
-    elif before:
-        path.replace(path.with_name(f"{path.stem}-{before['environment']['machine']}.json"))
+    if beside.is_file() or (before and before["environment"]["machine"] != environment["machine"]):
+        path = beside
+        before = _read(path) if path.is_file() else None
+    new = {(f.group, f.name) for f in figures}
+    kept = [f for row in (before["rows"] if before else ()) if ((f := Figure(**row)).group, f.name) not in new]
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     stamp = {"measured_at": now, "commit": str(environment["commit"]), "load": environment["load"]}
     rows = [*kept, *(dataclasses.replace(f, **stamp) for f in figures)]
@@ -101,34 +103,46 @@ def previous(folder: Path, machine: str) -> list[Figure]:
 
 
 def machines(folder: Path) -> list[tuple[dict[str, Any], list[Figure]]]:
-    """Each machine's description and its figures, by file name, which is by group."""
-    found: dict[str, tuple[dict[str, Any], list[Figure]]] = {}
+    """Each machine's description and its figures, by file name, which is by group. Of a figure that stands in
+    two files of a machine the later one counts."""
+    described: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[tuple[str, str], Figure]] = {}
     for path in sorted(folder.glob("*.json")):
         if body := _read(path):
-            described = body["environment"]
-            known = found.setdefault(described["machine"], (described, []))
-            known[1].extend(Figure(**row) for row in body["rows"])
-    return list(found.values())
+            machine = body["environment"]["machine"]
+            described.setdefault(machine, body["environment"])
+            known = found.setdefault(machine, {})
+            for f in (Figure(**row) for row in body["rows"]):
+                twin = known.setdefault((f.group, f.name), f)
+                known[f.group, f.name] = max(twin, f, key=lambda one: one.measured_at)
+    return [(described[machine], list(known.values())) for machine, known in found.items()]
 
 
 def moved(before: Sequence[Figure], now: Sequence[Figure]) -> list[str]:
-    """One line per figure or ratio whose blocks all lie on one side of all those of before."""
+    """One line per figure or ratio whose blocks all lie on one side of all those of before. One block shows no
+    spread: where either side has just one, by more than TOLERANCE too, but for a count."""
     known = {(f.group, f.name): f for f in before}
     lines = []
     for f in now:
         old = known.get((f.group, f.name))
         if old is None or old.unit != f.unit:
             continue
-        if _apart(old.lo, old.hi, f.lo, f.hi):
+        single = min(old.n, f.n) == 1 and f.unit not in COUNTS
+        if _apart(old.lo, old.hi, f.lo, f.hi) and not (single and _near(old.median, f.median)):
             lines.append(_change(f"{f.group}: {f.name}", old.median, f.median, f.unit))
         ends = (old.ratio_lo, old.ratio_hi, f.ratio_lo, f.ratio_hi)
-        if None not in ends and old.versus == f.versus and _apart(*ends):
+        comparable = None not in ends and old.versus == f.versus
+        if comparable and _apart(*ends) and not (single and _near(old.ratio, f.ratio)):
             lines.append(_change(f"{f.group}: {f.name}", old.ratio, f.ratio, f"of {f.versus}"))
     return lines
 
 
 def _apart(lo: Any, hi: Any, new_lo: Any, new_hi: Any) -> bool:
     return new_lo > hi or new_hi < lo
+
+
+def _near(old: Any, new: Any) -> bool:
+    return abs(new - old) <= TOLERANCE * abs(old)
 
 
 def _change(name: str, old: Any, new: Any, unit: str) -> str:

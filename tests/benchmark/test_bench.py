@@ -119,6 +119,30 @@ def test_only_what_moved_by_more_than_the_spread_is_named():
     assert line == "throughput: 27k adamw: ours, jax: 100 -> 70 tokens/s (-30%)"
 
 
+@pytest.mark.parametrize(
+    ("unit", "old", "new", "told"),
+    [("s", 20, 22.9, 0), ("s", 20, 23.1, 1), ("s", 20, 16.9, 1), ("MB", 500, 570, 0), ("programs", 17, 18, 1)],
+)
+def test_a_single_block_moves_beyond_a_tolerance_and_a_count_at_once(unit, old, new, told):
+    before, now = (figure("sweep", "start", unit, [value]) for value in (old, new))
+    assert len(figures.moved([before], [now])) == told
+
+
+def test_a_single_block_within_the_spread_of_many_did_not_move():
+    many, single = shown(60, 100, 140), shown(130)
+    assert figures.moved([many], [single]) == []
+    assert figures.moved([single], [many]) == []
+    assert len(figures.moved([many], [shown(141)])) == 1
+    assert figures.moved([shown(99, 100, 101)], [shown(110)]) == []
+
+
+def test_a_ratio_of_single_blocks_has_the_tolerance_too():
+    before = [shown(100, others=(50,))]
+    assert figures.moved(before, [shown(100, others=(55,))]) == []
+    (line,) = figures.moved(before, [shown(100, others=(100,))])
+    assert line.endswith("2 -> 1 of plain torch loop (-50%)")
+
+
 def test_a_ratio_moves_on_its_own():
     before = [shown(90, 100, 110, others=(45, 50, 55))]
     (line,) = figures.moved(before, [shown(90, 100, 110, others=(90, 100, 110))])
@@ -131,6 +155,32 @@ def test_machines_are_kept_apart(tmp_path):
     assert figures.previous(tmp_path, "aaaa")[0].median == 1.0
     assert figures.previous(tmp_path, "bbbb")[0].median == 2.0
     assert figures.previous(tmp_path, "cccc") == []
+
+
+def test_machines_that_alternate_lose_nothing(tmp_path):
+    path, other = tmp_path / "throughput.json", {**ENVIRONMENT, "machine": "bbbb"}
+    figures.write([shown(1.0), shown(2.0, name="same")], ENVIRONMENT, path)
+    figures.write([shown(5.0), shown(6.0, name="same")], other, path)
+    figures.write([shown(3.0)], ENVIRONMENT, path)
+    figures.write([shown(7.0)], other, path)
+    medians = {
+        described["machine"]: sorted((f.name, f.median) for f in rows)
+        for described, rows in figures.machines(tmp_path)
+    }
+    assert medians == {
+        "aaaa": [("27k adamw: ours, jax", 3.0), ("same", 2.0)],
+        "bbbb": [("27k adamw: ours, jax", 7.0), ("same", 6.0)],
+    }
+
+
+@pytest.mark.parametrize("newer", ["throughput.json", "throughput-aaaa.json"])
+def test_of_two_files_of_a_machine_the_later_figure_counts(tmp_path, newer):
+    for name in ("throughput.json", "throughput-aaaa.json"):
+        row = dataclasses.asdict(shown(2.0 if name == newer else 1.0))
+        row |= {"measured_at": f"2026-01-0{2 if name == newer else 1}"}
+        body = {"schema": figures.SCHEMA, "environment": ENVIRONMENT, "rows": [row]}
+        (tmp_path / name).write_text(json.dumps(body))
+    assert [f.median for f in figures.previous(tmp_path, "aaaa")] == [2.0]
 
 
 def test_what_was_not_measured_again_is_kept_with_its_date(tmp_path):

@@ -35,6 +35,7 @@ def test_coverage_counts_the_intervals_that_hold_the_truth() -> None:
 
 def test_figures_are_the_shares_with_their_ends() -> None:
     found = coverage.intervals(simulate.LARGE, 3, 20)
+    assert found[0].name == "130m, 3 seeds, 20 studies"  # fewer studies are another figure
     cells = simulate.coverage(simulate.LARGE, 3, 20)
     held = cells.coverage
     assert (found[0].median, found[0].lo, found[0].hi) == pytest.approx((held.mean(), held.min(), held.max()))

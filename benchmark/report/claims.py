@@ -1,9 +1,11 @@
 """The claims page: what the study claimed, judged by this sweep and by the study's own published figures."""
 
+import math
 from typing import Any
 
 from benchmark.analysis.claims import judge
 from benchmark.analysis.evidence import Evidence, Verdict
+from benchmark.report import text
 from benchmark.report.study import Study
 
 MARKS = {"supported": "✓ supported", "refuted": "✗ refuted", "undecided": "? undecided"}
@@ -34,4 +36,10 @@ def judged(study: Study) -> list[Verdict]:
 
 def numbers(verdict: Verdict) -> list[tuple[str, str]]:
     """The numbers a verdict rests on, as a reader sees them."""
-    return [(name.replace("_", " "), f"{value:.4g}") for name, value in verdict.numbers.items()]
+    return [(name.replace("_", " "), _number(value)) for name, value in verdict.numbers.items()]
+
+
+def _number(value: float) -> str:
+    if not text.is_number(value) or math.isinf(value):
+        return text.fixed(value)
+    return f"{value:.4g}".replace("-", "−")

@@ -260,8 +260,8 @@ def _speedup(study: Study, optimizer: str, table: pd.DataFrame, axis: tuple[floa
     row = found[0]
     point, lo, hi = row["speedup"], row["lo"], row["hi"]
     verdict = "baseline" if optimizer == study.baseline else str(row["verdict"])
-    if not text.is_number(point):  # undefined: nothing is known, not even that it is inseparable
-        return Speedup(point, lo, hi, verdict if optimizer == study.baseline else "")
+    if not text.is_number(point):
+        return Speedup(point, lo, hi, verdict)
     ends = (lo if text.is_number(lo) else point, hi if text.is_number(hi) else point, point)
     left, right, at = (place(end, axis) for end in ends)
     return Speedup(point, lo, hi, verdict, (left, right, at))

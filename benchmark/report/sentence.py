@@ -6,7 +6,7 @@ The page's first sentences and the last lines of a sweep are this text.
 from typing import Any
 
 from benchmark.report import text
-from benchmark.report.frames import rows
+from benchmark.report.frames import rows, where
 from benchmark.report.study import Study, studies
 from benchmark.store import Results
 
@@ -29,7 +29,9 @@ def lines(study: Study) -> tuple[str, str, str]:
             " same task.",
             "",
         )
-    table = [r for r in rows(study.results_for(task.name)) if r["n"] > 0]
+    found = [r for r in rows(study.results_for(task.name)) if r["n"] > 0]
+    # its mean is over the runs that finished: what has a diverged one is not named as the best
+    table = sorted(found, key=lambda r: _diverged(study, r) > 0)
     return _speedup(study, table, task.name), _ties(study, table, task.name), _inseparable(study, table)
 
 
@@ -49,7 +51,7 @@ def _speedup(study: Study, table: list[dict[str, Any]], task: str) -> str:
     row = next(r for r in table if r["optimizer"] != study.baseline)
     title, of = (
         study.titles[row["optimizer"]],
-        f"the lowest {study.loss_name} of {len(table)} optimizers at {task}",
+        f"the lowest {study.loss_name} of {_compared(study, table)} at {task}",
     )
     if not text.is_number(row["speedup"]):
         return f"{study.titles[first]} has {of}; too few ratios of {base} are measured for a speedup."
@@ -58,18 +60,33 @@ def _speedup(study: Study, table: list[dict[str, Any]], task: str) -> str:
     else:
         needs = f"needs {text.fixed(row['speedup'], 2)} times the tokens to reach {title}'s loss"
     if first == study.baseline:
-        return f"Tuned {base} has {of}; it {needs}, the nearest {_spread(row)}."
-    return f"Tuned {base} {needs}, {of} {_spread(row)}."
+        return f"Tuned {base} has {of}; it {needs}, the nearest {_spread(study, row)}."
+    return f"Tuned {base} {needs}, {of} {_spread(study, row)}."
 
 
-def _spread(row: dict[str, Any]) -> str:
+def _compared(study: Study, table: list[dict[str, Any]]) -> str:
+    whole = [r for r in table if not _diverged(study, r)]
+    if len(whole) in (0, len(table)):
+        return f"{len(table)} optimizers"
+    return f"{text.count(len(whole), 'optimizer')} without a diverged run"
+
+
+def _diverged(study: Study, row: dict[str, Any]) -> int:
+    """How many report runs of a cell diverged."""
+    own = where(study.losses, optimizer=row["optimizer"], task=row["task"])
+    return len(where(own, val_loss=float("inf")))
+
+
+def _spread(study: Study, row: dict[str, Any]) -> str:
     known, n = text.is_number(row["lo"]) and text.is_number(row["hi"]), int(row["n"])
     ends = (
         f"95\u00a0% interval {text.fixed(row['lo'], 2)} to {text.fixed(row['hi'], 2)}"
         if known
         else "no interval"
     )
-    return f"({ends}, n\u00a0=\u00a0{n} seed{'s' if n != 1 else ''})"
+    gone = _diverged(study, row)
+    lost = f"; {gone} of {gone + n} seeds diverged" if gone else ""
+    return f"({ends}, n\u00a0=\u00a0{n} seed{'s' if n != 1 else ''}{lost})"
 
 
 def _ties(study: Study, table: list[dict[str, Any]], task: str) -> str:
@@ -86,7 +103,13 @@ def _ties(study: Study, table: list[dict[str, Any]], task: str) -> str:
 def _inseparable(study: Study, table: list[dict[str, Any]]) -> str:
     base = study.baseline_title
     others = [r for r in table if r["optimizer"] != study.baseline]
-    same = [study.titles[r["optimizer"]] for r in others if r["verdict"] == "inseparable"]
-    if same:
-        return f"Inseparable from tuned {base}: {text.names(same)}."
+    same = [study.titles[r["optimizer"]] for r in others if r["verdict"].endswith("inseparable")]
+    unknown = [study.titles[r["optimizer"]] for r in others if not r["verdict"]]
+    said = [f"Inseparable from tuned {base}: {text.names(same)}."] if same else []
+    if unknown:
+        said.append(
+            f"Not known to be separable from tuned {base}, for want of an interval: {text.names(unknown)}."
+        )
+    if said:
+        return " ".join(said)
     return f"Every other optimizer is separable from tuned {base}."

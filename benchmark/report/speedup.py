@@ -29,7 +29,7 @@ def page(study: Study) -> dict[str, Any]:
                 r["task"],
                 text.times(r["speedup"]),
                 text.interval(r["lo"], r["hi"]),
-                text.verdict(r["verdict"] if text.is_number(r["speedup"]) else ""),
+                text.verdict(r["verdict"]),
                 text.fixed(r["d_eff"], 2),
                 text.fixed(r["val_loss"], 4),
                 int(r["n"]),

@@ -13,6 +13,7 @@ import pandas as pd
 
 from benchmark import scales
 from benchmark.analysis import cost, flips, frames, speedup, tuning
+from benchmark.report import text
 from benchmark.report.frames import column, known, rows, where
 from benchmark.spec import Record
 from benchmark.store import Results
@@ -114,10 +115,16 @@ class Study:
 
     @cached_property
     def speedups(self) -> pd.DataFrame:
-        """analysis.speedup.speedups of the losses, with a `task` column."""
+        """analysis.speedup.speedups of the losses, with a `task` column.
+
+        verdict is what every page shows: "baseline" for the baseline itself, "paired ..." where the test at one
+        ratio stands in for a speedup, "" where nothing is known.
+        """
         if self.baseline not in set(self.losses["optimizer"]):
             return _with_task(pd.DataFrame(columns=speedup.COLUMNS))
-        return _with_task(speedup.speedups(self.losses, self.baseline, self.noise_sd))
+        table = _with_task(speedup.speedups(self.losses, self.baseline, self.noise_sd))
+        own = known(where(table, optimizer=self.baseline), "val_loss")
+        return table.assign(verdict=[_verdict(r, self.baseline, set(own["task"])) for r in rows(table)])
 
     @cached_property
     def costs(self) -> pd.DataFrame:
@@ -192,6 +199,17 @@ class Study:
             if self.baseline in done and len(done) > 1:
                 return task
         return None
+
+
+def _verdict(row: Mapping[str, Any], baseline: str, paired: set[str]) -> str:
+    """What may be said of a cell. paired: the tasks on which the baseline has a loss."""
+    if row["optimizer"] == baseline:
+        return "baseline"
+    if text.is_number(row["speedup"]) and text.is_number(row["lo"]):
+        return row["verdict"]
+    tested = "undefined: one baseline ratio" in row["flags"] and "no interval" not in row["flags"]
+    compared = row["task"] in paired and text.is_number(row["val_loss"])
+    return f"paired {row['verdict']}" if tested and compared else ""
 
 
 def _with_task(table: pd.DataFrame) -> pd.DataFrame:

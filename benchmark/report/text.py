@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 MISSING = "–"
 VERDICTS = {"faster": "▲ faster", "slower": "▼ slower", "inseparable": "≈ inseparable"}
+PAIRED = "paired test, no speedup"  # one ratio of the baseline's gives no curve to read a speedup off
 
 
 def is_number(value: Any) -> bool:
@@ -129,6 +130,9 @@ def number(thing: Any) -> str:
 
 
 def verdict(name: str) -> str:
+    """A verdict of `Study.speedups`."""
+    if name.startswith("paired "):
+        return f"{verdict(name.removeprefix('paired '))} ({PAIRED})"
     return VERDICTS.get(name, name or MISSING)
 
 

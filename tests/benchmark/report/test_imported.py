@@ -1,4 +1,4 @@
-"""Losses that others measured: pages of a CSV with scales of its own, and what they say of whose figures they are."""
+"""Losses that others measured: a CSV with a scale of its own, and what its pages say of whose it is."""
 
 from pathlib import Path
 

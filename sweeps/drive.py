@@ -33,6 +33,7 @@ class Driver:
 
     reuse: folders of archived records, such as results/reference, whose trials count as run.
     known: every record there is, by trial id: what the plan is a function of.
+    stale: what was on disk of a trial when it was handed out: a failure before, or nothing.
     on_record: called after each record that comes in, for a progress bar.
     """
 
@@ -45,6 +46,7 @@ class Driver:
     on_record: Callable[[Record, Plan], None] | None = None
     known: dict[str, Record] = field(default_factory=dict)
     in_flight: dict[str, Trial] = field(default_factory=dict)
+    stale: dict[str, Record | None] = field(default_factory=dict)
     attempts: Counter = field(default_factory=Counter)
     damaged: list[str] = field(default_factory=list)
     compiled: set[tuple] = field(default_factory=set)
@@ -86,6 +88,7 @@ class Driver:
         mates = list(itertools.islice((t for t in waiting if self._packs(t, first)), self.pack))
         for trial in mates:
             self.in_flight[trial.trial_id] = trial
+            self.stale[trial.trial_id] = self._written(trial)
             self.attempts[trial.trial_id] += 1
         purposes = {t.trial_id: self.current.purposes.get(t.trial_id, "") for t in mates}
         source = self._source(first)
@@ -109,15 +112,22 @@ class Driver:
     def worker_died(self, job: Job, reason: str) -> None:
         """A job's process is gone. What it wrote counts; what it did not is tried again or has failed."""
         for trial in job.trials:
-            path = self.folder / "trials" / f"{trial.trial_id}.json"
-            if path.exists():
-                self.receive([store.read(path)])
+            written = self._written(trial)
+            if written and written != self.stale.get(trial.trial_id):
+                self.receive([written])
             elif self.attempts[trial.trial_id] < ATTEMPTS:
                 self.in_flight.pop(trial.trial_id, None)
             else:
                 outcome = Outcome("failed", f"{reason} ({ATTEMPTS} attempts)")
                 purpose = job.purposes.get(trial.trial_id, "")
                 self.receive([runner.record(trial, self._class(trial), outcome, purpose=purpose)])
+
+    def _written(self, trial: Trial) -> Record | None:
+        """The record of a trial in this sweep's folder, if there is one that can be read."""
+        try:
+            return store.read(self.folder / "trials" / f"{trial.trial_id}.json")
+        except ValueError:
+            return None
 
     def write_manifest(self) -> None:
         """Say on disk what the sweep is and how far it has come; reused records it rests on are copied here,

@@ -158,3 +158,22 @@ def test_manifest_interval(monkeypatch, smoke, tmp_path):
     run(driver, limit=3)
     assert len(store.load(tmp_path).sweeps["smoke"]["trial_ids"]) == 3  # a running sweep has a page too
     driver.close()
+
+
+@pytest.mark.parametrize("there", ["a failure of before", "a damaged file"])
+def test_what_was_there_before_is_no_outcome_of_a_dead_worker(smoke, tmp_path, there):
+    driver = Driver(smoke, tmp_path)
+    trial = driver.current.ready[0]
+    path = driver.folder / "trials" / f"{trial.trial_id}.json"
+    before = runner.record(trial, optimizer_class(trial.optimizer, ""), Outcome("failed", "of before"))
+    store.save(before, driver.folder)
+    if there == "a damaged file":
+        path.write_text(path.read_text()[:100])
+    driver.close()
+    driver = Driver(smoke, tmp_path, retry_failed=True)
+    for _ in range(drive.ATTEMPTS):
+        job = driver.next_job()
+        assert job is not None and job.trials == (trial,)
+        driver.worker_died(job, "killed")
+    assert driver.known[trial.trial_id].reason == "killed (2 attempts)"
+    driver.close()

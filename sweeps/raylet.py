@@ -24,31 +24,50 @@ def watched() -> Iterator[None]:
         seen: set[int] = set()
         while not over.wait(POLL_SECONDS):
             children = _children()
-            living = {pid for pid, (name, state) in children.items() if name == "raylet" and state != "Z"}
-            dead = {pid for pid, (name, state) in children.items() if name == "raylet" and state == "Z"}
-            if dead or seen - living:
+            seen |= {pid for pid in children if _program(pid) == "raylet"}
+            if any(_dead(pid) for pid in seen):
                 line = "sweeps: Ray's raylet died; what is finished is kept, run the same command again"
                 print(f"\n{line}", file=sys.stderr, flush=True)
                 for pid in children:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                 os._exit(1)
-            seen |= living
 
-    threading.Thread(target=watch, daemon=True).start()
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
     try:
         yield
     finally:
         over.set()
+        watcher.join()  # else it could take the shutdown that follows for a death
 
 
-def _children() -> dict[int, tuple[str, str]]:
-    """Process id -> program and state ("Z": dead, and nobody has waited for it) of this process's children."""
-    found = {}
+def _children() -> set[int]:
+    """Process ids of this process's children. One may be missing while others end: see proc(5)."""
+    found: set[int] = set()
     for listing in Path("/proc/self/task").glob("*/children"):
         with contextlib.suppress(OSError):
-            for pid in map(int, listing.read_text().split()):
-                with contextlib.suppress(OSError):
-                    program, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(") ")
-                    found[pid] = (program, rest[0])
+            found.update(map(int, listing.read_text().split()))
     return found
+
+
+def _program(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return _stat(pid)[0]
+    return ""
+
+
+def _dead(pid: int) -> bool:
+    """Whether a child is gone or, in state "Z", dead with nobody having waited for it."""
+    try:
+        return _stat(pid)[1] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    except OSError:  # such as too many open files: that says nothing of the child
+        return False
+
+
+def _stat(pid: int) -> tuple[str, str]:
+    """Program and state of a process. Raises OSError."""
+    program, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(") ")
+    return program, rest[0]

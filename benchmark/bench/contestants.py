@@ -141,7 +141,7 @@ def sgemm(size: int, count: int) -> Block:
 
 def update(kind: str, name: str, scale_name: str, count: int) -> Block:
     """`count` updates of the rule alone on random gradients, at the start of a run at ratio 1:
-    our "jax" or "torch" build, or "theirs", that of the package `pytorch_optimizer`."""
+    our "jax" or "torch" build, or "theirs", that of `pytorch_optimizer` or `torch.optim`."""
     scale = scales.get(scale_name)
     rule = _at_start(name, scale)
     steps = tasks.Task(scale, 1.0).steps(scale.batch_size)

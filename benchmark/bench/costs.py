@@ -11,7 +11,11 @@ from benchmark.bench.turns import Clock, Contestant, take_turns
 
 TOGETHER = 4  # optimizers whose processes, up to three each, live at once beside the baseline's
 THEIRS = "pytorch_optimizer"
-THEIR_RULES = ("adamw", "kron", "lion", "mars", "muon", "nadamw", "scion", "soap", "sophia")
+# whose rule ours is compared with; the package's Adams are torch's own
+THEIR_RULES = {
+    **dict.fromkeys(("kron", "lion", "mars", "muon", "scion", "soap", "sophia"), THEIRS),
+    **dict.fromkeys(("adamw", "nadamw"), "torch.optim"),
+}
 
 
 def steps(scale_name: str, names: Sequence[str], rounds: int, clock: Clock) -> list[Figure]:
@@ -25,8 +29,8 @@ def steps(scale_name: str, names: Sequence[str], rounds: int, clock: Clock) -> l
 
 
 def updates(scale_name: str, names: Sequence[str], count: int, rounds: int, clock: Clock) -> list[Figure]:
-    """Milliseconds of an update, gradients given: in jax against the first one's, in torch against the
-    package's. Of the whole micro model; of one layer of a larger one, whose layers are all alike."""
+    """Milliseconds of an update, gradients given: in jax against the first one's, in torch against that of
+    THEIR_RULES. Of the whole micro model; of one layer of a larger one, whose layers are all alike."""
     group = "cost of an update"
     label = f"{scale_name} " if scales.get(scale_name).ladder == "micro" else f"one {scale_name} layer, "
     both = all(importlib.util.find_spec(p) for p in ("torch", THEIRS))
@@ -42,7 +46,7 @@ def updates(scale_name: str, names: Sequence[str], count: int, rounds: int, cloc
             found.append(figure(group, f"{label}{name}, jax", "ms", each[name, "jax"], base, names[0]))
             if (name, "torch") in each:
                 package = each.get((name, "theirs"), [])
-                versus = THEIRS if package else ""
+                versus = THEIR_RULES.get(name, "")
                 found.append(figure(group, f"{label}{name}, torch", "ms", each[name, "torch"], package, versus))
     return found
 

@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -44,11 +43,20 @@ def _until_training() -> float:
                 time.sleep(0.02)
             records = [store.read(path) for path in found]
         finally:
-            sweep.send_signal(signal.SIGINT)
-            sweep.wait(PATIENCE)
+            _end(sweep, PATIENCE)
     return (
         min(_training_began(r.finished_at, r.cost.train_seconds + r.cost.eval_seconds) for r in records) - began
     )
+
+
+def _end(sweep: subprocess.Popen[bytes], patience: float) -> None:
+    """Interrupt a sweep; kill it if it is still there after `patience` seconds."""
+    sweep.send_signal(signal.SIGINT)
+    try:
+        sweep.wait(patience)
+    except subprocess.TimeoutExpired:
+        sweep.kill()
+        sweep.wait()
 
 
 def _training_began(finished_at: str, busy_seconds: float) -> float:
@@ -73,7 +81,7 @@ def efficiency(seconds: int) -> list[Figure]:
     rate = ask(c.tokens_per_second, "27k")
     corpora.prepare("gcide", 512)
     command = [sys.executable, "-m", "sweeps.efficiency", str(round(rate * seconds)), str(TRIALS[seconds])]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ})
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise ValueError((done.stderr.strip().splitlines() or ["the sweep of equal trials ended"])[-1])
     share, each = json.loads(done.stdout.splitlines()[-1])
@@ -85,7 +93,7 @@ def efficiency(seconds: int) -> list[Figure]:
 
 
 def memory(scale_names: Sequence[str], steps: int = 32) -> list[Figure]:
-    """Peak memory of a worker at micro scales; at others what the compiler plans for a step of one sequence."""
+    """Peak memory of a worker that trains with AdamW at each scale."""
     found = []
     for name in scale_names:
         peak = ask(c.peak_memory, name, steps) / 1e6

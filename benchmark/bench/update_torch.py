@@ -1,4 +1,4 @@
-"""An update rule alone, in torch: ours and that of the package `pytorch_optimizer`, on random gradients."""
+"""An update rule alone on random gradients, in torch: ours and that of `pytorch_optimizer` or `torch.optim`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -32,7 +32,7 @@ def ours(trial: Trial, optimizer: Optimizer, params: Mapping[str, Param], count:
 
 
 def theirs(trial: Trial, optimizer: Optimizer, params: Mapping[str, Param], count: int) -> Callable[[], object]:
-    """A block of as many updates of the package's rule, doing as much work: see `_rules`."""
+    """A block of as many updates of the other rule, doing as much work: see `_rules`."""
     torch.set_num_threads(1)
     blocked = int(optimizer.statics().get("block_size", 0))
     values = _with_gradients(params, blocked)
@@ -55,7 +55,7 @@ def theirs(trial: Trial, optimizer: Optimizer, params: Mapping[str, Param], coun
 def _rules(
     trial: Trial, optimizer: Optimizer, params: Mapping[str, Param], values: Tensors
 ) -> list[torch.optim.Optimizer]:
-    """The package's rule at its defaults (for the Adams torch's own, as in the package), with the same split
+    """The rule of `pytorch_optimizer`, for the Adams of `torch.optim`, at its defaults, with the same split
     between matrices and the rest, the same blocks, and a basis refreshed as often. Axes of a vocabulary have no
     basis in ours; here a limit on the axis says so."""
     import pytorch_optimizer as package

@@ -4,6 +4,9 @@ import dataclasses
 import functools
 import itertools
 import json
+import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 import optimizers
 from benchmark import flops, parameters, scales, store
 from benchmark.bench import __main__ as bench
-from benchmark.bench import contestants, costs, figures, groups, products_jax, reading, turns
+from benchmark.bench import contestants, costs, figures, groups, overhead, products_jax, reading, turns
 from benchmark.bench.figures import figure
 
 ENVIRONMENT = {"machine": "aaaa", "device": "cpu", "commit": "c0ffee", "load": 0.1}
@@ -233,6 +236,17 @@ def watched(kind, monkeypatch):
     return lambda: [(key, before, value.detach()) for key, (before, value) in kept.items()]
 
 
+@pytest.mark.parametrize("name", costs.THEIR_RULES)
+def test_the_other_rule_is_named_after_its_package(name):
+    pytest.importorskip("pytorch_optimizer")
+    from benchmark.bench import update_torch
+
+    trial, optimizer = contestants.setting(name, scales.get("13k"), 100)
+    params = parameters.roles(scales.get("13k"))
+    rules = update_torch._rules(trial, optimizer, params, update_torch._with_gradients(params))
+    assert all(type(rule).__module__.startswith(f"{costs.THEIR_RULES[name]}.") for rule in rules)
+
+
 def test_blocks_of_a_large_matrix_are_given_to_the_package_one_by_one():
     pytest.importorskip("torch")
     from benchmark.bench import update_torch
@@ -269,6 +283,16 @@ def test_a_made_up_sweep_is_read_back(tmp_path):
     assert count == 11 * 12 * 6
     assert not loaded.damaged
     assert len(loaded.runs) == count
+
+
+@pytest.mark.parametrize(("handler", "status"), [("SIG_IGN", -signal.SIGKILL), ("SIG_DFL", -signal.SIGINT)])
+def test_a_sweep_that_does_not_end_is_killed(handler, status):
+    sleeper = f"import signal, time; signal.signal(2, signal.{handler}); print(1, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", sleeper], stdout=subprocess.PIPE) as sweep:
+        assert sweep.stdout is not None
+        sweep.stdout.readline()  # its handler is set
+        overhead._end(sweep, 1.0 if handler == "SIG_IGN" else 30.0)
+        assert sweep.returncode == status
 
 
 def test_bad_input_is_one_line(tmp_path, capsys):

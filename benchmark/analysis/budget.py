@@ -130,8 +130,9 @@ def budget_swaps(expected: pd.DataFrame) -> pd.DataFrame:
     """Pairs whose order by `expected_best_of_k` depends on how many trials one can afford.
 
     Returns task, leader_before, leader_after, k (the first budget with the new order), and by how many nats
-    the leader leads: gap_before (at k - 1), gap_after (at the largest common k). `clear` where the
-    95 % intervals of the medians are disjoint both at k = 1 and at the largest k.
+    the leader leads: gap_before (at k - 1), gap_after (at the largest common k). `clear` where the 95 %
+    intervals of the medians, each by itself, are disjoint in the old order at the smallest k and in the new one
+    at the largest k whose medians both searches bound; flips.py judges all pairs at once.
     """
     found: list[dict[str, Any]] = []
     for task, group in cells(expected, ["task"]):
@@ -140,12 +141,20 @@ def budget_swaps(expected: pd.DataFrame) -> pd.DataFrame:
             a, b = curves[first].align(curves[second], join="inner", axis=0)
             gap = (b.expected - a.expected).to_numpy()  # positive: the first leads
             ahead = np.sign(gap)
+            bounded = np.flatnonzero(np.isfinite(np.column_stack([a.lo, a.hi, b.lo, b.hi])).all(axis=1))
             for i in np.flatnonzero(ahead[1:] * ahead[:-1] < 0) + 1:
                 leaders = (first, second) if gap[i - 1] > 0 else (second, first)
-                apart = [(a.hi.iloc[j] < b.lo.iloc[j], b.hi.iloc[j] < a.lo.iloc[j]) for j in (0, -1)]
-                clear = (apart[0][0] and apart[1][1]) or (apart[0][1] and apart[1][0])
+                apart = (
+                    [_apart(a.iloc[j], b.iloc[j]) for j in (bounded[0], bounded[-1])] if len(bounded) else []
+                )
+                clear = len(bounded) and bounded[-1] >= i and apart[0] * apart[1] < 0
                 ends = {"gap_before": abs(gap[i - 1]), "gap_after": abs(gap[-1]), "clear": bool(clear)}
                 pair = {"leader_before": leaders[0], "leader_after": leaders[1]}
                 found.append({**task, **pair, "k": int(a.index[i]), **ends})
     columns = ["task", "leader_before", "leader_after", "k", "gap_before", "gap_after", "clear"]
     return table(found, columns)
+
+
+def _apart(a: pd.Series, b: pd.Series) -> int:
+    """1 where a's interval lies wholly below b's, -1 where above, else 0."""
+    return int(a.hi < b.lo) - int(b.hi < a.lo)

@@ -3,9 +3,11 @@
 Each claim is a function of `Evidence` that returns a Verdict; the same functions judge the published figures
 and our own sweeps. The rules, alike for all: `refuted` needs something beyond its 95 % interval on the wrong
 side, `supported` the claim's direction everywhere and intervals that carry it; all else is `undecided`. "About"
-means within 0.1. Intervals hold for each cell by itself, those of pairs for all pairs at once.
+means within 0.1. Intervals hold for each cell by itself, those of pairs for all pairs at once. Two claims rest
+on single tuning runs; there a difference counts beyond the band within which two runs of one setting differ.
 """
 
+import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from itertools import product
 from typing import Any
@@ -16,8 +18,10 @@ from benchmark.analysis.contrasts import contrasts
 from benchmark.analysis.evidence import Evidence, Judgement, Verdict
 from benchmark.analysis.settings import cells, rows
 from benchmark.analysis.tuning import claimed, transfer_cost
+from benchmark.analysis.whatif import GPT3_LR
 
 ABOUT = 0.1  # slack of "about" in a speedup
+NEAR = 2.0  # octaves: a tried rate farther from the recipe's says nothing of the recipe
 MOST = 0.9  # share of comparisons beyond noise that carries a claim about all of them
 
 
@@ -64,7 +68,13 @@ def scalar_at_most_1_2(evidence: Evidence) -> Verdict:
 
 
 def sophia_no_gain(evidence: Evidence) -> Verdict:
-    return _at_most(evidence, "Sophia gives no gain over tuned AdamW", ["sophia"], 1.0)
+    """As the others, but a gain beyond its interval, however small, keeps it from being supported."""
+    verdict = _at_most(evidence, "Sophia gives no gain over tuned AdamW", ["sophia"], 1.0)
+    gains = evidence.speedups["lo"][evidence.speedups["optimizer"] == "sophia"] > 1
+    if verdict.verdict != "supported" or not gains.any():
+        return verdict
+    sentence = f"{verdict.sentence} Of these, {int(gains.sum())} lie wholly above 1."
+    return dataclasses.replace(verdict, verdict="undecided", sentence=sentence)
 
 
 def _at_most(evidence: Evidence, claim: str, names: Collection[str] | None, bound: float) -> Verdict:
@@ -189,22 +199,28 @@ def transfer_unfair(evidence: Evidence) -> Verdict:
 
 
 def undertuning_inflates(evidence: Evidence) -> Verdict:
-    """Rests on the baseline's own trials at the rate nearest to GPT-3's, an octave or more below its best."""
+    """Rests on the baseline's own trials at the tried rate nearest to GPT-3's, within NEAR octaves of it and an
+    octave or more below the best; the rise in loss must be beyond the noise band.
+    """
     claim = "A baseline left at an old recipe's learning rate inflates speedups"
     found = _under_tuned(evidence) if len(evidence.runs) else []
     if not found:
-        return Verdict(claim, "undecided", "The baseline ran at no rate far below its best.", {"tasks": 0})
+        sentence = f"The baseline ran at no rate near {GPT3_LR:g}, GPT-3's, that is far below its best."
+        return Verdict(claim, "undecided", sentence, {"tasks": 0})
     worst = max(found, key=lambda row: row["claimed"])
     median = float(np.median([row["claimed"] for row in found]))
-    verdict: Judgement = "supported" if worst["claimed"] >= 1.4 else "undecided"
+    beyond = worst["rise"] > evidence.band
+    verdict: Judgement = "supported" if worst["claimed"] >= 1.4 and beyond else "undecided"
     if worst["claimed"] < 1 + ABOUT and max(row["octaves"] for row in found) >= 2:
         verdict = "refuted"
     sentence = (
         f"Left at {worst['peak_lr']:g} on {worst['task']}, the baseline itself needs {worst['claimed']:.2f}"
         f" times the tokens, and every speedup over it grows as much; the median over {len(found)} tasks is"
-        f" {median:.2f}."
+        f" {median:.2f}. The rise of {worst['rise']:.4f} nats is {'beyond' if beyond else 'within'} the noise"
+        f" ({evidence.band:.4f})."
     )
     numbers = {"tasks": len(found), "largest": worst["claimed"], "median": median, "peak_lr": worst["peak_lr"]}
+    numbers |= {"rise": worst["rise"], "band": evidence.band}
     return Verdict(claim, verdict, sentence, numbers)
 
 
@@ -213,7 +229,8 @@ def _under_tuned(evidence: Evidence) -> list[dict[str, Any]]:
     found = claimed(evidence.runs, evidence.losses, evidence.baseline, evidence.noise_sd)
     own = rows(found, found["optimizer"] == evidence.baseline).to_dict("records")
     best = {row["task"]: row["peak_lr"] for row in own if row["rise"] == 0}
-    below = [{**row, "octaves": np.log2(best[row["task"]] / row["peak_lr"])} for row in own if row["reference"]]
+    near = [r for r in own if r["reference"] and abs(np.log2(r["peak_lr"] / GPT3_LR)) <= NEAR]
+    below = [{**row, "octaves": np.log2(best[row["task"]] / row["peak_lr"])} for row in near]
     return [row for row in below if row["octaves"] >= 1 and np.isfinite(row["claimed"])]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
-SAME = ["corpus", "corpus_hash", "tokenizer_hash", "backend", "precision", "eval_split"]
+SAME = ["corpus", "corpus_hash", "tokenizer_hash", "backend", "precision", "experiment", "eval_split"]
 COLUMNS = ["optimizer", "scale", "chinchilla_ratio", "seed", "val_loss", "task", "status", "reason", "trial_id"]
 RUN = ["optimizer", "scale", "chinchilla_ratio", "seed"]
 

@@ -98,10 +98,12 @@ def hyperparameter_laws(best: pd.DataFrame, draws: int = 300, seed: int = 0) -> 
             points = points.reshape(-1, 3)[np.lexsort(points.reshape(-1, 3).T)]
             complement = "beta" in name or name == "hp.momentum"
             points[:, 2] = 1 - points[:, 2] if complement else points[:, 2]
-            points = points[points[:, 2] > 0]
-            if len(np.unique(points[:, 2])) > 1:
-                law = fit("hyperparameter", points, draws, seed)
-                found[labels["optimizer"], name[3:]] = replace(law, complement=complement)
+            kept = points[points[:, 2] > 0]
+            if len(np.unique(kept[:, 2])) > 1:
+                law = fit("hyperparameter", kept, draws, seed)
+                off = len(points) - len(kept)
+                flags = (*law.flags, f"{off} points of 0 left out") if off else law.flags
+                found[labels["optimizer"], name[3:]] = replace(law, complement=complement, flags=flags)
     return found
 
 

@@ -84,6 +84,8 @@ def test_a_bound_is_refuted_by_one_cell_wholly_above(factor: float, verdict: str
 def test_sophia_with_a_gain_is_refuted_and_without_sophia_undecided() -> None:
     gain = evidence(lambda o, i, r: 1.3 if o == "sophia" else 1.1)
     assert claims.sophia_no_gain(gain).verdict == "refuted"
+    small = evidence(lambda o, i, r: 1.05 if o == "sophia" else 1.1)
+    assert claims.sophia_no_gain(small).verdict == "undecided", "about 1, but beyond noise"
     absent = evidence(lambda o, i, r: None if o == "sophia" else 1.1)
     assert claims.sophia_no_gain(absent).verdict == "undecided"
 
@@ -168,6 +170,13 @@ def test_under_tuning_is_judged_at_the_rate_nearest_to_gpt_3(rise: float, verdic
     # the rate is three octaves low: its loss is what 3 + 0.5 r**-0.4 has at r = 2 / inflation
     inflation = 2 * (2**-0.4 + 3 * rise / 0.5) ** 2.5
     assert got.numbers["largest"] == pytest.approx(inflation, rel=0.02)
+
+
+def test_a_rate_far_from_the_recipe_s_says_nothing_of_it() -> None:
+    far = tuning([{**row, "hp.peak_lr": 8 * row["hp.peak_lr"]} for row in line("adamw", 0.01, 0.1)])
+    assert claims.undertuning_inflates(evidence(typical, far)).verdict == "undecided"
+    noisy = evidence(typical, tuning(line("adamw", 0.01, 0.1)), noise=0.2)
+    assert claims.undertuning_inflates(noisy).verdict == "undecided", "the rise is within the noise"
 
 
 def test_no_baseline_no_verdict() -> None:

@@ -139,7 +139,16 @@ def test_budget_swaps_finds_the_budget_where_the_order_turns() -> None:
     wide = expected.pivot(index="k", columns="optimizer", values="expected")
     assert swap.k == wide.index[(wide.b < wide.a).to_numpy().argmax()] and 1 < swap.k < 20
     assert swap.gap_after == pytest.approx(wide.a[20] - wide.b[20])
-    assert len(tuning.budget_swaps(expected)) == 1
+    assert len(tuning.budget_swaps(expected)) == 1 and not swap.clear, (
+        "20 trials bound no budget beyond the swap"
+    )
+    # 64 each: b is at 3.3 in three of ten trials, else at 4, so that its median turns between k = 1 and 2
+    a = [point(0.01 * i, 3.40 + 1e-5 * i, purpose="random", optimizer="a") for i in range(1, 65)]
+    b = [
+        point(0.01 * i, (3.3 if i % 10 < 3 else 4) + 1e-5 * i, purpose="random", optimizer="b")
+        for i in range(1, 65)
+    ]
+    assert tuning.budget_swaps(tuning.expected_best_of_k(runs(*a, *b))).clear.tolist() == [True]
 
 
 def test_sensitivity_reads_the_neighbours_of_the_best() -> None:

@@ -59,11 +59,11 @@ check: $(BIN)/.ready-dev ## lint, types, tests
 check-optimizer: $(BIN)/.ready-dev ## run the conformance kit on FILE=path/to/mine.py
 	@$(BIN)/python -m benchmark.conformance $(FILE)
 
-bench: $(BIN)/.ready-dev ## measure speed and the coverage of the intervals (minutes)
-	@$(BIN)/python -m benchmark.bench
+bench: $(BIN)/.ready-dev ## measure training speed, what a sweep costs, interval coverage; ARGS=--full does more (an hour)
+	@$(BIN)/python -m benchmark.bench $(ARGS)
 
-faults: $(BIN)/.ready-dev ## kill a sweep at random moments and see that nothing is lost (minutes)
-	@$(BIN)/python -m pytest -m faults tests/sweeps
+faults: $(BIN)/.ready-dev ## kill a sweep at random moments and see that nothing is lost; FAULTS=50 kills more often
+	@$(BIN)/python -m pytest -n0 -m faults $(ARGS) tests/sweeps
 
 clean: ## remove the environment and the built pages; results stay
 	@rm -rf $(VENV) reports .pytest_cache .ruff_cache .hypothesis *.egg-info

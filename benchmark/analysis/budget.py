@@ -141,20 +141,14 @@ def budget_swaps(expected: pd.DataFrame) -> pd.DataFrame:
             a, b = curves[first].align(curves[second], join="inner", axis=0)
             gap = (b.expected - a.expected).to_numpy()  # positive: the first leads
             ahead = np.sign(gap)
-            bounded = np.flatnonzero(np.isfinite(np.column_stack([a.lo, a.hi, b.lo, b.hi])).all(axis=1))
+            lo, hi = (np.column_stack([a[end], b[end]]) for end in ("lo", "hi"))
+            apart = (hi[:, 0] < lo[:, 1]).astype(int) - (hi[:, 1] < lo[:, 0])  # 1: the first lies wholly below
+            apart = apart[np.isfinite(lo + hi).all(axis=1)]  # from k = 1 on, as far as both are bounded
             for i in np.flatnonzero(ahead[1:] * ahead[:-1] < 0) + 1:
                 leaders = (first, second) if gap[i - 1] > 0 else (second, first)
-                apart = (
-                    [_apart(a.iloc[j], b.iloc[j]) for j in (bounded[0], bounded[-1])] if len(bounded) else []
-                )
-                clear = len(bounded) and bounded[-1] >= i and apart[0] * apart[1] < 0
+                clear = len(apart) > i and apart[0] * apart[-1] < 0
                 ends = {"gap_before": abs(gap[i - 1]), "gap_after": abs(gap[-1]), "clear": bool(clear)}
                 pair = {"leader_before": leaders[0], "leader_after": leaders[1]}
                 found.append({**task, **pair, "k": int(a.index[i]), **ends})
     columns = ["task", "leader_before", "leader_after", "k", "gap_before", "gap_after", "clear"]
     return table(found, columns)
-
-
-def _apart(a: pd.Series, b: pd.Series) -> int:
-    """1 where a's interval lies wholly below b's, -1 where above, else 0."""
-    return int(a.hi < b.lo) - int(b.hi < a.lo)

@@ -70,7 +70,8 @@ def scalar_at_most_1_2(evidence: Evidence) -> Verdict:
 def sophia_no_gain(evidence: Evidence) -> Verdict:
     """As the others, but a gain beyond its interval, however small, keeps it from being supported."""
     verdict = _at_most(evidence, "Sophia gives no gain over tuned AdamW", ["sophia"], 1.0)
-    gains = evidence.speedups["lo"][evidence.speedups["optimizer"] == "sophia"] > 1
+    found = evidence.speedups
+    gains = found.loc[found["optimizer"] == "sophia", "lo"].to_numpy(float) > 1
     if verdict.verdict != "supported" or not gains.any():
         return verdict
     sentence = f"{verdict.sentence} Of these, {int(gains.sum())} lie wholly above 1."

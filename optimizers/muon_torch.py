@@ -47,4 +47,4 @@ class MuonTorch(DecoupledTorch):
     def direction(self, name: str, p: torch.Tensor, grad: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
         if not group["hidden"]:
             return adam_direction(self.state[p], grad, group)
-        return self.directions[name]
+        return self.directions.pop(name)  # not kept between steps

@@ -41,4 +41,4 @@ class ScionTorch(DecoupledTorch):
             self.steps |= dict(zip(names, together, strict=True))
 
     def direction(self, name: str, p: torch.Tensor, grad: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
-        return group["ratio"] * self.steps[name]
+        return group["ratio"] * self.steps.pop(name)  # not kept between steps

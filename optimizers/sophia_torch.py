@@ -31,7 +31,7 @@ class SophiaTorch(DecoupledTorch):
         state = self.state[p]
         state["step"] += 1
         m, h = state["m"].lerp_(grad, 1 - group["beta1"]), state["h"]
-        new_h = h.lerp(self.estimates[name], 1 - group["beta2"]) if self.estimates else h
+        new_h = h.lerp(self.estimates.pop(name), 1 - group["beta2"]) if name in self.estimates else h
         state["h"] = new_h
         if self.stale:
             m, new_h = m / (1 - group["beta1"] ** state["step"]), h

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 import optimizers
-from benchmark import conformance, parity
+from benchmark import conformance, parity, train_torch
 from benchmark import conformance_cases as cases
 from optimizers import _user
 
@@ -35,6 +35,18 @@ def test_defaults_are_in_the_search_space(name: str) -> None:
     for hyperparameter, axis in entry.space["micro"].items():
         assert getattr(default, hyperparameter) == axis.start
         assert axis.start in axis.grid
+
+
+@pytest.mark.parametrize("name", ["muon", "scion", "sophia"])
+def test_updates_are_not_kept_between_steps(name: str) -> None:
+    """Outside `state`, which is counted, a torch build holds no tensors while the next gradient is computed."""
+    optimizer = optimizers.get(name)()
+    run = train_torch.TrainingRun(cases.one_batch_trial(optimizer, "torch", 0, 1), optimizer, cases.one_batch())
+    assert run.train()
+    kept = {
+        key: len(value) for key, value in vars(run.rule).items() if key in ("directions", "steps", "estimates")
+    }
+    assert len(kept) == 1 and set(kept.values()) == {0}
 
 
 @pytest.mark.parametrize("name", optimizers.names())

@@ -327,13 +327,15 @@ def normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...]) -> jax.
 
 def _loss(values: Tree, batch: jax.Array, scale: Scale, dtype: jnp.dtype) -> jax.Array:
     """Mean loss of a batch, part by part where it is large; the backward pass recomputes each part."""
-    cast = _cast(values, dtype)
+
+    def part_loss(values: Tree, part: jax.Array) -> jax.Array:
+        return model_jax.loss(_cast(values, dtype), part, scale)  # cast here: gradients add up in float32
+
     rows = batches.rows_at_once(len(batch), scale.seq_len)
     if rows == len(batch):
-        return model_jax.loss(cast, batch, scale)
+        return part_loss(values, batch)
     parts = batch.reshape(-1, rows, batch.shape[1])
-    part_loss = jax.checkpoint(functools.partial(model_jax.loss, scale=scale))
-    return jax.lax.map(functools.partial(part_loss, cast), parts).mean()
+    return jax.lax.map(functools.partial(jax.checkpoint(part_loss), values), parts).mean()
 
 
 def _cast(values: Tree, dtype: jnp.dtype) -> Tree:

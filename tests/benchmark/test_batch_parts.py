@@ -25,10 +25,10 @@ def sequences(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, SCALE.vocab, (count, SCALE.seq_len + 1)).astype(np.int32)
 
 
-def gradients(batch: np.ndarray) -> tuple[int, float, dict[str, jax.Array]]:
+def gradients(batch: np.ndarray, dtype: str = "float32") -> tuple[int, float, dict[str, jax.Array]]:
     """Bytes of temporaries, loss and gradients at the initial values."""
     values = jax.tree.map(jnp.asarray, parameters.initial(SCALE, 0))
-    loss = functools.partial(train_jax._loss, batch=jnp.asarray(batch), scale=SCALE, dtype=jnp.dtype("float32"))
+    loss = functools.partial(train_jax._loss, batch=jnp.asarray(batch), scale=SCALE, dtype=jnp.dtype(dtype))
     program = jax.jit(jax.value_and_grad(loss)).lower(values).compile()
     memory = program.memory_analysis()
     assert memory is not None
@@ -45,6 +45,17 @@ def test_the_gradient_is_that_of_the_whole_batch_in_less_memory(monkeypatch):
     for name, grad in grads.items():
         np.testing.assert_allclose(others[name], grad, atol=1e-6, err_msg=name)
     assert less < memory / 4
+
+
+def test_parts_in_bfloat16_are_summed_in_float32(monkeypatch):
+    """512 equal parts: a sum in bfloat16 would stop growing after 256 of them."""
+    one = sequences(1)
+    _, loss, grads = gradients(one, "bfloat16")
+    monkeypatch.setattr(batches, "TOKENS_AT_ONCE", SCALE.seq_len)
+    _, other_loss, others = gradients(np.repeat(one, 512, axis=0), "bfloat16")
+    assert other_loss == pytest.approx(loss, rel=1e-3)
+    for name, grad in grads.items():
+        assert jnp.linalg.norm(others[name] - grad) < 0.02 * jnp.linalg.norm(grad), name
 
 
 def torch_losses(steps: int) -> list[float]:

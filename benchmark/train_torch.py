@@ -5,6 +5,7 @@ micro ladder no faster, and its compilation alone takes longer than a whole run.
 """
 
 import ctypes
+import functools
 import io
 import math
 import os
@@ -25,6 +26,7 @@ from benchmark.cadence import CHECKPOINT_SECONDS, CHUNK, evaluation_steps
 from benchmark.checkpoint import Progress
 from benchmark.corpora import Corpus
 from benchmark.outcome import EXPLODED, outcome
+from benchmark.parts_torch import sum_of_parts
 from benchmark.schedule import DECAY_KINDS, multiplier
 from benchmark.spec import Outcome, Point, Trial
 from optimizers.base import Optimizer, Param, Run
@@ -199,24 +201,25 @@ class TrainingRun:
         tokens = self.stream[starts + np.arange(self.scale.seq_len + 1)].astype(np.int64)
         batch = torch.from_numpy(tokens).to(_device())
 
-        def loss_fn(values: Values) -> torch.Tensor:
-            with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no second derivative
-                return model_torch.loss(_cast(values, self.dtype), batch, self.scale)
-
+        parts = batch.split(batches.rows_at_once(len(batch), self.scale.seq_len))
+        losses = [functools.partial(self._part_loss, part=part, share=len(part) / len(batch)) for part in parts]
         self.rule.zero_grad()
         loss = torch.zeros((), device=batch.device)
-        for part in batch.split(batches.rows_at_once(len(batch), self.scale.seq_len)):
-            share = len(part) / len(batch)
-            part_loss = share * model_torch.loss(_cast(self.values, self.dtype), part, self.scale)
-            part_loss.backward()
-            loss += part_loss.detach()
+        for part_loss in losses:
+            summand = part_loss(self.values)
+            summand.backward()
+            loss += summand.detach()
         _clip(self.values, self.params, self.optimizer.clip_roles, self.clip_norm)
         factor = float(self.multiplier(step))
         for group, initial in zip(self.rule.param_groups, self.initial_lrs, strict=True):
             group["lr"] = initial * factor
-        self.run.loss_fn = loss_fn
-        self.rule.step()
+        self.run.loss_fn = losses[0] if len(losses) == 1 else functools.partial(sum_of_parts, losses)
+        with sdpa_kernel(SDPBackend.MATH):  # of loss_fn: the fused kernels have no second derivative
+            self.rule.step()
         return loss
+
+    def _part_loss(self, values: Values, part: torch.Tensor, share: float) -> torch.Tensor:
+        return share * model_torch.loss(_cast(values, self.dtype), part, self.scale)
 
     def _exploded(self) -> bool:
         last = self.progress.train_losses[-1][0]

@@ -1,14 +1,26 @@
 """A large batch goes through the decoder part by part: the same step, in less memory."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import optimizers
-from benchmark import batches, conformance_cases, model_torch, parameters, scales, train_jax, train_torch
+from benchmark import (
+    batches,
+    conformance_cases,
+    model_torch,
+    parameters,
+    parts_torch,
+    scales,
+    train_jax,
+    train_torch,
+)
 
 SCALE = scales.get("13k")
 
@@ -58,16 +70,19 @@ def test_parts_in_bfloat16_are_summed_in_float32(monkeypatch):
         assert jnp.linalg.norm(others[name] - grad) < 0.02 * jnp.linalg.norm(grad), name
 
 
-def torch_losses(steps: int) -> list[float]:
-    optimizer = optimizers.get("adamw")()
+def torch_losses(name: str, steps: int) -> list[float]:
+    optimizer = optimizers.get(name)()
     trial = conformance_cases.one_batch_trial(optimizer, "torch", 0, steps)
     run = train_torch.TrainingRun(trial, optimizer, conformance_cases.one_batch())
     assert run.train()
     return [row[0] for row in run.progress.train_losses]
 
 
-def test_torch_sums_parts_alike(monkeypatch):
-    whole, sizes, loss = torch_losses(3), [], model_torch.loss
+@pytest.mark.parametrize(("name", "layers"), [("adamw", 1), ("sophia", 1), ("sophia", 5)])
+def test_torch_sums_parts_alike(monkeypatch, name, layers):
+    """Sophia differentiates twice; from 5 layers on, layers are recomputed too."""
+    monkeypatch.setitem(scales.SCALES, "13k", dataclasses.replace(SCALE, layers=layers))
+    whole, sizes, loss = torch_losses(name, 3), [], model_torch.loss
 
     def counted(values, part, scale):
         sizes.append(len(part))
@@ -75,5 +90,44 @@ def test_torch_sums_parts_alike(monkeypatch):
 
     monkeypatch.setattr(batches, "TOKENS_AT_ONCE", 2 * SCALE.seq_len)
     monkeypatch.setattr(model_torch, "loss", counted)
-    assert torch_losses(3) == pytest.approx(whole, rel=1e-5)
+    assert torch_losses(name, 3) == pytest.approx(whole, rel=1e-5)
     assert set(sizes) == {2} and len(sizes) > 3
+
+
+class Kept:
+    """A tensor that a graph keeps for its backward pass; counts the bytes that are kept at once."""
+
+    now = most = 0
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+        Kept.now += tensor.nbytes
+        Kept.most = max(Kept.most, Kept.now)
+
+    def __del__(self) -> None:
+        Kept.now -= self.tensor.nbytes
+
+
+def hessian_product(parts: int) -> tuple[int, list[torch.Tensor]]:
+    """Bytes kept at most, and the product of the Hessian of 16 sequences' loss with ones."""
+    values = {name: torch.from_numpy(x).requires_grad_() for name, x in parameters.initial(SCALE, 0).items()}
+    batch = torch.from_numpy(sequences(16)).long()
+    losses = [
+        functools.partial(lambda values, part: model_torch.loss(values, part, SCALE) / parts, part=part)
+        for part in batch.chunk(parts)
+    ]
+    Kept.now = Kept.most = 0
+    hooks = torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor)
+    with hooks, sdpa_kernel(SDPBackend.MATH):
+        loss = losses[0](values) if parts == 1 else parts_torch.sum_of_parts(losses, values)
+        grads = torch.autograd.grad(loss, list(values.values()), create_graph=True)
+        along = torch.stack([grad.sum() for grad in grads]).sum()
+        products = torch.autograd.grad(along, list(values.values()), materialize_grads=True)
+    return Kept.most, list(products)
+
+
+def test_second_derivatives_of_parts_are_those_of_the_whole_in_less_memory():
+    (memory, whole), (less, split) = hessian_product(1), hessian_product(8)
+    for one, other in zip(whole, split, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5)
+    assert less < memory / 4

@@ -5,6 +5,7 @@ advances in calls of one compiled loop over up to CHUNK steps, whose trip count 
 Chinchilla ratio of a scale and every evaluation interval shares one program. No optimizer is named here.
 """
 
+import contextlib
 import functools
 import math
 import resource
@@ -62,7 +63,8 @@ def train(
         if progress.step in marks:
             pack.add_points(progress)
         if checkpoint_path and time.perf_counter() - saved > CHECKPOINT_SECONDS:
-            pack.save(checkpoint_path, progress)
+            with contextlib.suppress(OSError):  # on a full disk the previous checkpoint stays, the run goes on
+                pack.save(checkpoint_path, progress)
             saved = time.perf_counter()
     if progress.step < first.steps and max_steps is not None:
         if checkpoint_path:

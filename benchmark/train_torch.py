@@ -4,6 +4,7 @@ A pack is trained one run after the other. Steps are eager: on a CPU torch.compi
 micro ladder no faster, and its compilation alone takes longer than a whole run.
 """
 
+import contextlib
 import ctypes
 import functools
 import io
@@ -157,12 +158,14 @@ class TrainingRun:
             if progress.step in marks:
                 self._add_point()
             if path and time.perf_counter() - saved > CHECKPOINT_SECONDS:
-                self._save(path)
+                self._save_if_possible(path)
                 saved = time.perf_counter()
         stopped = progress.step < trial.steps and max_steps is not None
         long = keep and time.perf_counter() - began > CHECKPOINT_SECONDS
-        if path and (stopped or long):
+        if path and stopped:
             self._save(path)
+        elif path and long:
+            self._save_if_possible(path)
         return not stopped
 
     def outcome(self) -> Outcome:
@@ -250,6 +253,10 @@ class TrainingRun:
     def _save(self, path: Path) -> None:
         values = [value.detach().cpu().numpy() for value in self.values.values()]
         checkpoint.save(path, self.progress, [*values, state_to_array(self.rule)])
+
+    def _save_if_possible(self, path: Path) -> None:
+        with contextlib.suppress(OSError):  # on a full disk the previous checkpoint stays and the run goes on
+            self._save(path)
 
     def _resume(self, path: Path | None) -> None:
         """Go on from a checkpoint if there is one."""

@@ -68,7 +68,15 @@ def child(folder: Path) -> None:
         pack.save(folder / "final.npz", progress)
         return judge(pack, progress)
 
+    resume = train_jax._Pack.resume
+
+    def resumed(pack: train_jax._Pack, path: Path | None) -> Progress:
+        progress = resume(pack, path)
+        (folder / "first_step").write_text(str(progress.step))
+        return progress
+
     setattr(train_jax._Pack, "outcomes", outcomes)  # noqa: B010
+    setattr(train_jax._Pack, "resume", resumed)  # noqa: B010
     (record,) = runner.run([trial()], optimizers.get("adamw"), RandomCorpus(), checkpoints=folder)  # pyright: ignore[reportArgumentType]
     (folder / "record.json").write_text(record.to_json())
 
@@ -105,7 +113,9 @@ def test_a_killed_run_ends_with_the_parameters_of_one_that_was_not(tmp_path, cap
     os.kill(run.pid, signal.SIGKILL)
     run.wait(timeout=60)
     assert not (killed / "record.json").exists()
+    kept = steps_done(checkpoint)
     resumed = finish(killed)
+    assert int((killed / "first_step").read_text()) == kept >= done  # it went on, and did not start afresh
     with np.load(whole / "final.npz") as one, np.load(killed / "final.npz") as other:
         names = [name for name in one.files if name != "meta"]
         assert len(names) > 500 and one.files == other.files

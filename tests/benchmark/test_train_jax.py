@@ -1,6 +1,7 @@
 """The trainer: one program for all float hyperparameters and ratios, packs, bit-exact resuming, divergence."""
 
 import dataclasses
+import errno
 import math
 
 import jax
@@ -141,13 +142,22 @@ def test_a_pack_equals_its_single_runs(corpus):
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "soap"])
-def test_resuming_is_bit_exact(corpus, tmp_path, optimizer):
+def test_resuming_is_bit_exact(corpus, tmp_path, monkeypatch, optimizer):
     path = tmp_path / "state.npz"
     pair = trial(optimizer, points=4)
+    advance, starts = train_jax._Pack.advance, []
+
+    def counted(pack, progress, until):
+        starts.append(progress.step)
+        advance(pack, progress, until)
+
+    monkeypatch.setattr(train_jax._Pack, "advance", counted)
     (whole,) = train(pair, corpus=corpus)
     assert train(pair, corpus=corpus, checkpoint_path=path, max_steps=15) == []
     assert path.exists()
+    starts.clear()
     (resumed,) = train(pair, corpus=corpus, checkpoint_path=path)
+    assert starts == [15, 20]  # not from the beginning
     assert resumed.val_loss == whole.val_loss
     assert [(p.step, p.val_loss) for p in resumed.curve] == [(p.step, p.val_loss) for p in whole.curve]
     assert resumed.train_loss == whole.train_loss
@@ -160,6 +170,23 @@ def test_damaged_checkpoint_starts_afresh(corpus, tmp_path):
     train(trial(), corpus=corpus, checkpoint_path=path, max_steps=15)
     path.write_bytes(path.read_bytes()[:500])
     assert train(trial(), corpus=corpus, checkpoint_path=path)[0].val_loss == whole.val_loss
+
+
+def test_a_full_disk_stops_checkpoints_and_not_the_run(corpus, tmp_path, monkeypatch):
+    path = tmp_path / "state.npz"
+    (whole,) = train(trial(), corpus=corpus)
+    train(trial(), corpus=corpus, checkpoint_path=path, max_steps=15)
+    kept, tries = path.read_bytes(), []
+
+    def full(*args, **arrays):
+        tries.append(path.read_bytes())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(train_jax, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(train_jax, "CHUNK", 5)
+    monkeypatch.setattr(np, "savez", full)
+    assert train(trial(), corpus=corpus, checkpoint_path=path)[0].val_loss == whole.val_loss
+    assert tries == [kept] * 3
 
 
 def test_divergence_is_an_outcome_with_a_reason(corpus):

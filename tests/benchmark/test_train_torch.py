@@ -1,6 +1,7 @@
 """The trainer in torch: what train_jax.py does, and the same numbers."""
 
 import dataclasses
+import errno
 import math
 from pathlib import Path
 from typing import Any
@@ -72,12 +73,21 @@ def test_bfloat16_is_close_to_float32_and_not_the_same() -> None:
 
 
 @pytest.mark.parametrize("name", ["adamw", "kron", "sophia"])
-def test_resuming_is_bit_exact(name: str, tmp_path: Path) -> None:
+def test_resuming_is_bit_exact(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "state.npz"
+    train_one_step, steps = train_torch.TrainingRun._step, []
+
+    def counted(run: train_torch.TrainingRun, step: int) -> torch.Tensor:
+        steps.append(step)
+        return train_one_step(run, step)
+
+    monkeypatch.setattr(train_torch.TrainingRun, "_step", counted)
     (whole,) = train(pair(name, points=4))
     assert train(pair(name, points=4), checkpoint_path=path, max_steps=13) == []
     assert path.exists()
+    steps.clear()
     (resumed,) = train(pair(name, points=4), checkpoint_path=path)
+    assert steps == list(range(13, 20))  # not from the beginning
     assert (resumed.val_loss, resumed.train_loss) == (whole.val_loss, whole.train_loss)
     assert [(p.step, p.val_loss) for p in resumed.curve] == [(p.step, p.val_loss) for p in whole.curve]
     assert not path.exists()
@@ -122,6 +132,25 @@ def test_a_long_packs_finished_run_is_not_trained_again(
         train(*pairs, checkpoint_path=path)
     assert [out.val_loss for out in train(*pairs, checkpoint_path=path)] == expected
     assert len(steps) == 25 + 20  # the second run's
+
+
+def test_a_full_disk_stops_checkpoints_and_not_the_pack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs, path = [pair(seed=0), pair(seed=1)], tmp_path / "state.npz"
+    expected = [out.val_loss for out in train(*pairs)]
+    train(*pairs, checkpoint_path=path, max_steps=13)
+    kept = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    tries = []
+
+    def full(*args: Any, **arrays: np.ndarray) -> None:
+        tries.append(all(file.read_bytes() == content for file, content in kept.items()))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(train_torch, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(np, "savez", full)
+    assert [out.val_loss for out in train(*pairs, checkpoint_path=path)] == expected
+    assert tries == [True] * 4  # each run's periodic checkpoint, and its end kept for the pack
 
 
 def test_divergence_is_the_same_outcome_as_in_jax() -> None:

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import functools
+import importlib.util
 import math
 import os
 import sys
@@ -62,7 +63,9 @@ def _run(args: argparse.Namespace) -> int:
         print(f"sweeps: ignored a damaged record, its trial will run again: {line}", file=sys.stderr)
     try:
         driver.write_manifest()  # a sweep that is killed early is planned alike when it is resumed
-        with Bar(driver, workers), live.watch(driver, args.results, args.out, sweep.name):
+        if not driver.done and importlib.util.find_spec("jinja2"):
+            print(f"Progress page: {args.out / sweep.name / 'progress.html'}", file=sys.stderr)
+        with Bar(driver), live.watch(driver, args.results, args.out, sweep.name):
             _execute(driver, args)
     finally:
         driver.write_manifest()
@@ -85,7 +88,7 @@ def _execute(driver: Driver, args: argparse.Namespace) -> None:
         from sweeps import execute
     except ImportError as error:
         raise ValueError(f"Ray is not installed ({error}); use --executor serial") from None
-    execute.run(driver, slots_per_gpu=args.slots_per_gpu)
+    execute.run(driver, args.slots_per_gpu, args.workers)
 
 
 def _report(args: argparse.Namespace, name: str) -> int:
@@ -144,13 +147,23 @@ def _absolute(corpus: str) -> str:
 
 
 def _workers(args: argparse.Namespace) -> int:
-    """How many trials run at once. Raises ValueError where that must be known and only the cluster knows."""
-    if args.max_hours and os.environ.get("RAY_ADDRESS") and not args.workers:
+    """How many trials run at once; of a price, any number. Raises ValueError where that must be known and only
+    the cluster knows, or where it is more than can run at once here."""
+    serial = args.executor == "serial"
+    address = "" if serial else os.environ.get("RAY_ADDRESS", "")
+    if args.max_hours and address and not args.workers:
         raise ValueError("--max-hours on a cluster needs --workers, the number of trials that it runs at once")
-    if args.workers or args.executor == "serial":
-        return args.workers or 1
+    if args.workers and serial and not args.dry_run:
+        raise ValueError("--executor serial runs one trial at a time; leave --workers out")
+    here = 1 if serial else _slots_here(args.slots_per_gpu)
+    if (args.workers or 0) > here and not address and not args.dry_run:
+        raise ValueError(f"--workers {args.workers}, but this machine runs {here} at once")
+    return args.workers or here
+
+
+def _slots_here(slots_per_gpu: int) -> int:
     cores, gpus = len(os.sched_getaffinity(0)), len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
-    return min(cores, gpus * args.slots_per_gpu) if gpus else cores
+    return min(cores, gpus * slots_per_gpu) if gpus else cores
 
 
 def _known(args: argparse.Namespace) -> dict[str, Record]:
@@ -220,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
         "--workers",
         type=_positive,
         metavar="N",
-        help="trials that run at once (default: one a core, or a GPU slot)",
+        help="trials that run at once, at most (default: one a core, or a GPU slot)",
     )
     price.add_argument(
         "--flops-per-second",

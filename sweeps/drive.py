@@ -34,6 +34,7 @@ class Driver:
     reuse: folders of archived records, such as results/reference, whose trials count as run.
     known: every record there is, by trial id: what the plan is a function of.
     stale: what was on disk of a trial when it was handed out: a failure before, or nothing.
+    workers: how many jobs run at once; the executor says it.
     on_record: called after each record that comes in, for a progress bar.
     """
 
@@ -51,6 +52,7 @@ class Driver:
     damaged: list[str] = field(default_factory=list)
     compiled: set[tuple] = field(default_factory=set)
     received: int = 0
+    workers: int = 1
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -5,9 +5,11 @@ Workers are long-lived (`reuse_actors`), hold a core each and write their own re
 imports ray; its environment must be set before that.
 """
 
+import contextlib
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import time
 import uuid
@@ -26,13 +28,13 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # our records are the
 import ray
 from ray import tune
 from ray.exceptions import RayError
-from ray.experimental import internal_kv
 from ray.tune.search import Searcher
 
 from benchmark.spec import record_from_json
 from sweeps import worker
 from sweeps.drive import Driver
 from sweeps.raylet import watched
+from sweeps.roll import Roll
 from sweeps.worker import Job
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds; a wait backs off while nothing becomes ready
@@ -43,11 +45,13 @@ LONGEST_START = 60.0  # seconds in which all workers should be there
 class Slots:
     """What all workers share.
 
-    count: how many there are. cores: those to pin workers to, or none. gpu_share: of one GPU, 1.0 for all of
-    it or for none. roll: under which name they report that they have started.
+    count: how many there are. spare: how many trials may wait beside theirs. cores: those to pin workers to,
+    or none. gpu_share: of one GPU, 1.0 for all of it or for none. roll: name of the actor that knows who is
+    there.
     """
 
     count: int
+    spare: int
     cores: tuple[int, ...]
     gpu_share: float
     roll: str
@@ -62,20 +66,23 @@ class Worker(tune.Trainable):
             worker.hold_a_core(slots.cores)
         if slots.gpu_share < 1:  # jax would take three quarters of the memory for its first process
             os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 * slots.gpu_share:.3f}")
-        self.job: Job | None = config["job"]
-        self.wait: float = config["wait"]
-        internal_kv._internal_kv_put(f"{slots.roll}/{uuid.uuid4().hex}", b"here")
-        _wait_for_all(slots)
+        self.name, self.roll = uuid.uuid4().hex, slots.roll
+        self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.job, self.wait = new_config["job"], new_config["wait"]
+        self.job: Job | None = new_config["job"]
+        self.trial, self.wait = new_config["trial"], new_config["wait"]
         return True
 
     def step(self) -> dict[str, Any]:
+        _wait_for_all(self.roll, self.name, self.trial)
         if self.job is None:
             time.sleep(self.wait)
             return {"done": True, "records": []}
-        records = worker.work(self.job)  # the driver saves those of a node that does not see its disk
+        try:
+            records = worker.work(self.job)  # the driver saves those of a node that does not see its disk
+        except (ValueError, OSError) as error:  # of this node or of the sweep, not of the trial
+            return {"done": True, "error": str(error)}
         return {"done": True, "records": [record.to_json() for record in records]}
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict:
@@ -85,14 +92,22 @@ class Worker(tune.Trainable):
         pass
 
 
-def _wait_for_all(slots: Slots) -> None:
-    """Wait until every worker has started. One that finished a trial before would be given the trial for
-    which another is being started, and that other would be stopped: with short trials it never came up."""
+def _wait_for_all(roll: str, name: str, trial: str) -> None:
+    """Wait until every worker has started, one that replaces a killed one too. One that finished a trial
+    before would be given the trial for which another is being started, and that other would be stopped: with
+    short trials it never came up."""
     deadline = time.monotonic() + LONGEST_START
-    while time.monotonic() < deadline:
-        if len(internal_kv._internal_kv_list(f"{slots.roll}/")) >= slots.count:
-            return
-        time.sleep(0.1)
+    with contextlib.suppress(RayError, ValueError):  # the roll is lost: go on without
+        actor = ray.get_actor(roll)
+        while not ray.get(actor.report.remote(name, trial)):
+            if time.monotonic() > deadline:
+                ray.get(actor.settle.remote())  # such as a node that is gone
+            time.sleep(0.1)
+
+
+def _lost(roll: str, trial: str) -> None:
+    with contextlib.suppress(RayError, ValueError):
+        ray.get_actor(roll).lost.remote(trial)
 
 
 class PlanSearcher(Searcher):
@@ -109,10 +124,10 @@ class PlanSearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         if self.driver.done or self.error:
             return Searcher.FINISHED
-        if len(self.open) > self.slots.count:
+        if len(self.open) >= self.slots.count + self.slots.spare:
             return None  # one waits already for whichever worker is free first
         self.open.add(trial_id)
-        config = {"slots": self.slots, "job": None, "wait": 0.0}
+        config = {"slots": self.slots, "trial": trial_id, "job": None, "wait": 0.0}
         job = self.driver.next_job()
         if job is not None:
             self.jobs[trial_id] = job
@@ -125,10 +140,14 @@ class PlanSearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         self.open.discard(trial_id)
+        if error:
+            _lost(self.slots.roll, trial_id)
         job = self.jobs.pop(trial_id, None)
         if job is None or self.error:
             return
         try:
+            if result and "error" in result:
+                raise ValueError(result["error"])
             if error or not result or "records" not in result:
                 self.driver.worker_died(job, "its worker died: killed, out of memory, or a crash")
             else:
@@ -143,16 +162,17 @@ class PlanSearcher(Searcher):
         """Nothing; see save."""
 
 
-def run(driver: Driver, slots_per_gpu: int = 1) -> None:
-    """Run until the plan is done. Returns early if interrupted; raises what the driver raised."""
+def run(driver: Driver, slots_per_gpu: int = 1, workers: int | None = None) -> None:
+    """Run until the plan is done, on at most so many workers (None: as many as there is room for). Returns
+    early if interrupted; raises what the driver raised."""
     # Tune warns of metrics files that we switched off; a trial's own failure is shown by the driver
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
     storage = tempfile.mkdtemp(prefix="optimizer-benchmark-tune-")  # for Tune's own files, which nobody reads
     try:
         with watched():
-            _start()
-            searcher = _fit(driver, _slot(slots_per_gpu), storage)
+            _start(workers)
+            searcher = _fit(driver, _slot(slots_per_gpu), workers, storage)
         if searcher.error:
             raise searcher.error
     finally:
@@ -160,10 +180,12 @@ def run(driver: Driver, slots_per_gpu: int = 1) -> None:
         shutil.rmtree(storage, ignore_errors=True)
 
 
-def _start() -> None:
-    """Start Ray here, or join the cluster at RAY_ADDRESS. Raises ValueError if that fails."""
+def _start(workers: int | None) -> None:
+    """Start Ray here, with a core a worker, or join the cluster at RAY_ADDRESS. Raises ValueError if that
+    fails."""
     address = os.environ.get("RAY_ADDRESS")
-    here = {"num_cpus": len(os.sched_getaffinity(0)), "include_dashboard": False}
+    cores = len(os.sched_getaffinity(0))
+    here = {"num_cpus": min(cores, workers or cores), "include_dashboard": False}
     try:
         # "local": without it Ray would join whatever cluster was last started on this machine
         ray.init(
@@ -176,13 +198,10 @@ def _start() -> None:
         raise ValueError(f"Ray did not start ({_gist(error)}); run again, or use --executor serial") from None
 
 
-def _fit(driver: Driver, slot: dict[str, float], storage: str) -> PlanSearcher:
+def _fit(driver: Driver, slot: dict[str, float], workers: int | None, storage: str) -> PlanSearcher:
     """Let Tune run the plan to its end. Raises ValueError if Ray stops before."""
-    # a pinned worker is one core; with GPUs, or on nodes whose cores we do not know, nothing is pinned
-    pin = "gpu" not in slot and not os.environ.get("RAY_ADDRESS")
-    cores = sorted(os.sched_getaffinity(0)) if pin else []
-    count = min(_count(slot), driver.current.remaining)
-    slots = Slots(count, tuple(cores), slot.get("gpu", 1.0), f"optimizer-benchmark-{uuid.uuid4().hex}")
+    slots = _slots(driver, slot, workers)
+    driver.workers = slots.count
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots.count)  # all workers start at once
     searcher = PlanSearcher(driver, slots)
     tuner = tune.Tuner(
@@ -201,10 +220,25 @@ def _fit(driver: Driver, slot: dict[str, float], storage: str) -> PlanSearcher:
         ),
     )
     try:
+        roll: Any = ray.remote(num_cpus=0)(Roll).options(name=slots.roll).remote(slots.count)
         tuner.fit()
+        ray.kill(roll)
     except (RayError, tune.TuneError) as error:
         raise ValueError(f"Ray stopped ({_gist(error)}); what is finished is kept, run again") from None
     return searcher
+
+
+def _slots(driver: Driver, slot: dict[str, float], workers: int | None) -> Slots:
+    # a pinned worker is one core; with GPUs, or on nodes whose cores we do not know, nothing is pinned
+    pin = "gpu" not in slot and not os.environ.get("RAY_ADDRESS")
+    cores = sorted(os.sched_getaffinity(0)) if pin else []
+    there = _count(slot)
+    if workers and workers > there:
+        print(f"sweeps: there is room for {there} workers, not for {workers}", file=sys.stderr)
+    count = min(there, workers or there, driver.current.remaining)
+    # where there is room for more, a trial that waits would start one more
+    name = f"optimizer-benchmark-{uuid.uuid4().hex}"
+    return Slots(count, int(count == there), tuple(cores), slot.get("gpu", 1.0), name)
 
 
 def _slot(slots_per_gpu: int) -> dict[str, float]:

@@ -15,12 +15,12 @@ from sweeps.plan import Plan
 class Bar:
     """Counts tokens, not trials: a trial at 4x takes four times as long as one at 1x.
 
-    workers: how many train at once; at the end it says what share of their time they trained or evaluated,
-    from the start of the first trial on.
+    At the end it says what share of their time the driver's workers trained or evaluated, from the start of
+    the first trial on.
     """
 
-    def __init__(self, driver: Driver, workers: int) -> None:
-        self.driver, self.workers = driver, workers
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
         self.busy_seconds, self.began = 0.0, 0.0
         left, tokens = driver.current.remaining, driver.current.remaining_tokens
         if driver.done:
@@ -67,8 +67,8 @@ class Bar:
         self.bar.close()
         if self.busy_seconds:
             wall = time.monotonic() - self.began
-            share = self.busy_seconds / (self.workers * wall)
+            share = self.busy_seconds / (self.driver.workers * wall)
             print(
-                f"{self.workers} workers trained or evaluated for {share:.0%} of {wall:.0f} seconds.",
+                f"{self.driver.workers} workers trained or evaluated for {share:.0%} of {wall:.0f} seconds.",
                 file=sys.stderr,
             )

@@ -1,12 +1,18 @@
 """Slots: what a trial asks Ray for. Whole sweeps through Ray are in test_end_to_end.py and test_cluster.py."""
 
 import dataclasses
+import os
+from pathlib import Path
 
 import pytest
 
+from benchmark import runner
+from benchmark.spec import Cost, Outcome
+from sweeps import __main__ as command
 from sweeps import execute, sweep
-from sweeps.contestants import contestants
+from sweeps.contestants import contestants, optimizer_class
 from sweeps.drive import Driver
+from sweeps.progress import Bar
 
 
 @pytest.mark.parametrize(
@@ -44,3 +50,92 @@ def test_a_cluster_is_joined_only_when_it_is_named(monkeypatch, tmp_path, stated
         execute.run(driver)
     driver.close()
     assert asked == [used]
+
+
+@pytest.fixture
+def driver(tmp_path):
+    made = contestants(("adamw", "lion"))
+    smoke = dataclasses.replace(sweep.named("smoke"), contestants=made, corpus_hash="c", tokenizer_hash="t")
+    driver = Driver(smoke, tmp_path)
+    yield driver
+    driver.close()
+
+
+@pytest.mark.parametrize(("asked", "count", "spare"), [(None, 8, 1), (8, 8, 1), (3, 3, 0), (9, 8, 1)])
+def test_no_more_workers_than_asked_for_and_than_there_is_room_for(
+    monkeypatch, capsys, driver, asked, count, spare
+):
+    monkeypatch.setattr(execute.ray, "cluster_resources", lambda: {"CPU": 8.0})
+    slots = execute._slots(driver, {"cpu": 1}, asked)
+    assert (slots.count, slots.spare) == (count, spare)
+    searcher = execute.PlanSearcher(driver, slots)
+    suggested = [searcher.suggest(str(i)) for i in range(12)]
+    assert sum(config is not None for config in suggested) == count + spare
+    assert ("room for 8 workers, not for 9" in capsys.readouterr().err) == (asked == 9)
+
+
+def test_the_busy_share_is_of_the_workers_that_there_were(driver, capsys):
+    driver.workers = 3  # what the executor found, whatever this machine has
+    trial = driver.current.ready[0]
+    outcome = Outcome("finished", val_loss=3.0, cost=Cost(wall_seconds=60.0, train_seconds=45.0))
+    with Bar(driver):
+        driver.receive([runner.record(trial, optimizer_class(trial.optimizer, ""), outcome)])
+    assert "3 workers trained or evaluated for 25% of 60 seconds." in capsys.readouterr().err
+
+
+def test_here_ray_gets_no_more_cores_than_workers(monkeypatch, driver):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    given = []
+    monkeypatch.setattr(execute.ray, "init", lambda **options: given.append(options["num_cpus"]))
+    cores = len(os.sched_getaffinity(0))
+    for workers in (1, None):
+        execute._start(workers)
+    assert given == [1, cores]
+
+
+@pytest.mark.parametrize("raised", [ValueError("the corpus is another"), FileNotFoundError("mine.py")])
+def test_a_node_s_own_error_ends_the_sweep_with_its_line_and_no_record(monkeypatch, driver, raised):
+    def work(job: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(execute.worker, "work", work)
+    monkeypatch.setattr(execute, "_wait_for_all", lambda *_: None)
+    searcher = execute.PlanSearcher(driver, execute.Slots(1, 1, (), 1.0, "roll"))
+    trainable = object.__new__(execute.Worker)
+    trainable.name, trainable.roll = "a", "roll"
+    trainable.reset_config(searcher.suggest("t1"))
+    searcher.on_trial_complete("t1", trainable.step())
+    assert str(searcher.error) == str(raised)
+    assert searcher.suggest("t2") == execute.Searcher.FINISHED
+    assert not driver.known and not list(driver.folder.glob("trials/*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--executor", "serial", "--workers", "2"], "--executor serial runs one trial at a time"),
+        (["--workers", "100000"], "--workers 100000, but this machine runs"),
+    ],
+)
+def test_workers_that_there_cannot_be_are_refused_but_can_be_priced(
+    monkeypatch, tmp_path, capsys, options, message
+):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert command.main(["smoke", "--results", str(tmp_path), *options]) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    priced = command._parser().parse_args(["smoke", "--dry-run", *options])
+    assert command._workers(priced) == int(options[-1])
+
+
+@pytest.mark.parametrize("jinja", [True, False])
+def test_the_progress_page_is_named_if_it_can_be_built(monkeypatch, tmp_path, capsys, jinja):
+    spec = command.importlib.util.find_spec
+    monkeypatch.setattr(
+        command.importlib.util, "find_spec", lambda name: spec(name) if jinja or name != "jinja2" else None
+    )
+    monkeypatch.setattr(command, "_execute", lambda *_: None)
+    folders = ["--results", str(tmp_path / "results"), "--out", str(tmp_path / "out")]
+    assert command.main(["smoke", "--optimizers", "adamw", *folders]) == 130  # nothing has run
+    line = f"Progress page: {Path(tmp_path, 'out', 'smoke', 'progress.html')}\n"
+    assert (line in capsys.readouterr().err) == jinja

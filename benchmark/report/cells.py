@@ -18,6 +18,8 @@ from benchmark.report.study import Study, TaskFacts
 if TYPE_CHECKING:
     from benchmark.report.site import Site
 
+TRANSFER = ("constant", "law", "width")  # the rules that give a sweep a name of its own
+
 
 def write(site: "Site", study: Study, folder: str) -> None:
     """Write cells/<optimizer>--<task>.html and .js for every cell that has runs or was asked for."""
@@ -72,7 +74,27 @@ def _curves(runs: pd.DataFrame, curves: Mapping[str, pd.DataFrame]) -> list[list
 def command(study: Study, optimizer: str, task: str) -> str:
     """What to type to run a cell again: tuning, replicates and report runs."""
     if study.theirs:
-        return "# published figures: there is nothing here to run again"
-    words = ["python", "-m", "sweeps", str(study.manifest["name"]), "--optimizers", optimizer, "--tasks", task]
-    words += ["--backend", str(study.manifest.get("backend", "jax"))]
-    return shlex.join(words)
+        return "# figures of others: there is nothing here to run again"
+    manifest = study.manifest
+    name, options = _policy(str(manifest["name"]), manifest["protocol"])
+    names, tasks = [optimizer], [task]
+    if "--max-hours" in options:  # how many trials fit depends on all that is run, so all of it is named
+        names, tasks = list(study.optimizers), [str(t["name"]) for t in manifest["tasks"]]
+    files = [n for n in names if "#" in study.optimizers[n]["rule"]]
+    words = ["--optimizers", ",".join(n for n in names if n not in files) or study.baseline]
+    words += [word for n in files for word in ("--optimizer", f"path/to/{n}.py")]
+    words += ["--tasks", ",".join(tasks), *options]
+    for key in ("corpus", "backend", "precision"):
+        words += [f"--{key}", str(manifest[key])] if manifest[key] else []
+    return shlex.join(["python", "-m", "sweeps", name, *words])
+
+
+def _policy(name: str, protocol: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """The name that a sweep is asked for by, and the options that gave it a name of its own."""
+    hours, options = protocol.get("max_hours"), []
+    if hours:
+        name, options = name.removesuffix(f"-{hours:g}h"), ["--max-hours", f"{hours:g}"]
+    if name.endswith("-random"):
+        name, options = name.removesuffix("-random"), ["--search", "random", *options]
+    base, _, rule = name.rpartition("-")
+    return (base, ["--transfer", rule, *options]) if rule in TRANSFER and base else (name, options)

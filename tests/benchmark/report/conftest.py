@@ -137,7 +137,7 @@ def cell_entry(runs: Sequence[Record]) -> dict[str, Any]:
     }
 
 
-def write_sweep(results: Path, name: str, runs: Sequence[Record], **over: Any) -> Path:
+def write_sweep(results: Path, name: str, runs: Sequence[Record], /, **over: Any) -> Path:
     """Write records (compact) and a manifest that fits them; `over` replaces the manifest's fields."""
     cells: dict[str, list[Record]] = {}
     for run in runs:

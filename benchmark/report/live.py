@@ -95,9 +95,10 @@ def build(results: Path, out: Path, sweep: str) -> Path:
     study = next((s for s in found if s.name == sweep), None)
     if study is None:
         raise ValueError(f"no sweep {sweep!r} in {results}")
-    site = Site(out, found if (out / "index.html").exists() else [study])
+    there = {s.name for s in found if (out / slug(s.name) / "index.html").exists()}
+    site = Site(out, [s for s in found if s.name in there] if sweep in there else [study])
     path = f"{slug(sweep)}/progress.html"
-    if not (out / "index.html").exists():
+    if sweep not in there:
         site.pages = ()  # they come with the sweep's end
     for asset in ("site.css", "site.js"):
         site.text(f"assets/{asset}", (HERE / "static" / asset).read_text(encoding="utf-8"))

@@ -1,11 +1,14 @@
 """The progress page of a running sweep: it comes, and the sweep does not notice, whatever happens to it."""
 
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from benchmark.report import build, live
 
@@ -91,6 +94,23 @@ def test_the_page_joins_a_site_and_the_next_build_replaces_it(tmp_path: Path, re
     assert page.read_bytes() != whole[page]
     build(results, tmp_path)
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == whole
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_before_the_first_site_no_link_leads_nowhere(
+    tmp_path: Path, results: Path, study_of: Callable[..., list], writer: Callable[..., Path], beside: bool
+) -> None:
+    """A sweep has no page but this one until it ends, be there a site of other sweeps or none."""
+    out = tmp_path / "out"
+    if beside:
+        build(results, out)
+    folder = writer(tmp_path / "results", "quick", study_of(("adamw", "muon")))
+    writer(folder, "running", study_of(("adamw", "soap")))
+    page = live.build(folder, out, "running")
+    targets = re.findall(r'href="([^"#]+)', page.read_text())
+    assert any(target.endswith("site.css") for target in targets)
+    missing = [t for t in targets if not t.startswith("data:") and not (page.parent / t).exists()]
+    assert not missing
 
 
 def test_it_needs_no_figures(results: Path, tmp_path: Path) -> None:

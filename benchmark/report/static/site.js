@@ -185,6 +185,7 @@ function toggle(row, open) {
 // ---- copying: exactly the cells that are shown
 function table() {
   const current = board();
+  if (!current) return []; // a scale that was not compared at this ratio
   const text = (cell) => {
     const copy = cell.cloneNode(true);
     $$("svg, .expand", copy).forEach((x) => x.remove());
@@ -217,7 +218,9 @@ function say(text) {
 }
 
 async function copy(kind) {
-  const text = formats[kind](table());
+  const rows = table();
+  if (!rows.length) return say("There is nothing to copy: no table is shown.");
+  const text = formats[kind](rows);
   document.body.dataset.copied = text;
   try {
     await navigator.clipboard.writeText(text);

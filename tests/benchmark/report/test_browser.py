@@ -17,17 +17,10 @@ pytestmark = pytest.mark.skipif(
 )
 FORMULA = '=HYPERLINK("x"),1'
 FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--window-size=1280,1000",
-)
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--disable-dev-shm-usage", "--window-size=1280,1000",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +32,8 @@ def index(
 
     results = tmp_path_factory.mktemp("results")
     writer(results, "quick", study_of())
-    other = {
-        "corpus": "apidocs",
-        "backend": "torch",
-        "title": "A sweep with a title that is longer than a phone",
-    }
+    title = "A sweep with a title that is longer than a phone"
+    other = {"corpus": "apidocs", "backend": "torch", "title": title}
     writer(results, "reference", study_of(("adamw", "muon", FORMULA)), **other)
     return build(results, tmp_path_factory.mktemp("site")).as_uri()
 
@@ -158,6 +148,14 @@ def test_copies_what_is_shown(index: str, open_page: Callable[[str], "webdriver.
         click(browser, f"[data-copy={kind}]")
         wait(browser, "document.body.dataset.copied")
         assert sign in browser.execute_script("return document.body.dataset.copied")
+
+
+def test_an_empty_choice_copies_nothing(index: str, open_page: Callable[[str], "webdriver.Chrome"]) -> None:
+    browser = open_page(index)
+    browser.execute_script("state.ratio = '64'; show()")
+    click(browser, "[data-copy=csv]")
+    assert browser.find_element("id", "status").text == "There is nothing to copy: no table is shown."
+    assert browser.execute_script("return document.body.dataset.copied") is None
 
 
 def choose(browser: "webdriver.Chrome", name: str, value: str) -> None:

@@ -49,25 +49,42 @@ def seeds(frame: pd.DataFrame) -> str:
 
 
 def capped(frame: pd.DataFrame) -> pd.DataFrame:
-    """Speedups and their ends as far up as they are drawn."""
-    return frame.assign(**{c: frame[c].clip(upper=CEILING) for c in ("speedup", "lo", "hi")})
+    """Speedups and their ends as far up as they are drawn: `drawn`, `lo` and `hi`. What a tooltip says stays
+    what it is: `speedup` and `interval`, as text, because JSON has no infinity."""
+    ends = zip(frame["lo"], frame["hi"], strict=True)
+    said = {
+        "drawn": frame["speedup"].clip(upper=CEILING),
+        "speedup": [text.times(v) for v in frame["speedup"]],
+        "interval": [text.interval(lo, hi) for lo, hi in ends],
+        "cut": (frame[["speedup", "hi"]] > CEILING).any(axis=1),
+    }
+    return frame.assign(**said, **{c: frame[c].clip(upper=CEILING) for c in ("lo", "hi")})
+
+
+def cut(frame: pd.DataFrame) -> str:
+    """What a caption says of what `capped` does not draw."""
+    return (
+        f" What lies above {CEILING:g}× is drawn there; its number is in the tooltip."
+        if any(frame["cut"])
+        else ""
+    )
 
 
 def speedup_by_ratio(study: Study, scale: str) -> Figure:
     """Speedup over the baseline against the Chinchilla ratio at one scale, with 95 % intervals."""
-    frame = known(capped(where(study.speedups, scale=scale)), "speedup")
+    frame = known(capped(where(study.speedups, scale=scale)), "drawn")
     frame = frame.loc[frame["optimizer"] != study.baseline]
     order = sorted(set(frame["optimizer"]))
     ratios = frame["chinchilla_ratio"]
     apart = [2 ** (APART * (order.index(o) - (len(order) - 1) / 2)) for o in frame["optimizer"]]
     frame = frame.assign(ratio=ratios, chinchilla_ratio=ratios * apart)
-    tips = {"ratio": "~g", "speedup": ".2f", "lo": ".2f", "hi": ".2f", "n": "d"}
+    tips = {"ratio": "~g", "speedup": "", "interval": "", "n": "d"}
     ends = [0.8 * min(ratios, default=1.0), 1.25 * max(ratios, default=1.0)]
     base = study.baseline_title
     plot = Lines(
         ratio_axis(list(ratios)),
         Axis(SPEEDUP),
-        series(study, frame, "chinchilla_ratio", "speedup", tips),
+        series(study, frame, "chinchilla_ratio", "drawn", tips),
         tips,
         guides=[level(*ends)],
         intervals=True,
@@ -77,7 +94,7 @@ def speedup_by_ratio(study: Study, scale: str) -> Figure:
         f"Speedup against token budget at {scale}",
         f"Line chart: speedup over tuned {base} against Chinchilla ratio at {scale}, one line per optimizer.",
         f"Points are speedups over tuned {base} at {scale}, bars 95 % intervals {seeds(frame)}, at one ratio"
-        f" set slightly apart. The dashed line at 1 is {base}.",
+        f" set slightly apart. The dashed line at 1 is {base}.{cut(frame)}",
         plot,
         group="Against the token budget",
     )

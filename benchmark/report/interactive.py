@@ -43,7 +43,7 @@ def _lines(plot: Lines) -> Any:
     rows = [{"optimizer": s.name, **point} for s in plot.series for point in s.points]
     pick = alt.selection_point(fields=["optimizer"], bind="legend", name="pick")
     names = [s.name for s in plot.series]
-    tips = [alt.Tooltip(f"{k}:Q", title=k.replace("_", " "), format=f) for k, f in plot.tips.items()]
+    tips = [_tip(field, k) for field, k in plot.tips.items()]
     colour = alt.Scale(domain=names, range=[s.colour for s in plot.series])
     shapes = alt.Scale(domain=names, range=[s.shape for s in plot.series])
     legend: Any = None if plot.named or len(names) < 2 else alt.Undefined
@@ -67,6 +67,15 @@ def _lines(plot: Lines) -> Any:
         named = alt.Chart(_data(ends)).mark_text(align="left", dx=10, color="currentColor")
         layers.append(named.encode(x=x, y=y, text="optimizer:N"))
     return alt.layer(*layers)
+
+
+def _tip(field: str, written: str) -> alt.Tooltip:
+    title = field.replace("_", " ")
+    return (
+        alt.Tooltip(f"{field}:Q", title=title, format=written)
+        if written
+        else alt.Tooltip(f"{field}:N", title=title)
+    )
 
 
 def _under(plot: Lines, x: Any, y: Any) -> list[Any]:

@@ -50,7 +50,7 @@ class Guide:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines with markers. tips: a field of the points -> how a tooltip writes it (d3-format).
+    """Lines with markers. tips: a field of the points -> how a tooltip writes it (d3-format, empty for text).
 
     intervals: whether lo and hi are drawn. step: a value holds until the next. joined: False for markers alone.
     named: names stand at the lines' ends instead of in a legend. shade: a range of x with a grey ground.

@@ -55,7 +55,7 @@ def page(study: Study) -> dict[str, Any]:
                 f"{r['baseline_ratio']:g}",
                 text.times(r["speedup"]),
                 text.times(r["speedup_without"]),
-                f"{r['change']:+.2f}".replace("-", "−"),
+                f"{'+' if r['change'] >= 0 else ''}{text.fixed(r['change'], 2)}",
             )
             for r in rows(_largest_changes(fits))
         ],
@@ -64,9 +64,9 @@ def page(study: Study) -> dict[str, Any]:
 
 def _largest_changes(fits: pd.DataFrame) -> pd.DataFrame:
     """The baseline point that matters most to each speedup."""
-    if not len(fits) or not len(known(fits, "change")):
-        return fits.iloc[:0]
-    fits = known(fits, "change")
+    if not len(fits):
+        return fits
+    fits = fits.dropna(subset=["change"])
     place = (
         fits.assign(size=fits["change"].abs())
         .groupby(["scale", "optimizer", "chinchilla_ratio"])["size"]
@@ -77,7 +77,7 @@ def _largest_changes(fits: pd.DataFrame) -> pd.DataFrame:
 
 def by_scale(study: Study) -> list[Figure]:
     """Speedup against model size, one chart for each ratio that two scales or more have."""
-    table = known(charts.capped(study.speedups), "speedup")
+    table = known(charts.capped(study.speedups), "drawn")
     table = table.assign(num_params=[study.sizes[s] for s in table["scale"]])
     table = table.loc[table["optimizer"] != study.baseline]
     found = []
@@ -86,11 +86,11 @@ def by_scale(study: Study) -> list[Figure]:
         sized = sorted(set(frame["num_params"]))
         if len(sized) < 2:
             continue
-        tips = {"num_params": ".3s", "speedup": ".2f", "lo": ".2f", "hi": ".2f", "n": "d"}
+        tips = {"num_params": ".3s", "speedup": "", "interval": "", "n": "d"}
         plot = Lines(
             Axis("Non-embedding parameters", log=True, ticks=sized, labels="count"),
             Axis(charts.SPEEDUP),
-            charts.series(study, frame, "num_params", "speedup", tips),
+            charts.series(study, frame, "num_params", "drawn", tips),
             tips,
             guides=[charts.level(sized[0], sized[-1])],
             intervals=True,
@@ -101,7 +101,7 @@ def by_scale(study: Study) -> list[Figure]:
                 f"Speedup against model size at {ratio:g}x",
                 f"Line chart: speedup against non-embedding parameters at Chinchilla ratio {ratio:g}.",
                 f"Bars are 95 % intervals {charts.seeds(frame)}; the dashed line at 1 is"
-                f" {study.baseline_title}.",
+                f" {study.baseline_title}.{charts.cut(frame)}",
                 plot,
                 group="Against model size",
             )

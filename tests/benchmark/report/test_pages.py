@@ -7,10 +7,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from benchmark import store
-from benchmark.report import answer, build, style, text
+from benchmark.report import answer, build, charts, speedup, style, text
 from benchmark.report.leaderboard import board, place
 from benchmark.report.study import studies
 
@@ -165,6 +166,26 @@ def test_published_figures_are_marked_as_theirs(tmp_path: Path, study_of: Study,
     assert "Not our runs" not in index
     assert 'href="published-x/index.html">Published</a>' in index
     assert "Not our runs" in (tmp_path / "out" / "published-x" / "speedup.html").read_text()
+
+
+def test_the_worst_case_of_a_left_out_point_is_told() -> None:
+    """Without its last point a baseline's curve may never reach a loss: an infinite change."""
+    columns = ["scale", "baseline_ratio", "optimizer", "chinchilla_ratio", "speedup", "without", "change"]
+    found = [("27k", 1.0, "muon", 2.0, 1.4, 1.5, 0.1), ("27k", 2.0, "muon", 2.0, 1.4, math.inf, math.inf)]
+    unknown = ("27k", 1.0, "soap", 2.0, 1.4, math.nan, math.nan)
+    (worst,) = speedup._largest_changes(pd.DataFrame([*found, unknown], columns=columns)).to_dict("records")
+    assert (worst["optimizer"], worst["baseline_ratio"], worst["change"]) == ("muon", 2.0, math.inf)
+
+
+def test_what_a_chart_cuts_its_tooltip_tells() -> None:
+    frame = pd.DataFrame({"speedup": [1.5, math.inf], "lo": [1.2, 3.0], "hi": [1.8, math.inf]})
+    drawn = charts.capped(frame)
+    assert drawn["drawn"].tolist() == [1.5, 4.0]
+    assert drawn["hi"].tolist() == [1.8, 4.0]
+    assert drawn["speedup"].tolist() == ["1.50×", "∞×"]
+    assert drawn["interval"].tolist() == ["[1.20, 1.80]", "[3.00, ∞]"]
+    assert "above 4×" in charts.cut(drawn)
+    assert charts.cut(drawn.iloc[:1]) == ""
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ NOTES = {
     "fraction": "Validation losses at each tenth of training against its end: what an early look would say.",
     "ratio": "Test losses at two Chinchilla ratios of one scale.",
     "scale": "Test losses at one Chinchilla ratio of two scales.",
-    "seconds": "Equal tokens against equal training time on one machine.",
+    "seconds": "Equal tokens against equal training time on the machine named, without the spread of timings.",
     "budget": "Best of few against best of many random-search trials.",
 }
 

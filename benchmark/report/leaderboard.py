@@ -26,7 +26,7 @@ BADGES = {  # what a badge means, by its words before a colon
     "unequal budget": "fewer tuning trials than the others had",
     "skipped": "this optimizer cannot run this task",
     "no trial finished": "every tuning trial diverged or failed",
-    "not run by this project": "published by others: neither tuned nor run here",
+    "not run by this project": "measured by others: neither tuned nor run here",
     "single seed": "one report seed: nothing is known of the noise of this cell",
     "extrapolated": "its loss lies outside the baseline's losses: the speedup rests on the fitted curve",
     "diverged seeds": "at least one report run diverged",

@@ -117,14 +117,15 @@ class Site:
     def nav(self, root: str, home: str) -> list[tuple[str, str]]:
         """(address, label) of the main pages, from a page whose way up is `root`."""
         pages = [(home + page, label) for page, label in self.pages]
-        if pages and self.published:
-            pages.insert(-1, (f"{root}{slug(self.published.name)}/index.html", "Published"))
+        others = self.published or next((s for s in self.studies if s.theirs), None)
+        if pages and others:
+            pages.insert(-1, (f"{root}{slug(others.name)}/index.html", "Published"))
         return pages
 
     @cached_property
     def published(self) -> Study | None:
-        """The first study of others among the results."""
-        return next((s for s in self.studies if s.theirs), None)
+        """The figures of the study whose claims are judged, where they are among the results."""
+        return next((s for s in self.studies if s.is_source), None)
 
     def text(self, path: str, content: str) -> None:
         self.bytes(path, content.encode())

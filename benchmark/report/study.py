@@ -13,7 +13,9 @@ import pandas as pd
 
 from benchmark import scales
 from benchmark.analysis import cost, flips, frames, speedup, tuning
-from benchmark.report import text
+from benchmark.analysis.evidence import Evidence
+from benchmark.published import study as published
+from benchmark.report import verdict
 from benchmark.report.frames import column, known, rows, where
 from benchmark.spec import Record
 from benchmark.store import Results
@@ -36,13 +38,17 @@ class TaskFacts:
 
 @dataclass(frozen=True)
 class Study:
-    """A sweep's manifest with exactly the runs it names. `name` is its folder below results."""
+    """A sweep's manifest with exactly the runs it names. `name` is its folder below results.
+
+    repeats: the runs of searches that were done again on other tuning seeds; no comparison uses them.
+    """
 
     name: str
     manifest: Mapping[str, Any]
     runs: pd.DataFrame
     curves: pd.DataFrame
     by_id: Mapping[str, Record]
+    repeats: pd.DataFrame
 
     @property
     def title(self) -> str:
@@ -58,9 +64,14 @@ class Study:
         return bool(self.manifest.get("published"))
 
     @property
+    def is_source(self) -> bool:
+        """Whether these are the published figures of arXiv 2509.02046, whose claims are judged."""
+        return self.theirs and self.manifest["name"] == published.NAME
+
+    @property
     def loss_name(self) -> str:
-        """What a report run's final loss is: published figures are not from a split that nobody tuned on."""
-        return "published loss" if self.theirs else "test loss"
+        """What a report run's final loss is: others' figures need not be from a split that nobody tuned on."""
+        return "published loss" if self.is_source else "imported loss" if self.theirs else "test loss"
 
     @cached_property
     def optimizers(self) -> Mapping[str, Mapping[str, Any]]:
@@ -114,17 +125,31 @@ class Study:
         return ASSUMED_NOISE_SD if self.theirs else None
 
     @cached_property
+    def band(self) -> float:
+        """Nats beyond which two single runs differ (95 %), by the noisiest scale's report runs."""
+        return Evidence(self.losses, {}, self.sizes, self.runs, self.curves, self.baseline, self.noise_sd).band
+
+    @cached_property
+    def noise_is_assumed(self) -> bool:
+        """Whether an interval rests on the assumed noise: where a scale has one seed."""
+        return any("noise_sd given" in flags for flags in self.speedups["flags"])
+
+    @property
+    def timed_on(self) -> str:
+        """The machine on which speedups in seconds were timed; empty without one."""
+        return str(next(iter(self.costs["machine"].dropna()), ""))
+
+    @cached_property
     def speedups(self) -> pd.DataFrame:
         """analysis.speedup.speedups of the losses, with a `task` column.
 
-        verdict is what every page shows: "baseline" for the baseline itself, "paired ..." where the test at one
-        ratio stands in for a speedup, "" where nothing is known.
+        Its verdicts are those of verdict.py, which every page shows.
         """
         if self.baseline not in set(self.losses["optimizer"]):
             return _with_task(pd.DataFrame(columns=speedup.COLUMNS))
         table = _with_task(speedup.speedups(self.losses, self.baseline, self.noise_sd))
         own = known(where(table, optimizer=self.baseline), "val_loss")
-        return table.assign(verdict=[_verdict(r, self.baseline, set(own["task"])) for r in rows(table)])
+        return table.assign(verdict=[verdict.of(r, self.baseline, set(own["task"])) for r in rows(table)])
 
     @cached_property
     def costs(self) -> pd.DataFrame:
@@ -201,17 +226,6 @@ class Study:
         return None
 
 
-def _verdict(row: Mapping[str, Any], baseline: str, paired: set[str]) -> str:
-    """What may be said of a cell. paired: the tasks on which the baseline has a loss."""
-    if row["optimizer"] == baseline:
-        return "baseline"
-    if text.is_number(row["speedup"]) and text.is_number(row["lo"]):
-        return row["verdict"]
-    tested = "undefined: one baseline ratio" in row["flags"] and "no interval" not in row["flags"]
-    compared = row["task"] in paired and text.is_number(row["val_loss"])
-    return f"paired {row['verdict']}" if tested and compared else ""
-
-
 def _with_task(table: pd.DataFrame) -> pd.DataFrame:
     names = [f"{s}-{r:g}x" for s, r in zip(table["scale"], table["chinchilla_ratio"], strict=True)]
     return table.assign(task=names)
@@ -232,11 +246,13 @@ def _study(name: str, results: Results) -> Study:
     given = results.sweeps.get(name, {})
     ids = _trial_ids(given) if "trial_ids" in given else set(where(runs, sweep=name)["trial_id"])
     mine = runs.loc[runs["trial_id"].isin(sorted(ids))].reset_index(drop=True)
+    again = set(given.get("trial_ids", ())) - ids
+    repeats = runs.loc[runs["trial_id"].isin(sorted(again))].reset_index(drop=True)
     curves = results.curves
     if len(curves):
         curves = curves.loc[curves["trial_id"].isin(sorted(ids))].reset_index(drop=True)
     by_id = {str(i): results.by_id[str(i)] for i in mine["trial_id"]}
-    return Study(name, {**_described(name, mine, by_id), **given}, mine, curves, by_id)
+    return Study(name, {**_described(name, mine, by_id), **given}, mine, curves, by_id, repeats)
 
 
 def _trial_ids(manifest: Mapping[str, Any]) -> set[str]:

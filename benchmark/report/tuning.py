@@ -6,13 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.analysis import tuning
+from benchmark.analysis import choosing, tuning
 from benchmark.report import charts, text
 from benchmark.report import tuning_charts as drawn
-from benchmark.report.frames import groups, rows, where
+from benchmark.report.frames import groups, rows, together, where
 from benchmark.report.study import Study, TaskFacts
-
-BAND = 0.003  # nats: settings this close to the best count as equal to it (the rule of arXiv 2509.02046)
 
 
 @dataclass(frozen=True)
@@ -25,6 +23,7 @@ class Tables:
     claims: pd.DataFrame
     edges: pd.DataFrame
     sensitive: pd.DataFrame
+    repeats: pd.DataFrame
 
 
 def pages(study: Study) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -46,7 +45,8 @@ def _tables(study: Study) -> Tables:
         tuning.transfer_cost(study.runs, ["peak_lr"]),
         _claims(study),
         tuning.edges(study.runs, spaces),
-        tuning.scaling_sensitive(study.runs, BAND),
+        tuning.scaling_sensitive(study.runs, study.band, study.manifest["cells"]),
+        _repeated(study),
     )
 
 
@@ -66,10 +66,19 @@ def _page(study: Study, task: TaskFacts | None, tables: Tables) -> dict[str, Any
         "sensitivity": _sensitivity(study, where(study.sensitivity, task=name)),
         "edges": _edges(study, where(tables.edges, task=name, bracketed=False)),
         "sensitive": _sensitive(study, tables.sensitive),
+        "bands": _bands(study),
+        "repeats": _repeats(study, where(tables.repeats, task=name)),
         "untuned_is_best": any(r["rise"] == 0 for r in rows(where(tables.claims, task=name, reference=True))),
         "claims": _claimed(study, where(tables.claims, task=name, reference=True)),
         "swaps": _swaps(study, where(tables.swaps, task=name)),
     }
+
+
+def _repeated(study: Study) -> pd.DataFrame:
+    cells = study.manifest["cells"]
+    if not any(c.get("seed_offset") for c in cells.values()):
+        return pd.DataFrame()
+    return choosing.choosing(together([study.runs, study.repeats]), cells)
 
 
 def _claims(study: Study) -> pd.DataFrame:
@@ -121,6 +130,33 @@ def _sensitive(study: Study, found: pd.DataFrame) -> list[tuple[Any, ...]]:
         shown = (", ".join(names) or text.MISSING for names in (again, kept))
         table.append((study.titles[optimizer], text.value(counts), *shown))
     return table
+
+
+def _bands(study: Study) -> str:
+    """What counts as equal to the best: the bands that the searches measured, and the one used elsewhere."""
+    cells = choosing.first_searches(study.manifest["cells"])
+    measured = [b for c in cells if text.is_number(b := c.get("noise", {}).get("band"))]
+    used = [text.fixed(b, 4) for b in ((min(measured), max(measured)) if measured else (study.band,))]
+    ends = " to ".join(dict.fromkeys(used))
+    if not measured:
+        return f"within {ends} nats/token"
+    rest = f", {text.fixed(study.band, 4)} elsewhere" if len(measured) < len(cells) else ""
+    return f"within the {ends} nats/token that each search measured{rest}"
+
+
+def _repeats(study: Study, found: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """What another draw of tuning seeds would have chosen, and what that is worth."""
+    return [
+        (
+            study.titles[r["optimizer"]],
+            int(r["n"]),
+            int(r["settings"]),
+            int(r["seeds"]),
+            *(text.fixed(r[name], 4) for name in ("lowest", "highest", "spread", "noise", "adds")),
+            text.fixed(r["p"], 2),
+        )
+        for r in rows(found)
+    ]
 
 
 def _claimed(study: Study, found: pd.DataFrame) -> list[tuple[str, ...]]:

@@ -1,11 +1,16 @@
 """Losses that others measured: a CSV with a scale of its own, and what its pages say of whose it is."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from benchmark import store
 from benchmark.published import __main__ as command
-from benchmark.report import build
+from benchmark.report import build, claims
+from benchmark.report.site import Site
+from benchmark.report.study import studies
 
 HEAD = "optimizer,scale,chinchilla_ratio,seed,val_loss,num_params,hp.peak_lr"
 
@@ -23,6 +28,31 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mine.csv").write_text("\n".join([HEAD, *rows]))
     assert command.main(["--csv", str(folder / "mine.csv"), "--results", str(folder / "results")]) == 0
     return build(folder / "results", folder / "out").parent
+
+
+def test_they_are_not_called_the_study_s_own(site: Path) -> None:
+    for name in ("index", "claims", "speedup"):
+        page = (site / "mine" / f"{name}.html").read_text()
+        assert "own published figures" not in page
+        assert "Losses published by others" not in page
+        assert "Imported losses" in page
+        assert "is assumed" not in page, "every cell has two seeds"
+    assert "Imported figures" in (site / "mine" / "claims.html").read_text()
+
+
+def test_a_sweep_s_claims_stand_beside_the_study_s_figures_alone(
+    site: Path, tmp_path: Path, study_of: Callable[..., list], writer: Callable[..., Path]
+) -> None:
+    results = tmp_path / "results"
+    shutil.copytree(site.parent / "results", results)
+    writer(results, "quick", study_of(("adamw", "muon")))
+    found = {s.name: s for s in studies(store.load(results))}
+    assert Site(tmp_path / "out", list(found.values())).published is None
+    writer(results, "theirs", study_of(("adamw", "soap"))[::-1], published=True, name="published-fantastic")
+    found = {s.name: s for s in studies(store.load(results))}
+    source = Site(tmp_path / "out", list(found.values())).published
+    assert source is found["theirs"]
+    assert claims.page(found["quick"], source)["published"] is source
 
 
 def test_a_scale_on_no_ladder_gets_every_page(site: Path) -> None:

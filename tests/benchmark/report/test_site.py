@@ -37,6 +37,11 @@ def test_index_shows_every_optimizer_with_its_planted_order(site: Path) -> None:
     assert "n=3" in first
 
 
+def test_intervals_in_seconds_say_what_is_not_in_them(site: Path) -> None:
+    index = (site / "index.html").read_text()
+    assert "as timed on test-machine; their intervals are those of the tokens" in index
+
+
 def test_the_page_opens_with_the_answer_that_a_sweep_prints(site: Path, results: Path) -> None:
     best, ties, _ = answer(store.load(results), "quick")
     heading = re.search(r'<h1 id="answer">(.*?)</h1>', (site / "index.html").read_text())

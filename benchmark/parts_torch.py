@@ -40,8 +40,9 @@ class _Gradient(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *z: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        return None, None, *_add_up(*ctx.parts, ctx.saved_tensors, z)
+    def backward(ctx: Any, *z: torch.Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        losses, names = ctx.parts
+        return None, None, *_add_up(losses, names, ctx.saved_tensors, z)
 
 
 def _add_up(
@@ -56,5 +57,6 @@ def _add_up(
             grads = torch.autograd.grad(part, at, create_graph=z is not None)
         if z is not None:
             grads = torch.autograd.grad(grads, at, z, materialize_grads=True)
-        torch._foreach_add_(total, grads)
+        for so_far, grad in zip(total, grads, strict=True):
+            so_far.add_(grad)
     return tuple(total)

@@ -20,7 +20,6 @@ SCALES = ("27k", "55k", "100k", "220k", "400k")
 TIMED = ("adamw", "muon", "soap", "kron")
 BUSY = 0.5  # load before the first block
 MANY, FEWER = 10_000, 2_000  # records to read
-FEWER_STUDIES = 200  # simulated
 UPDATES = {"100k": 16, "130m": 4}  # in a block
 
 # group, name, about how many seconds it takes on two cores, what it measures
@@ -119,7 +118,7 @@ def _reading(options: argparse.Namespace, clock: Clock) -> Part:
 
 
 def _coverage(options: argparse.Namespace, clock: Clock) -> Part:
-    yield from coverage.parts(coverage.STUDIES if options.full else FEWER_STUDIES)
+    yield from coverage.parts(coverage.STUDIES)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -10,6 +10,8 @@ import pytest
 from benchmark import store
 from benchmark.report import cells
 from benchmark.report.study import studies
+from sweeps import __main__ as sweeping
+from sweeps.sweep import named
 
 MINE = {"rule": "mine#0123abcd", "family": "scalar", "space": {}}
 POLICIES = [
@@ -39,6 +41,8 @@ def test_a_policy_is_named(
     assert got == [
         *("python", "-m", "sweeps", "quick", "--optimizers", "muon", "--tasks", "27k-2x"), *options, *how,
     ]  # fmt: skip
+    asked = sweeping._parser().parse_args(got[3:])
+    assert sweeping._policy(named(asked.name), asked).name == name
 
 
 def test_a_sweep_cut_to_hours_names_all_that_its_trials_were_shared_among(command: Callable[..., str]) -> None:

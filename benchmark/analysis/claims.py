@@ -236,7 +236,9 @@ def _under_tuned(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def _speed(cell: Mapping[str, float]) -> str:
-    return f"{cell['speedup']:.2f} [{cell['lo']:.2f}, {cell['hi']:.2f}]"
+    known = np.isfinite(cell["lo"]) or np.isfinite(cell["hi"])
+    interval = f"[{cell['lo']:.2f}, {cell['hi']:.2f}]" if known else "(no interval)"
+    return f"{cell['speedup']:.2f} {interval}"
 
 
 def _task(cell: Mapping[str, float]) -> str:

@@ -57,6 +57,11 @@ def test_verdicts_are_plain_numbers_and_one_sentence() -> None:
         assert all(type(v) in (int, float) and math.isfinite(v) for v in verdict.numbers.values()), verdict
 
 
+def test_one_seed_without_an_assumed_noise_has_no_interval() -> None:
+    told = claims.none_above_1_4(evidence(typical, seeds=1))
+    assert told.verdict == "undecided" and "(no interval)" in told.sentence and "nan" not in told.sentence
+
+
 def test_one_matrix_method_behind_refutes_that_all_are_ahead() -> None:
     verdict = claims.matrix_ahead(evidence(lambda o, i, r: 0.8 if o == "soap" else typical(o, i, r)))
     assert verdict.verdict == "refuted"

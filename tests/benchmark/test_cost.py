@@ -28,7 +28,7 @@ def runs(**columns: object) -> pd.DataFrame:
     fixed = {
         "role": "report", "status": "finished", "reason": "", "machine": "box", "peak_memory_bytes": 100,
         "state_bytes": 10, "corpus": "c", "corpus_hash": "h", "tokenizer_hash": "t", "backend": "jax",
-        "precision": "float32", "eval_split": "test",
+        "precision": "float32", "experiment": 2, "eval_split": "test",
     }  # fmt: skip
     return pd.DataFrame(rows, columns=names).assign(**{**fixed, **columns})
 
@@ -105,13 +105,19 @@ def test_only_report_runs_of_the_sweep_count() -> None:
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("corpus", "other"), ("backend", "torch"), ("precision", "bfloat16"), ("eval_split", "validation")],
+    [
+        ("corpus", "other"),
+        ("backend", "torch"),
+        ("precision", "bfloat16"),
+        ("experiment", 1),
+        ("eval_split", "validation"),
+    ],
 )
-def test_runs_of_different_experiments_are_not_mixed(column: str, value: str) -> None:
+def test_runs_of_different_experiments_are_not_mixed(column: str, value: object) -> None:
     both = pd.concat([runs(), runs(**{column: value})], ignore_index=True)
     with pytest.raises(ValueError, match=f"differ in {column} "):
         report_losses(both)
-    if column != "eval_split":
+    if column not in ("experiment", "eval_split"):
         assert len(report_losses(both, **{column: value})) == len(runs())
 
 

@@ -70,10 +70,13 @@ def cut(frame: pd.DataFrame) -> str:
     )
 
 
-def speedup_by_ratio(study: Study, scale: str) -> Figure:
-    """Speedup over the baseline against the Chinchilla ratio at one scale, with 95 % intervals."""
+def speedup_by_ratio(study: Study, scale: str) -> Figure | None:
+    """Speedup over the baseline against the Chinchilla ratio at one scale, with 95 % intervals; None where no
+    speedup is defined."""
     frame = known(capped(where(study.speedups, scale=scale)), "drawn")
     frame = frame.loc[frame["optimizer"] != study.baseline]
+    if not len(frame):
+        return None
     order = sorted(set(frame["optimizer"]))
     ratios = frame["chinchilla_ratio"]
     apart = [2 ** (APART * (order.index(o) - (len(order) - 1) / 2)) for o in frame["optimizer"]]

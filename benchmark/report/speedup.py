@@ -18,11 +18,14 @@ BANDS = (1.0, 1.2, 1.3, 1.4)  # those of the study's figure 3 (arXiv 2509.02046)
 
 def page(study: Study) -> dict[str, Any]:
     measured = [s for s in study.scales if len(known(where(study.speedups, scale=s), "speedup"))]
-    drawn = [f(study, s) for f in (charts.speedup_by_ratio, effective_data, baseline_curve) for s in measured]
+    others = known(study.speedups.loc[study.speedups["optimizer"] != study.baseline], "speedup")
+    compared = [s for s in measured if s in set(others["scale"])]
+    ratios, effective = ([f(study, s) for s in compared] for f in (charts.speedup_by_ratio, effective_data))
+    curves = [baseline_curve(study, s) for s in measured]
     fits = fit_quality(study.losses, study.baseline) if measured else pd.DataFrame()
     return {
         "heading": "Speedup",
-        "figures": [*drawn[: len(measured)], *by_scale(study), *drawn[len(measured) :]],
+        "figures": [*ratios, *by_scale(study), *effective, *curves],
         "table": [
             (
                 study.titles.get(r["optimizer"], r["optimizer"]),

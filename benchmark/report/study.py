@@ -152,6 +152,12 @@ class Study:
         return table.assign(verdict=[verdict.of(r, self.baseline, set(own["task"])) for r in rows(table)])
 
     @cached_property
+    def compares(self) -> bool:
+        """Whether it has a speedup of any optimizer but the baseline."""
+        others = self.speedups.loc[self.speedups["optimizer"] != self.baseline, "speedup"]
+        return bool(others.notna().any())
+
+    @cached_property
     def costs(self) -> pd.DataFrame:
         """analysis.cost.costs on the machine that timed most cells, with a `task` column."""
         table = cost.costs(self.speedups, self.runs, self.baseline)
@@ -232,11 +238,11 @@ def _with_task(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def studies(results: Results) -> list[Study]:
-    """Every sweep below a results folder: ours before others', those just run before the committed reference,
-    what has nothing to compare yet after what has, larger headline tasks first."""
+    """Every sweep below a results folder: ours before others', what has no speedup yet after what has, those
+    just run before the committed reference, larger headline tasks first."""
     names = dict.fromkeys([*results.sweeps, *(str(s) for s in column(results.runs, "sweep"))])
     found = [_study(name, results) for name in names]
-    return sorted(found, key=lambda s: (s.theirs, s.speedups.empty, s.name == "reference", -s.largest, s.name))
+    return sorted(found, key=lambda s: (s.theirs, not s.compares, s.name == "reference", -s.largest, s.name))
 
 
 def _study(name: str, results: Results) -> Study:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmark import store
 from benchmark.analysis.evidence import Verdict
-from benchmark.report import answer, claims, optimizer, progress, speedup
+from benchmark.report import answer, charts, claims, optimizer, progress, speedup
 from benchmark.report.leaderboard import board
 from benchmark.report.study import Study, studies
 
@@ -42,6 +42,17 @@ def test_one_baseline_ratio_is_judged_by_the_paired_test_on_every_page(
     assert shown(study, "muon") == ["paired faster", PAIRED, PAIRED, PAIRED]
     assert progress.page(study)["settled"][0][:4] == ("Muon", "27k-1x", "–", "–")
     assert answer(store.load(tmp_path), "quick")[2] == "Every other optimizer is separable from tuned AdamW."
+
+
+def test_a_sweep_without_a_speedup_comes_last_and_draws_none(
+    tmp_path: Path, study_of: Records, writer: Writer
+) -> None:
+    writer(tmp_path, "alone", study_of(("adamw", "muon"), {"adamw": ["4"], "muon": ["4"]}))
+    writer(tmp_path, "reference", study_of(("adamw", "muon"), {"adamw": ["1", "2"], "muon": ["1", "2"]}))
+    found = studies(store.load(tmp_path))
+    assert [s.name for s in found] == ["reference", "alone"]
+    assert [charts.speedup_by_ratio(s, "27k") is None for s in found] == [False, True]
+    assert not [f for f in speedup.page(found[1])["figures"] if f is not None]
 
 
 def test_nothing_is_called_inseparable_where_the_noise_is_not_known(

@@ -32,6 +32,7 @@ def _facts(row: dict[str, Any]) -> list[tuple[str, str]]:
     if row.get("lm_curve_deviation") is not None:
         curve = f"loss curves of {row['lm_steps']} steps, {row['lm_task']} (nats/token)"
         facts.append((curve, _size(row["lm_curve_deviation"])))
+    if row.get("lm_rounding_deviation") is not None:
         facts.append(("what rounding alone does to them (nats/token)", _size(row["lm_rounding_deviation"])))
     return [*facts, *([("note", row["note"])] if row.get("note") else [])]
 

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -199,3 +201,15 @@ def writer() -> Callable[..., Path]:
 def study_of() -> Callable[..., list[Record]]:
     """`study`, for tests that need other optimizers or ratios."""
     return study
+
+
+@pytest.fixture(scope="session")
+def imports() -> Callable[[str, set[str]], list[str]]:
+    """Which of these modules a piece of code has imported by its end, in a process of its own."""
+
+    def found(code: str, modules: set[str]) -> list[str]:
+        told = f"{code}; import sys; print(*sorted({modules!r} & set(sys.modules)))"
+        done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    return found

@@ -17,8 +17,11 @@ from optimizers.base import Axis, Optimizer
 Start = Literal["stated", "winner", "consensus", "law", "constant", "width"]
 NAMES = ("quick", "smoke", "micro", "paper")
 
+_RATIO = Axis((0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 1.0, "log")
 _SHAPE = {
-    "decay_kind": Axis(("cosine", "linear"), "cosine"),
+    "embedding_lr_ratio": _RATIO,
+    "head_lr_ratio": _RATIO,
+    "decay_kind": Axis(("cosine", "linear"), "linear"),
     "decay_fraction": Axis((0.2, 0.4, 0.6, 0.8, 1.0), 1.0),
     "final_lr_ratio": Axis((0.0, 0.1), 0.0),
     "clip_norm": Axis((0.0, 1.0, 2.0), 1.0),

@@ -60,10 +60,7 @@ def losses(solved: Mapping[str, Solved | Cell], counts: Mapping[str, int], known
 
 def still_open(sweep: Sweep, frame: pd.DataFrame) -> Collection[tuple[str, str]]:
     """(optimizer, task) of the cells that the analysis cannot judge yet."""
-    try:
-        from benchmark.analysis.speedup import undecided  # only a plan that looks again needs the analysis
-    except ImportError:
-        undecided = _stand_in
+    from benchmark.analysis.speedup import undecided  # only a plan that looks again needs the analysis
 
     tasks = {(s.task.scale.name, s.task.chinchilla_ratio): s.task.name for s in sweep.stages}
     found = undecided(frame, sweep.baseline, sweep.protocol.looks)
@@ -89,14 +86,3 @@ def _seen(
 def _share(cell: Cell, seeds: int) -> int:
     """A search's part of so many seeds."""
     return len(cell.share(range(seeds)))
-
-
-def _stand_in(frame: pd.DataFrame, baseline: str, looks: tuple[int, ...]) -> list[tuple[str, str, float]]:
-    found = []
-    for (scale, ratio), task in frame.groupby(["scale", "chinchilla_ratio"]):
-        own = task[task.optimizer == baseline].val_loss
-        for name, other in task[task.optimizer != baseline].groupby("optimizer"):
-            se = ((other.val_loss.var() + own.var()) / len(own)) ** 0.5
-            if not abs(other.val_loss.mean() - own.mean()) > 3 * se:
-                found.append((name, scale, ratio))
-    return found

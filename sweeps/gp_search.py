@@ -29,7 +29,7 @@ from sweeps.protocol import Found
 from sweeps.space import Setting, key, moved
 
 RATE = "peak_lr"
-GLOBAL, LOCAL = 128, 256  # candidates over the whole box, and around the best
+GLOBAL, LOCAL = 64, 192  # candidates over the whole box, and around the best
 LOCAL_STEPS = 0.7  # grid steps: spread of the latter
 LOCAL_AXES = 3.0  # of them, how many axes move at once in the mean
 EDGE = 0.25  # of a grid step: nearer to the end of the box, the best is at its end

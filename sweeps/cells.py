@@ -75,7 +75,8 @@ class Solved:
 
     complete: it will ask for no further tuning trial. near: settings within the noise band of the winner,
     itself included. swings: hyperparameter -> largest loss difference of one step. reports: (trial, id) of its
-    report runs, those of the later looks last. method: `Protocol.search`. skipped: why it was not searched at all, or empty.
+    report runs, those of the later looks last. method: `Protocol.search`. skipped: why it was not searched at
+    all, or empty.
     """
 
     cell: Cell

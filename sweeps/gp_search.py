@@ -192,7 +192,7 @@ class _Search:
         return min(rounds, len(self.ledger.seeds) - 1) * rules.racers
 
     def _candidates(self) -> list[Point]:
-        """Settings that trained, lowest posterior mean first, those with a rate on an open edge after others."""
+        """Settings that trained, lowest posterior mean first, those with an open rate after others."""
         trials = self.trials
         means = dict(zip(_settings(trials), _fitted(self.space, trials)[1], strict=True))
         trained = [point for point, loss in trials if math.isfinite(loss)]
@@ -231,7 +231,7 @@ class _Search:
         return tuple(trials)
 
     def _described(self, best: Point, trials: Trials) -> Found:
-        """What the model says around the winner: how much a grid step of each axis matters, and what is near."""
+        """What the model says around the winner: how much a grid step of each axis matters, what is near."""
         model = _model(self.space, trials)
         moves: dict[str, list[Point]] = {}
         for place, (name, line) in enumerate(zip(self.space.names, self.space.lines, strict=True)):

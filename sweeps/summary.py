@@ -192,7 +192,7 @@ def _prediction_error(state: Solved) -> dict[str, Any]:
 
 
 def _account(purpose: str) -> str:
-    """What a trial is booked under: the hyperparameter it varies, or extension, bracket, replicate, race, ..."""
+    """What a trial is booked under: the hyperparameter it varies, or bracket, replicate, race, ..."""
     first, _, second = purpose.partition(" ")
     return second if second in ("extension", "refinement", "bracket") else first
 

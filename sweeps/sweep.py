@@ -116,7 +116,8 @@ class Stage:
     """One task of a sweep, and how it is tuned there.
 
     phase: "I", "II", "III", or "baseline" for the ratios at which only the baseline is run.
-    budget: tuning trials per optimizer, which its searches share; 0 means that the setting is carried over and only reported.
+    budget: tuning trials per optimizer, which its searches share; 0 means that the setting is carried over
+        and only reported.
     start: "stated": the optimizer's starting point; "winner": the winner of `after[0]`; "consensus": the
         value that Phase I tasks agree on, and where they disagree the nearest one's; "law": a power law
         through the winners of `after`; "constant": the nearest winner among `after`; "width": the same,

@@ -5,7 +5,7 @@ file:// address, where no page may fetch another.
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -60,10 +60,20 @@ def _context(
         "curve": line_chart(series, style.look(optimizer)[0], f"Loss curves of {title} at {task.name}", beside),
         "beside": len(beside),
         "seeds": len(series),
-        "winner": [(name, text.value(v)) for name, v in sorted(study.winner(optimizer, task.name).items())],
+        "winner": chosen(study.winners(optimizer, task.name)),
+        "searches": len(study.winners(optimizer, task.name)),
         "command": command(study, optimizer, task.name),
         "records": rows(runs.assign(peak_lr=rates).sort_values(["role", "finished_at", "trial_id"])),
     }
+
+
+def chosen(winners: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Each hyperparameter with its value, or where searches chose differently with the value of each."""
+    found = []
+    for name in sorted({name for winner in winners for name in winner}):
+        values = [text.value(winner.get(name)) for winner in winners]
+        found.append((name, values[0] if len(set(values)) == 1 else " · ".join(values)))
+    return found
 
 
 def _curves(runs: pd.DataFrame, curves: Mapping[str, pd.DataFrame]) -> list[list[tuple[float, float]]]:

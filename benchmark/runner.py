@@ -12,6 +12,7 @@ from typing import Any
 from benchmark import environment, parameters, scales
 from benchmark.corpora import Corpus
 from benchmark.spec import Cost, Outcome, Record, Trial
+from optimizers._copies import copy_title
 from optimizers.base import Optimizer
 
 
@@ -72,7 +73,7 @@ def facts(optimizer: type[Optimizer], trial: Trial) -> dict[str, Any]:
     params = parameters.roles(scales.get(trial.scale))
     count = sum(param.size for param in params.values())
     return {
-        "title": info.title,
+        "title": copy_title(info.title, trial.optimizer),
         "paper": info.paper,
         "url": info.url,
         "family": info.family,

@@ -3,6 +3,7 @@
 import importlib
 from pathlib import Path
 
+from optimizers import _copies
 from optimizers.base import Axis, Info, Optimizer, Param, Run, describe
 
 __all__ = ["Axis", "Info", "Optimizer", "Param", "Run", "describe", "get", "names"]
@@ -17,7 +18,9 @@ def names() -> list[str]:
 
 
 def get(name: str) -> type[Optimizer]:
-    """The contestant's class. Raises ValueError that lists the names there are."""
+    """The contestant's class; a copy's (`adamw~2`) is the original's. Raises ValueError that lists the names
+    there are."""
+    name, _ = _copies.split(name)
     if name not in names():
         raise ValueError(f"unknown optimizer {name!r}; choose from {', '.join(names())}")
     module = importlib.import_module(f"optimizers.{name}")

@@ -14,7 +14,8 @@ from benchmark import store
 from benchmark.corpora import check_size, prepare
 from benchmark.report import live
 from benchmark.spec import Record
-from sweeps import budget, calibrate, price
+from optimizers._copies import copy_name
+from sweeps import budget, calibrate, price, seeds
 from sweeps import sweep as sweeps
 from sweeps.contestants import contestants
 from sweeps.drive import Driver
@@ -47,6 +48,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.max_hours:
         sweep, line = budget.within(sweep, args.max_hours, workers, speed, args.results)
         print(line, file=sys.stderr)
+    sweep = seeds.settled(sweep, args.results, args.reuse, args.sealed)
     if args.dry_run:
         print(price.table(sweep, _known(args), workers, speed()))
         return 0
@@ -107,6 +109,8 @@ def _sweep(args: argparse.Namespace) -> sweeps.Sweep:
     names = args.optimizers or list(sweep.optimizers) or optimizers.names()
     if sweep.baseline not in names:
         names = [sweep.baseline, *names]  # nothing can be said without it; finished trials are not run again
+    again = copy_name(sweep.baseline, 2)  # its verdict, on every leaderboard, is what chance alone makes of one
+    names = [*names, *([again] if again not in names else [])]
     sweep = dataclasses.replace(
         sweep,
         contestants=contestants(names, args.optimizer, args.backend),
@@ -123,9 +127,9 @@ def _policy(sweep: sweeps.Sweep, args: argparse.Namespace) -> sweeps.Sweep:
     """The sweep under another search or transfer policy: a sweep with a name and folder of its own."""
     if args.transfer:
         sweep = transferred(sweep, args.transfer)
-    if args.search == "random":
-        protocol = dataclasses.replace(sweep.protocol, search="random")
-        sweep = dataclasses.replace(sweep, name=f"{sweep.name}-random", protocol=protocol)
+    if args.search != sweep.protocol.search:
+        protocol = dataclasses.replace(sweep.protocol, search=args.search)
+        sweep = dataclasses.replace(sweep, name=f"{sweep.name}-{args.search}", protocol=protocol)
     return sweep
 
 
@@ -188,7 +192,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     which.add_argument("--tasks", type=_list, default=[], metavar="T,U", help="these only, such as 27k-1x")
     which.add_argument(
-        "--search", choices=("coordinate", "random"), default="coordinate", help="random: independent draws"
+        "--search",
+        choices=("gp", "coordinate", "random"),
+        default="gp",
+        help="gp: a model of the loss proposes (default); coordinate: one change at a time; random: draws",
+    )
+    which.add_argument(
+        "--sealed", action="store_true", help="report on seeds that were never used before, drawn now and kept"
     )
     which.add_argument(
         "--transfer",

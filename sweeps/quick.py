@@ -1,7 +1,8 @@
-"""The default sweep: every optimizer at 27k, minutes on two cores.
+"""The default sweep: every optimizer at 27k and 1x, ten minutes on two cores.
 
-Six trials at 1x over what an optimizer's entry calls essential, three more at 2x from the winner, then three
-report seeds. The baseline also at half and at four times the data, so that its curve is not extrapolated.
+All trials go where they decide something: nine in each of two searches, over what an optimizer's entry calls
+essential, then four report seeds, and eight where the verdict is still open. The baseline also at half and at
+twice the data, because its curve is what turns nats into tokens.
 """
 
 from sweeps.sweep import Protocol, Sweep, stage
@@ -10,10 +11,9 @@ SWEEP = Sweep(
     name="quick",
     title="27k parameters, essential hyperparameters",
     stages=(
-        stage("27k-1x", "I", 6, tune="essential"),
-        stage("27k-2x", "II", 3, start="winner", tune="essential", after=("27k-1x",)),
-        stage("27k-0.5x", "baseline", 3, start="winner", tune="essential", after=("27k-1x",)),
-        stage("27k-4x", "baseline", 3, start="winner", tune="essential", after=("27k-2x",)),
+        stage("27k-1x", "I", 18, tune="essential"),
+        stage("27k-0.5x", "baseline", 8, start="winner", tune="essential", after=("27k-1x",)),
+        stage("27k-2x", "baseline", 8, start="winner", tune="essential", after=("27k-1x",)),
     ),
-    protocol=Protocol(tuning_seeds=(0,)),
+    protocol=Protocol(looks=(4, 8)),
 )

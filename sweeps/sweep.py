@@ -17,8 +17,11 @@ from optimizers.base import Axis, Optimizer
 Start = Literal["stated", "winner", "consensus", "law", "constant", "width"]
 NAMES = ("quick", "smoke", "micro", "paper")
 
+_RATIO = Axis((0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 1.0, "log")
 _SHAPE = {
-    "decay_kind": Axis(("cosine", "linear"), "cosine"),
+    "embedding_lr_ratio": _RATIO,
+    "head_lr_ratio": _RATIO,
+    "decay_kind": Axis(("cosine", "linear"), "linear"),
     "decay_fraction": Axis((0.2, 0.4, 0.6, 0.8, 1.0), 1.0),
     "final_lr_ratio": Axis((0.0, 0.1), 0.0),
     "clip_norm": Axis((0.0, 1.0, 2.0), 1.0),
@@ -101,7 +104,7 @@ class Stage:
     """One task of a sweep, and how it is tuned there.
 
     phase: "I", "II", "III", or "baseline" for the ratios at which only the baseline is run.
-    budget: tuning trials per optimizer; 0 means that the setting is carried over and only reported.
+    budget: tuning trials per optimizer, which its searches share; 0 means that the setting is carried over and only reported.
     start: "stated": the optimizer's starting point; "winner": the winner of `after[0]`; "consensus": the
         value that Phase I tasks agree on, and where they disagree the nearest one's; "law": a power law
         through the winners of `after`; "constant": the nearest winner among `after`; "width": the same,
@@ -127,25 +130,34 @@ def stage(name: str, phase: Literal["I", "II", "III", "baseline"], budget: int, 
 class Protocol:
     """How a search is run, with numbers that are the same for every optimizer.
 
-    tuning_seeds: the first is every trial's, the others are for replicates.
+    search: "gp" models the loss (gp_search.py), "coordinate" changes one hyperparameter at a time
+        (protocol.py), "random" draws (random_search.py).
+    searches: independent searches of every optimizer on every task, each with other tuning seeds, an opening
+        of its own and its share of the budget and of the report seeds: what choosing adds to the noise is seen.
+    tuning_seeds: of search 0; the first is every trial's, the others are for replicates and the last race.
+    looks: numbers of report seeds, all searches together. All have the first; where the verdict is still open
+        then (looks.py), more are added up to the next.
+    report_seeds: what seeds.py derives from the sweep or draws anew, at least the last look's number.
+    sealed: the report seeds were drawn for this sweep, so that nobody can have seen them before.
+    salt: names a study of several that are alike but for their openings.
     band: a stated noise band in nats per token; None measures it, which needs two tuning seeds or more.
     min_steps: a batch size that leaves fewer steps is not tried.
     width_exponents: for the start "width": value ~ width**exponent, by optimizer ("*" is any other).
-    repeats: (optimizer, task) of a search that is done again, once for each offset in `repeat_offsets`,
-        which is added to its tuning seeds.
     max_trials: the tuning trials at which the stages' budgets were cut to fit `max_hours`; see budget.py.
     """
 
-    search: Literal["coordinate", "random"] = "coordinate"
-    tuning_seeds: tuple[int, ...] = (0,)
-    report_seeds: tuple[int, ...] = (1000, 1001, 1002)
+    search: Literal["gp", "coordinate", "random"] = "gp"
+    searches: int = 2
+    tuning_seeds: tuple[int, ...] = (0, 1, 2)
+    looks: tuple[int, ...] = (6,)
+    report_seeds: tuple[int, ...] = ()
+    sealed: bool = False
+    salt: str = ""
     band: float | None = None
     min_steps: int = 50
     width_exponents: Mapping[str, Mapping[str, float]] = field(
         default_factory=lambda: {"*": {"peak_lr": -1.0, "weight_decay": 1.0}}
     )
-    repeats: tuple[tuple[str, str], ...] = ()
-    repeat_offsets: tuple[int, ...] = (100, 200)
     max_hours: float | None = None
     max_trials: int | None = None
 

@@ -78,6 +78,7 @@ def facts(optimizer: type[Optimizer], trial: Trial) -> dict[str, Any]:
         "url": info.url,
         "family": info.family,
         "summary": info.summary,
+        "ablation_of": optimizer.ablation_of,
         "state_floats_per_param": setting(optimizer, trial).state_floats(params) / count,
     }
 

@@ -12,32 +12,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from optimizers.base import Role
+from optimizers.base import RECIPE as RECIPE  # part of a trial: read from here too
+from optimizers.base import Value
 
 SCHEMA = 1  # of records on disk; a reader refuses any other
 EXPERIMENT = 2  # raise when model, data order, initialization or evaluation change: old runs are then others
 
-Value = float | int | str
 Status = Literal["finished", "diverged", "failed"]
 SearchRole = Literal["tuning", "report"]
-
-# Hyperparameters that belong to the benchmark and are open to every optimizer on equal terms.
-# The two ratios scale a role's whole step, weight decay included; hidden matrices step at `peak_lr` itself.
-RECIPE = (
-    "embedding_lr_ratio",
-    "head_lr_ratio",
-    "warmup_fraction",
-    "decay_kind",
-    "decay_fraction",
-    "final_lr_ratio",
-    "clip_norm",
-    "batch_size",
-)
-ROLE_RATIOS: Mapping[Role, str] = {
-    "embedding": "embedding_lr_ratio",
-    "norm": "embedding_lr_ratio",
-    "head": "head_lr_ratio",
-}
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ from benchmark.corpus_build import Split
 from benchmark.outcome import EXPLODED, outcome
 from benchmark.scales import Scale
 from benchmark.schedule import DECAY_KINDS, multiplier
-from benchmark.spec import ROLE_RATIOS, Outcome, Point, Trial
-from optimizers.base import Optimizer, Param, Run
+from benchmark.spec import Outcome, Point, Trial
+from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
 
 EVAL_CHUNK = 64  # sequences in one evaluation call
 

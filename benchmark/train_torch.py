@@ -29,8 +29,8 @@ from benchmark.corpora import Corpus
 from benchmark.outcome import EXPLODED, outcome
 from benchmark.parts_torch import sum_of_parts
 from benchmark.schedule import DECAY_KINDS, multiplier
-from benchmark.spec import ROLE_RATIOS, Outcome, Point, Trial
-from optimizers.base import Optimizer, Param, Run
+from benchmark.spec import Outcome, Point, Trial
+from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 EVAL_TOKENS = 2048  # in one evaluation call: small enough for the cache here and for the logits at any scale

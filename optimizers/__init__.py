@@ -6,7 +6,7 @@ from pathlib import Path
 from optimizers import _copies
 from optimizers.base import Axis, Info, Optimizer, Param, Run, describe
 
-__all__ = ["Axis", "Info", "Optimizer", "Param", "Run", "describe", "get", "names"]
+__all__ = ["Axis", "Info", "Optimizer", "Param", "Run", "describe", "entrants", "get", "names"]
 
 _HERE = Path(__file__).parent
 
@@ -15,6 +15,11 @@ def names() -> list[str]:
     """Every contestant, by file name: no underscore, no torch twin, not the contract itself."""
     stems = (path.stem for path in _HERE.glob("*.py"))
     return sorted(s for s in stems if s != "base" and not s.startswith("_") and not s.endswith("_torch"))
+
+
+def entrants() -> list[str]:
+    """Who enters where nobody is named: every contestant that is not an ablation of another."""
+    return [name for name in names() if not get(name).ablation_of]
 
 
 def get(name: str) -> type[Optimizer]:

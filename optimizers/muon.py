@@ -22,7 +22,7 @@ import optax
 
 from optimizers._decoupled import DECAYED_ROLES
 from optimizers._matrix import adam_step, by_role, newton_schulz, newton_schulz_flops, shape_factor
-from optimizers._spaces import beta, decay, epsilon, rate
+from optimizers._spaces import beta, decay, epsilon, micro_beta2, micro_decay, micro_momentum, micro_rate, rate
 from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, static
 
 
@@ -40,10 +40,10 @@ class Muon(Optimizer):
     """peak_lr: of the hidden matrices. ns_eps: added to the norm that Newton-Schulz divides by."""
 
     peak_lr: float = 0.064
-    weight_decay: float = 0.2
-    momentum: float = 0.8
+    weight_decay: float = 0.1
+    momentum: float = 0.95
     beta1: float = 0.8
-    beta2: float = 0.95
+    beta2: float = 0.98
     eps: float = 1e-10
     ns_eps: float = 1e-7
     ns_steps: int = static(5)
@@ -57,16 +57,16 @@ class Muon(Optimizer):
         summary="Momentum whose singular values are all pushed towards 1 by a Newton-Schulz iteration, for"
         " hidden matrices. Everything else is trained by AdamW.",
         version=2,
-        essential=("peak_lr", "weight_decay", "momentum"),
+        essential=("peak_lr", "weight_decay", "momentum", "embedding_lr_ratio", "head_lr_ratio"),
         variants=("reference", "levanter"),
     )
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {
-            "peak_lr": rate((0.016, 0.032, 0.064, 0.128), 0.064),
-            "weight_decay": decay((0.0, 0.1, 0.2, 0.4), 0.2),
-            "momentum": beta((0.8, 0.9, 0.95, 0.98), 0.8),
-            "beta1": beta((0.8, 0.9, 0.95, 0.98), 0.8),
-            "beta2": beta((0.9, 0.95, 0.98, 0.99), 0.95),
+            "peak_lr": micro_rate(0.016),
+            "weight_decay": micro_decay(0.1),
+            "momentum": micro_momentum(0.95),
+            "beta1": micro_momentum(0.8),
+            "beta2": micro_beta2(0.98),
         },
         "paper": {
             "peak_lr": rate((0.004, 0.008, 0.016, 0.032, 0.064, 0.128), 0.016),

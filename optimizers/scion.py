@@ -32,7 +32,7 @@ import optax
 
 from optimizers._decoupled import DECAYED_ROLES, floats
 from optimizers._matrix import newton_schulz, newton_schulz_flops, shape_factor
-from optimizers._spaces import beta, decay, epsilon, rate
+from optimizers._spaces import beta, decay, epsilon, micro_decay, micro_momentum, micro_rate, rate
 from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, static
 
 LMO_EPS = 1e-8  # a token that has not occurred yet has no direction
@@ -54,9 +54,9 @@ def unit_rms(x: Any) -> Any:
 class Scion(Optimizer):
     """head_radius: size of the head's step relative to hidden matrices, each in its own norm."""
 
-    peak_lr: float = 0.032
+    peak_lr: float = 0.064
     weight_decay: float = 0.1
-    momentum: float = 0.8
+    momentum: float = 0.95
     head_radius: float = 2.5
     beta1: float = 0.95
     ns_eps: float = 1e-7
@@ -69,15 +69,15 @@ class Scion(Optimizer):
         family="matrix",
         summary="Every layer steps by a fixed amount in a norm that suits it: spectral for hidden matrices,"
         " sign for the head, row lengths for the embedding. Keeps one average of the gradient and no more.",
-        essential=("peak_lr", "weight_decay", "momentum"),
+        essential=("peak_lr", "weight_decay", "momentum", "embedding_lr_ratio", "head_lr_ratio"),
         version=2,
         variants=("reference", "levanter"),
     )
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {
-            "peak_lr": rate((0.016, 0.032, 0.064, 0.128), 0.032),
-            "weight_decay": decay((0.0, 0.02, 0.1, 0.2), 0.1),
-            "momentum": beta((0.8, 0.9, 0.95, 0.98), 0.8),
+            "peak_lr": micro_rate(0.016),
+            "weight_decay": micro_decay(0.1),
+            "momentum": micro_momentum(0.95),
         },
         "paper": {
             "peak_lr": rate((0.008, 0.016, 0.032, 0.064, 0.128), 0.016),

@@ -106,7 +106,7 @@ def _report(args: argparse.Namespace, name: str) -> int:
 def _sweep(args: argparse.Namespace) -> sweeps.Sweep:
     """The named sweep with the command's choices and the prepared corpus filled in."""
     sweep = sweeps.select(_policy(sweeps.named(args.name), args), args.tasks)
-    names = args.optimizers or list(sweep.optimizers) or optimizers.names()
+    names = args.optimizers or list(sweep.optimizers) or optimizers.entrants()
     if sweep.baseline not in names:
         names = [sweep.baseline, *names]  # nothing can be said without it; finished trials are not run again
     again = copy_name(sweep.baseline, 2)  # its verdict, on every leaderboard, is what chance alone makes of one

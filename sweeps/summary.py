@@ -160,6 +160,7 @@ def _optimizer(sweep: Sweep, name: str) -> dict[str, Any]:
     return {
         **{fact: getattr(contestant, fact) for fact in facts},
         "essential": list(contestant.essential),
+        "ablation_of": contestant.ablation_of,
         "space": {n: {"grid": list(a.grid), "start": a.start, "scale": a.scale} for n, a in space.items()},
     }
 

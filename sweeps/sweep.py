@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from benchmark.scales import Scale
-from benchmark.spec import Evaluation, Value
+from benchmark.spec import RECIPE, Evaluation, Value
 from benchmark.tasks import Task, parse
 from optimizers.base import Axis, Optimizer
 
@@ -40,6 +40,7 @@ class Contestant:
     rule: identity of the update rule, "adamw@1" or "mine#<hash>".
     defaults: every field of the optimizer. space: ladder -> hyperparameter -> Axis.
     recipe_start: starts of RECIPE hyperparameters that differ from the usual ones.
+    recipe_fixed: RECIPE hyperparameters that it may not vary. ablation_of: whom it restricts by them, or "".
     source: the user's file that it was read from, "" for a registered optimizer.
     """
 
@@ -55,6 +56,8 @@ class Contestant:
     defaults: Mapping[str, Value]
     recipe_start: Mapping[str, Value]
     source: str = ""
+    recipe_fixed: Mapping[str, Value] = field(default_factory=dict)
+    ablation_of: str = ""
 
     def axes(self, scale: Scale) -> dict[str, Axis]:
         """The whole space at a scale: its own hyperparameters first, then the recipe. Raises ValueError
@@ -67,22 +70,29 @@ class Contestant:
         recipe = {**RECIPE_SPACE[scale.ladder], "batch_size": Axis(scale.batch_sizes, scale.batch_size)}
         starts = {name: value for name, value in self.recipe_start.items() if name in recipe}
         recipe |= {name: dataclasses.replace(recipe[name], start=value) for name, value in starts.items()}
+        recipe = {name: axis for name, axis in recipe.items() if name not in self.recipe_fixed}
         axes = {**self.space[scale.ladder], **recipe}
         unknown = [name for name in self.essential if name not in axes]
         if unknown:
             raise ValueError(
-                f"{self.name} calls {unknown[0]} essential but gives it no axis in its {scale.ladder} space"
+                f"{self.name} calls {unknown[0]} essential but it has no axis in its {scale.ladder} space"
             )
         return axes
 
     def start(self, scale: Scale) -> dict[str, Value]:
         """The stated starting point at a scale: every hyperparameter of a trial."""
-        return {**self.defaults, **{name: axis.start for name, axis in self.axes(scale).items()}}
+        return {
+            **self.defaults,
+            **self.recipe_fixed,
+            **{name: axis.start for name, axis in self.axes(scale).items()},
+        }
 
 
 def contestant_of(cls: type[Optimizer], name: str, rule: str, source: str = "") -> Contestant:
     """A contestant from its class. `rule` is its identity (see `Trial.rule`)."""
     default = cls()
+    everywhere = [n for n in next(iter(cls.space.values())) if all(n in axes for axes in cls.space.values())]
+    everything = sorted((*everywhere, *RECIPE), key=lambda n: n != "peak_lr")  # a search begins with the rate
     return Contestant(
         name=name,
         rule=rule,
@@ -91,11 +101,13 @@ def contestant_of(cls: type[Optimizer], name: str, rule: str, source: str = "") 
         url=cls.info.url,
         family=cls.info.family,
         summary=cls.info.summary,
-        essential=cls.info.essential,
+        essential=cls.info.essential or tuple(n for n in everything if n not in cls.recipe_fixed),
         space=cls.space,
         defaults={f.name: getattr(default, f.name) for f in dataclasses.fields(default)},
         recipe_start=cls.recipe_start,
         source=source,
+        recipe_fixed=cls.recipe_fixed,
+        ablation_of=cls.ablation_of,
     )
 
 

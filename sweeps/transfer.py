@@ -145,11 +145,11 @@ def _predict(
 def _whole(contestant: Contestant, space: Mapping[str, Axis]) -> tuple[str, ...]:
     """Every hyperparameter in the order of a first pass: the essential ones, batch size (the study found it
     first or second everywhere), the optimizer's own, the rest of the recipe."""
-    first = dict.fromkeys((*contestant.essential, "batch_size"))
+    first = dict.fromkeys(n for n in (*contestant.essential, "batch_size") if n in space)
     return (
         *first,
         *(n for n in space if n not in first and n not in RECIPE),
-        *(n for n in RECIPE if n not in first),
+        *(n for n in RECIPE if n not in first and n in space),
     )
 
 

@@ -129,7 +129,7 @@ class Board:
 def board(study: Study, task: TaskFacts) -> Board:
     """The rows of a task, best loss first; an optimizer without a finished report run comes last."""
     found = {r["optimizer"]: r for r in dicts(study.results_for(task.name))}
-    waiting = [o for o in study.optimizers if study.cell(o, task.name) and o not in found]
+    waiting = [o for o in study.optimizers if o not in found and _is_open(study, o, task.name)]
     tables = {metric: where(table, task=task.name) for metric, table in study.metrics.items()}
     axes = {metric: bar_axis(table) for metric, table in tables.items()}
     rows = []
@@ -141,6 +141,12 @@ def board(study: Study, task: TaskFacts) -> Board:
     ones = {metric: place(1.0, axis) for metric, axis in axes.items()}
     drawn = any(text.is_number(r.speedups["tokens"].speedup) and not r.is_baseline for r in rows)
     return Board(task, rows, ones, shared, f"leaderboard-{task.name}" if drawn else "")
+
+
+def _is_open(study: Study, optimizer: str, task: str) -> bool:
+    """Whether a cell without results will have some, or has tried in vain: an opening's is merely passed on."""
+    cell = study.cell(optimizer, task)
+    return bool(cell) and not (cell["complete"] and study.winners(optimizer, task))
 
 
 def _shared(rows: Sequence[Row]) -> dict[str, str]:
@@ -201,7 +207,8 @@ def _row(
     speedups: Mapping[str, Speedup],
 ) -> Row:
     runs = where(study.runs, optimizer=optimizer, task=task.name)
-    tuning = where(runs, role="tuning")
+    spent = study.tuned_by(optimizer, task.name)
+    tuning = study.runs.loc[study.runs["trial_id"].isin(list(spent))] if spent else where(runs, role="tuning")
     known = result or {"val_loss": math.nan, "val_loss_sd": math.nan, "n": 0}
     return Row(
         optimizer=optimizer,

@@ -143,6 +143,16 @@ class Study:
         named = {o: facts for o, facts in self.optimizers.items() if o != self.baseline and "~" not in o}
         return [o for o, facts in named.items() if not facts["ablation_of"]]
 
+    def tuned_by(self, optimizer: str, task: str) -> set[str]:
+        """The tuning trials that an optimizer's settings on a task rest on: its own, and those of the searches
+        that it started from."""
+        found: set[str] = set()
+        for entry in self.searches(optimizer, task):
+            while entry:
+                found.update(entry.get("tuning", ()))
+                entry = self.manifest["cells"].get(entry.get("from", ""), {})
+        return found
+
     @property
     def again(self) -> str:
         """The baseline's second entry, tuned anew like any contestant: what the same optimizer comes to. Empty

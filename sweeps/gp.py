@@ -15,9 +15,10 @@ from scipy.stats import norm
 
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # of an axis, in lengths of its declared grid
 USUAL_LENGTH, LENGTH_SPREAD = 1.5, 1.0  # log-normal prior: most grids hold one valley; spread in nats of log
-NOISE_SHARES = (1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0)  # noise variance over that of the surface
+SHARES, USUAL_SHARE = (1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0), 0.03  # noise variance over that of the surface
 USUAL_NOISE, NOISE_SPREAD = 0.012, 1.0  # nats, of one run at equal seeds: committed records have .007 to .020
 ROUNDS = 2  # over all axes and the noise
+LEAST_VARIANCE = 1e-10  # nats squared: of losses that are all equal
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,20 @@ def fit(points: np.ndarray, losses: np.ndarray, owners: Sequence[int]) -> Model:
     axes = max(owners) + 1
     gaps = (points[:, None, :] - points[None, :, :]) ** 2
     squares = np.stack([gaps[..., [o == a for o in owners]].sum(-1) for a in range(axes)])
-    lengths, share = np.full(axes, USUAL_LENGTH), 0.03
-    best = _evidence(squares, lengths, share, losses)
+    lengths, share = np.full(axes, USUAL_LENGTH), USUAL_SHARE
     for _ in range(ROUNDS):
         for axis in range(axes):
-            for length in LENGTHS:
-                other = np.where(np.arange(axes) == axis, length, lengths)
-                if (found := _evidence(squares, other, share, losses)) > best + 1e-6:
-                    best, lengths = found, other
-        for other_share in NOISE_SHARES:
-            if (found := _evidence(squares, lengths, other_share, losses)) > best + 1e-6:
-                best, share = found, other_share
-    factor, weights, mean, variance = _solved(squares, lengths, share, losses)
+            tried = np.tile(lengths, (len(LENGTHS), 1))
+            tried[:, axis] = LENGTHS
+            lengths = tried[_most_likely(squares, tried, np.full(len(tried), share), losses)]
+        tried = np.tile(lengths, (len(SHARES), 1))
+        share = SHARES[_most_likely(squares, tried, np.array(SHARES), losses)]
+    correlations = _matern(np.sqrt(np.tensordot(lengths**-2, squares, axes=1)))
+    factor = np.linalg.cholesky(correlations + share * np.eye(len(losses)))
+    ones = cho_solve((factor, True), np.ones(len(losses)))
+    mean = float(ones @ losses / ones.sum())
+    weights = cho_solve((factor, True), losses - mean)
+    variance = max(float((losses - mean) @ weights) / len(losses), LEAST_VARIANCE)
     return Model(points, lengths, owners, variance, share, mean, factor, weights)
 
 
@@ -74,26 +77,20 @@ def expected_improvement(mean: np.ndarray, sd: np.ndarray, best: float) -> np.nd
     return sd * (z * norm.cdf(z) + norm.pdf(z))
 
 
-def _evidence(squares: np.ndarray, lengths: np.ndarray, share: float, losses: np.ndarray) -> float:
-    """Log marginal likelihood, with the variance at its best, and log prior."""
-    factor, _, _, variance = _solved(squares, lengths, share, losses)
-    likelihood = -0.5 * len(losses) * np.log(variance) - np.log(np.diag(factor)).sum()
-    prior = np.sum((np.log(lengths / USUAL_LENGTH) / LENGTH_SPREAD) ** 2)
-    prior += (np.log(np.sqrt(share * variance) / USUAL_NOISE) / NOISE_SPREAD) ** 2
-    return float(likelihood - 0.5 * prior)
-
-
-def _solved(
-    squares: np.ndarray, lengths: np.ndarray, share: float, losses: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """Cholesky factor of the correlations, weights of the residuals, the mean and the variance."""
-    distance = np.sqrt(np.tensordot(lengths**-2, squares, axes=1))
-    factor = np.linalg.cholesky(_matern(distance) + share * np.eye(len(losses)))
-    ones = cho_solve((factor, True), np.ones(len(losses)))
-    mean = float(ones @ losses / ones.sum())
-    weights = cho_solve((factor, True), losses - mean)
-    variance = max(float((losses - mean) @ weights) / len(losses), 1e-10)
-    return factor, weights, mean, variance
+def _most_likely(squares: np.ndarray, lengths: np.ndarray, shares: np.ndarray, losses: np.ndarray) -> int:
+    """Which of several choices, [choices, axes] and [choices], has the highest log marginal likelihood, the
+    mean and the variance at their best, and log prior together; the first of those equal but for rounding."""
+    count = len(losses)
+    correlations = _matern(np.sqrt(np.tensordot(lengths**-2, squares, axes=1)))
+    factors = np.linalg.cholesky(correlations + shares[:, None, None] * np.eye(count))
+    both = np.linalg.solve(factors, np.stack([np.ones(count), losses], axis=1))
+    ones, values = both[..., 0], both[..., 1]
+    mean = (ones * values).sum(-1) / (ones**2).sum(-1)
+    variance = np.maximum(((values - mean[:, None] * ones) ** 2).sum(-1) / count, LEAST_VARIANCE)
+    likelihood = -0.5 * count * np.log(variance) - np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(-1)
+    prior = ((np.log(lengths / USUAL_LENGTH) / LENGTH_SPREAD) ** 2).sum(-1)
+    prior += (np.log(np.sqrt(shares * variance) / USUAL_NOISE) / NOISE_SPREAD) ** 2
+    return int(np.argmax(np.round(likelihood - 0.5 * prior, 6)))
 
 
 def _scaled(a: np.ndarray, b: np.ndarray, lengths: np.ndarray, owners: Sequence[int]) -> np.ndarray:

@@ -26,14 +26,15 @@ from sweeps import gp
 from sweeps.box import Line, coordinates, sobol
 from sweeps.ledger import Ledger, Noise
 from sweeps.protocol import Found
-from sweeps.space import Setting, key, moved
+from sweeps.space import Setting, moved
 
 RATE = "peak_lr"
-GLOBAL, LOCAL = 128, 256  # candidates over the whole box, and around the best
+GLOBAL, LOCAL = 64, 192  # candidates over the whole box, and around the best
 LOCAL_STEPS = 0.7  # grid steps: spread of the latter
 LOCAL_AXES = 3.0  # of them, how many axes move at once in the mean
 EDGE = 0.25  # of a grid step: nearer to the end of the box, the best is at its end
 NEAR = 1.3  # sd of a difference of two runs: what may be noise in 80 % of cases
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -241,7 +242,9 @@ class _Search:
         means, _ = model.predict(coordinates(self.space.lines, points)[0])
         excess = dict(zip(points, np.round(means - means[0], 6), strict=True))
         varied = {n for i, n in enumerate(self.space.names) if len({p[i] for p, _ in trials}) > 1}
-        swings = {n: max(abs(float(excess[p])) for p in ps[:2]) for n, ps in moves.items() if ps and n in varied}
+        swings = {
+            n: max(abs(float(excess[p])) for p in ps[:2]) for n, ps in moves.items() if ps and n in varied
+        }
         band = NEAR * math.sqrt(2) * model.noise_sd
         near = [p for name, ps in moves.items() for p in ps if name in varied and excess[p] <= band]
         settings = [self.space.setting(self.start, p) for p in (best, *near)]
@@ -319,7 +322,9 @@ def _candidates(space: Space, trials: Trials, best: Point, salt: str) -> list[Po
     ends = [_ends(line, best[i], [p[i] for p, _ in trials]) for i, line in enumerate(lines)]
     dimensions = len(lines)
     shares = sobol(2 * dimensions, GLOBAL + LOCAL, _seed(f"{salt} {len(trials)}"))
-    found = [tuple(_at(line, u, e) for line, u, e in zip(lines, row, ends, strict=False)) for row in shares[:GLOBAL]]
+    found = [
+        tuple(_at(line, u, e) for line, u, e in zip(lines, row, ends, strict=False)) for row in shares[:GLOBAL]
+    ]
     for place, line in enumerate(lines):
         if not line.ordered:
             values = list(line.values)

@@ -141,9 +141,7 @@ def _gather(
     )
 
 
-def _left(
-    cell: Cell, state: Solved | Cell, known: Known, due: int
-) -> tuple[int, list[tuple[Trial, str, str]]]:
+def _left(cell: Cell, state: Solved | Cell, known: Known, due: int) -> tuple[int, list[tuple[Trial, str, str]]]:
     """How many trials a cell still needs, and those of them that can run now."""
     if isinstance(state, Cell):
         return cell.budget + due, []

@@ -132,7 +132,10 @@ def table(runs: int, budgets: Sequence[int] = (8, 16, 40), noises: Sequence[floa
                 for name, (search, searches, seeds) in VARIANTS.items():
                     cells = []
                     for budget in budgets:
-                        found = [1000 * r for r in regrets(search, count, spread, noise, budget, searches, seeds, runs)]
+                        found = [
+                            1000 * r
+                            for r in regrets(search, count, spread, noise, budget, searches, seeds, runs)
+                        ]
                         cells.append(f"{statistics.fmean(found):.1f} ({statistics.stdev(found):.1f})")
                     lines.append(f"{name:<34}" + "".join(f"{cell:>16}" for cell in cells))
     return "\n".join(lines)

@@ -37,7 +37,10 @@ def settled(sweep: Sweep, results: Path, reuse: Sequence[Path] = (), sealed: boo
     """
     protocol = dataclasses.replace(sweep.protocol, sealed=sealed)
     sweep = dataclasses.replace(sweep, protocol=protocol)
-    places = [results / sweep.name, *(() if sealed else (p for root in reuse for p in (root, root / sweep.name)))]
+    places = [
+        results / sweep.name,
+        *(() if sealed else (p for root in reuse for p in (root, root / sweep.name))),
+    ]
     kept = [seeds for place in places if (seeds := _written(sweep, place))]
     drawn = _draw(random.Random(secrets.randbits(128)), max(protocol.looks)) if sealed else report_seeds(sweep)
     protocol = dataclasses.replace(protocol, report_seeds=kept[0] if kept else drawn)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from benchmark.spec import SCHEMA, Value
 from sweeps.box import Line
 from sweeps.cells import Cell, Solved
-from sweeps.space import Grid, Key, Setting, key, moved
 from sweeps.seeds import report_seeds
+from sweeps.space import Grid, Key, Setting, key, moved
 from sweeps.sweep import Sweep
 
 if TYPE_CHECKING:  # plan.py calls this file
@@ -174,9 +174,7 @@ def _badges(state: Solved, open_sides: Mapping[str, str], reported: list[str]) -
     if state.skipped:
         badges.append(f"skipped: {state.skipped}")
     elif state.complete and len(state.asked) < state.cell.budget:
-        badges.append(
-            f"unequal budget: {len(state.asked)} of {state.cell.budget}, its space is exhausted"
-        )
+        badges.append(f"unequal budget: {len(state.asked)} of {state.cell.budget}, its space is exhausted")
     if state.complete and state.winner is None and not state.skipped:
         badges.append("no trial finished")
     bad = sum(status != "finished" for status in reported)

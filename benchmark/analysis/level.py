@@ -14,7 +14,9 @@ from scipy import stats
 
 from benchmark.analysis.settings import Cell, Floats
 
-NEAR = 3.5  # run sds from the lowest within which a setting may be the best: 2.8 leaves a tenth of an sd of luck
+NEAR = (
+    3.5  # run sds from the lowest within which a setting may be the best: 2.8 leaves a tenth of an sd of luck
+)
 PRIOR_DF = 4.0  # weight of all optimizers' replicates in the noise of one
 _GRID = np.linspace(-8.0, 8.0, 401)
 

@@ -95,7 +95,9 @@ def study(design: Design, speedups: Mapping[str, float], rng: np.random.Generato
         chosen = rng.normal(0, design.choosing_sd, design.searches)[search]
         residual = rng.normal(0, design.residual_sds.get(name, design.residual_sd), len(seeds))
         loss = truth + chosen + shared + own[ratio] + residual
-        parts.append(pd.DataFrame({"optimizer": name, "chinchilla_ratio": ratio, "seed": seeds, "val_loss": loss}))
+        parts.append(
+            pd.DataFrame({"optimizer": name, "chinchilla_ratio": ratio, "seed": seeds, "val_loss": loss})
+        )
     frame = pd.concat(parts, ignore_index=True)
     return frame.assign(scale="simulated", search=frame["seed"] % design.searches).loc[:, COLUMNS]
 
@@ -133,7 +135,9 @@ DESIGNS = (
     replace(PLAIN, name="one loud optimizer", residual_sds={"a": 0.03}),
     replace(PLAIN, name="loud baseline", residual_sds={BASELINE: 0.03}),
     replace(PLAIN, name="misfit .02, noise .010", misfit=OFF),
-    replace(PLAIN, name="misfit .02, noise .004", misfit=OFF, residual_sd=0.004, seed_sd=0.002, shared_sd=0.002),
+    replace(
+        PLAIN, name="misfit .02, noise .004", misfit=OFF, residual_sd=0.004, seed_sd=0.002, shared_sd=0.002
+    ),
     replace(PLAIN, name="last ratio repeats data", misfit=REPEATED, ratios=(1.0, 2.0, 4.0), beyond=(0.5,)),
     replace(PLAIN, name="3 seeds", choosing_sd=CHOOSING_SD, looks=(3,)),
     replace(PLAIN, name="6 seeds", choosing_sd=CHOOSING_SD, looks=(6,)),
@@ -143,7 +147,12 @@ DESIGNS = (
     QUICK,
     replace(QUICK, name="quick, looks 4 and 8", looks=(4, 8)),
     replace(QUICK, name="quick, looks 3, 6 and 12", looks=(3, 6, 12)),
-    replace(QUICK, name="quick, noise of the reference", residual_sds={**REFERENCE_SD, "adamw~2": 0.02}, looks=(4, 8)),
+    replace(
+        QUICK,
+        name="quick, noise of the reference",
+        residual_sds={**REFERENCE_SD, "adamw~2": 0.02},
+        looks=(4, 8),
+    ),
     LARGE,
     replace(LARGE, name="130m, 12 contestants, looks 3 and 6", others=MANY, looks=(3, 6)),
 )

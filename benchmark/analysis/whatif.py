@@ -132,7 +132,11 @@ def _rises(runs: pd.DataFrame, noise_sd: float | None) -> pd.DataFrame:
             here = (rates == rate) & np.isfinite(cell.loss)
             loss, error = level(cell.loss[here], cell.seeds[here], sd)
             best = rate == rates[0]
-            rise = {"rise": 0.0, "error": 0.0} if best else {"rise": loss - reference, "error": np.hypot(error, spread)}
+            rise = (
+                {"rise": 0.0, "error": 0.0}
+                if best
+                else {"rise": loss - reference, "error": np.hypot(error, spread)}
+            )
             found.append({**cell.labels, "peak_lr": rate, "best": best, **rise})
     return table(found, [*CELL, "peak_lr", "best", "rise", "error"]).drop(columns="optimizer")
 

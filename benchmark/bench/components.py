@@ -47,7 +47,10 @@ def measure(runs: pd.DataFrame, cells: Sequence[dict[str, Any]]) -> pd.DataFrame
     seeds, choices = [], []
     for _, task in reports.groupby(["task"], sort=True):
         table = task.pivot(index="winner", columns="seed", values="val_loss").dropna()
-        names = [winner[i][0] for i in task.drop_duplicates("winner").set_index("winner").loc[table.index, "trial_id"]]
+        names = [
+            winner[i][0]
+            for i in task.drop_duplicates("winner").set_index("winner").loc[table.index, "trial_id"]
+        ]
         if len(names) < 3 or table.shape[1] < 2:
             continue
         squares, pool, seed = _two_way(table.to_numpy())
@@ -92,7 +95,10 @@ def _replicates(runs: pd.DataFrame) -> tuple[float, float]:
     if not again.any():
         return 0.0, 0.0
     kept = runs.loc[again]
-    parts = {"setting": setting.to_numpy()[again], "seed": [f"{t} {s}" for t, s in kept[["task", "seed"]].to_numpy()]}
+    parts = {
+        "setting": setting.to_numpy()[again],
+        "seed": [f"{t} {s}" for t, s in kept[["task", "seed"]].to_numpy()],
+    }
     design = pd.get_dummies(pd.DataFrame(parts)).to_numpy(float)
     loss = kept["val_loss"].to_numpy(float)
     solution, _, rank, _ = np.linalg.lstsq(design, loss - loss.mean(), rcond=None)

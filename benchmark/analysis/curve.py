@@ -37,6 +37,12 @@ class Curve:
         """Whether more data lowers the loss; a curve that does not fall cannot be inverted."""
         return self.b > 0
 
+    @property
+    def floor(self) -> Floats:
+        """beta: what more data cannot get below; infinite where B is 0."""
+        with np.errstate(divide="ignore"):
+            return self.a - self.b / self.exponent
+
     def loss(self, ratio: Floats) -> Floats:
         """Loss at each ratio: (draws, ratios)."""
         return self.a[:, None] + self.b[:, None] * _basis(self.exponent, np.log(ratio / self.r0))

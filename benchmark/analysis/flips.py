@@ -26,6 +26,7 @@ BAND_COLUMNS = ["optimizer", "scale", "chinchilla_ratio", "n", "val_loss", "rank
 MEDIAN = ["median", "lo", "hi"]
 SIZES = ["diff_1", "diff_2", "lo_1", "hi_1", "lo_2", "hi_2"]
 Rows = list[dict[str, Any]]
+Given = tuple[float | None, float | None]  # noise_sd, choosing_sd
 
 
 def flips(
@@ -34,6 +35,7 @@ def flips(
     runs: pd.DataFrame | None = None,
     baseline: str = "adamw",
     noise_sd: float | None = None,
+    choosing_sd: float | None = None,
 ) -> pd.DataFrame:
     """Pairs of optimizers whose order differs between two places, one row per pair and two places.
 
@@ -42,7 +44,7 @@ def flips(
         losses: a losses frame (see speedup.py).
         runs: as in `store.Results.runs`: adds the kinds "budget" and "seconds", and mechanisms.
         baseline: whose curve translates seconds into data.
-        noise_sd: as in speedup.py.
+        noise_sd, choosing_sd: as in speedup.py.
 
     Kinds: "fraction" (10 % … 90 % of training against its end, on the same validation sequences), "ratio",
     "scale", "budget" (median best of 1, 2, 4 ... random-search trials against that of the most that have an
@@ -51,12 +53,13 @@ def flips(
     kind; status `confirmed` or `possible`; mechanism, where one is visible ("" if none). For "budget" the
     interval is that of one median less that of the other, each exact.
     """
+    given = (noise_sd, choosing_sd)
     losses = check_losses(losses)
-    models = dict(checked_by_scale(losses, noise_sd))
-    found = [*_along_training(places.along_training(curves, losses), noise_sd)]
+    models = dict(checked_by_scale(losses, *given))
+    found = [*_along_training(places.along_training(curves, losses), given)]
     found += _between_tasks(models)
     if runs is not None and len(runs):
-        found += _between_units(models, places.in_seconds(losses, runs, baseline), noise_sd)
+        found += _between_units(models, places.in_seconds(losses, runs, baseline), given)
         found += _between_budgets(runs)
     recipes = places.decay_recipes(runs) if runs is not None and len(runs) else {}
     diverged = {(s, m.optimizer[i], m.ratio[i]) for s, m in models.items() for i in np.flatnonzero(m.diverged)}
@@ -67,7 +70,9 @@ def flips(
     return table.sort_values(by=order, ignore_index=True)
 
 
-def rank_bands(losses: pd.DataFrame, noise_sd: float | None = None) -> pd.DataFrame:
+def rank_bands(
+    losses: pd.DataFrame, noise_sd: float | None = None, choosing_sd: float | None = None
+) -> pd.DataFrame:
     """The ranks each optimizer may have on a task, one row per (optimizer, scale, chinchilla_ratio).
 
     rank_lo is 1 + the number of optimizers significantly better, rank_hi is K - the number significantly worse
@@ -75,7 +80,7 @@ def rank_bands(losses: pd.DataFrame, noise_sd: float | None = None) -> pd.DataFr
     seeds all diverged is worse than every one that finished. Where the noise is unknown a band is 1 to K.
     """
     rows: Rows = []
-    for scale, model in by_scale(losses, noise_sd):
+    for scale, model in by_scale(losses, noise_sd, choosing_sd):
         for ratio in np.unique(model.ratio):
             rows += [{"scale": scale, "chinchilla_ratio": ratio, **row} for row in _task_bands(model, ratio)]
     order = ["scale", "chinchilla_ratio", "rank", "optimizer"]
@@ -119,8 +124,8 @@ def _flip(a: str, b: str, one: Gap, two: Gap, **labels: object) -> Rows:
     return [{"optimizer_a": a, "optimizer_b": b, **labels, **sizes, "status": status}]
 
 
-def _along_training(frames: Mapping[float, pd.DataFrame], noise_sd: float | None) -> Rows:
-    models = {fraction: dict(checked_by_scale(frame, noise_sd)) for fraction, frame in frames.items()}
+def _along_training(frames: Mapping[float, pd.DataFrame], given: Given) -> Rows:
+    models = {fraction: dict(checked_by_scale(frame, *given)) for fraction, frame in frames.items()}
     tables = sum(len(np.unique(m.ratio)) for at in models.values() for m in at.values())
     rows: Rows = []
     for scale, end in models.get(1.0, {}).items():
@@ -150,10 +155,10 @@ def _between_tasks(models: Mapping[str, ScaleModel]) -> Rows:
 
 
 def _between_units(
-    models: Mapping[str, ScaleModel], seconds: Mapping[str, pd.DataFrame], noise_sd: float | None
+    models: Mapping[str, ScaleModel], seconds: Mapping[str, pd.DataFrame], given: Given
 ) -> Rows:
     rows: Rows = []
-    fits = [(machine, *fit) for machine, frame in seconds.items() for fit in checked_by_scale(frame, noise_sd)]
+    fits = [(machine, *fit) for machine, frame in seconds.items() for fit in checked_by_scale(frame, *given)]
     tables = 2 * sum(len(np.unique(model.ratio)) for _, _, model in fits)
     for machine, scale, model in fits:
         for ratio in np.unique(model.ratio):

@@ -10,7 +10,6 @@ from benchmark.analysis import curve
 from benchmark.analysis.residuals import KEY, check_losses, checked_by_scale
 
 FRACTIONS = tuple(i / 10 for i in range(1, 11))
-CURVE_COLUMNS = [*KEY, "fraction", "val_loss"]
 
 
 def along_training(curves: pd.DataFrame, losses: pd.DataFrame) -> dict[float, pd.DataFrame]:
@@ -24,7 +23,8 @@ def along_training(curves: pd.DataFrame, losses: pd.DataFrame) -> dict[float, pd
     if "role" in curves:
         curves = curves.loc[curves["role"] == "report"]
     known = check_losses(losses).rename(columns={"val_loss": "final"})
-    points = curves.reindex(columns=CURVE_COLUMNS).merge(known.dropna(subset=["final"]), on=KEY)
+    by = [c for c in KEY if c in curves]
+    points = curves.loc[:, [*by, "fraction", "val_loss"]].merge(known.dropna(subset=["final"]), on=by)
     points = points.sort_values(by=[*KEY, "fraction"], ignore_index=True)
     fraction, loss = points["fraction"].to_numpy(float), points["val_loss"].to_numpy(float)
     first = np.flatnonzero(~points.duplicated(KEY).to_numpy())

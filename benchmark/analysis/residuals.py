@@ -1,8 +1,9 @@
-"""How noisy is a loss? `loss = optimizer + seed + residual` within each task, pooled over a scale.
+"""What one scale's runs say: `loss = optimizer + search + seed + residual` within each task.
 
 At one seed every optimizer sees the same initialization and the same data order, so part of a run's luck is
-shared by all of them and cancels in a comparison. The two-way fit takes the shared part out; what is left,
-pooled over a scale's tasks, is the noise of a comparison. Next: speedup.py and flips.py, which use it.
+shared by all of them and cancels in a comparison. The two-way fit takes the shared part out; what is left, of
+the runs and of the searches that chose their settings, is the noise of a comparison (components.py). Next:
+speedup.py and flips.py, which use it.
 """
 
 from collections.abc import Iterator
@@ -14,23 +15,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-KEY = ["optimizer", "scale", "chinchilla_ratio", "seed"]
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+from benchmark.analysis.components import Bools, Components, Floats, Ints, TaskRuns, estimate
+
+KEY = ["optimizer", "scale", "chinchilla_ratio", "search", "seed"]
+NEEDED = ["optimizer", "scale", "chinchilla_ratio", "seed", "val_loss"]
+NOISE_COLUMNS = [
+    "scale", "optimizer", "residual_sd", "residual_df", "pooled_sd", "pooled_df", "choosing_sd", "choosing_df",
+    "heterogeneity_p",
+]  # fmt: skip
 
 
 def check_losses(losses: pd.DataFrame) -> pd.DataFrame:
-    """Return the losses sorted, exact duplicates dropped; the input is left alone.
+    """Return the losses sorted, exact duplicates dropped, `search` 0 where there is none; the input is left alone.
 
     An infinite `val_loss` is a diverged run, a missing one a failed run. Raises ValueError if a column is
     missing, a ratio is not positive, a loss is -inf, or one run has two different losses.
     """
-    missing = [c for c in [*KEY, "val_loss"] if c not in losses.columns]
+    missing = [c for c in NEEDED if c not in losses.columns]
     if missing:
-        raise ValueError(
-            f"losses lack the column(s) {', '.join(missing)}; needed are {', '.join(KEY)}, val_loss"
-        )
+        raise ValueError(f"losses lack the column(s) {', '.join(missing)}; needed are {', '.join(NEEDED)}")
+    if "search" not in losses.columns:
+        losses = losses.assign(search=0)
     frame = losses.reindex(columns=[*KEY, "val_loss"]).drop_duplicates().sort_values(by=KEY, ignore_index=True)
     frame = frame.astype({"chinchilla_ratio": float, "val_loss": float})
     ratio, loss = frame["chinchilla_ratio"].to_numpy(), frame["val_loss"].to_numpy()
@@ -40,7 +45,7 @@ def check_losses(losses: pd.DataFrame) -> pd.DataFrame:
         raise ValueError("a val_loss of -inf is no loss; give inf for a diverged run, NaN for a failed one")
     twice = frame.duplicated(KEY).to_numpy()
     if twice.any():
-        optimizer, scale, ratio, seed = frame[KEY].iloc[int(twice.argmax())]
+        optimizer, scale, ratio, _, seed = frame[KEY].iloc[int(twice.argmax())]
         raise ValueError(
             f"{twice.sum()} run(s) have two different losses, first {optimizer} at {scale} {ratio:g}x, "
             f"seed {seed}; keep one row per run"
@@ -48,15 +53,39 @@ def check_losses(losses: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def by_scale(losses: pd.DataFrame, noise_sd: float | None = None) -> Iterator[tuple[str, "ScaleModel"]]:
+def by_scale(
+    losses: pd.DataFrame, noise_sd: float | None = None, choosing_sd: float | None = None
+) -> Iterator[tuple[str, "ScaleModel"]]:
     """Yield each scale with its model; `losses` is any frame that `check_losses` accepts."""
-    yield from checked_by_scale(check_losses(losses), noise_sd)
+    yield from checked_by_scale(check_losses(losses), noise_sd, choosing_sd)
 
 
-def checked_by_scale(losses: pd.DataFrame, noise_sd: float | None = None) -> Iterator[tuple[str, "ScaleModel"]]:
+def checked_by_scale(
+    losses: pd.DataFrame, noise_sd: float | None = None, choosing_sd: float | None = None
+) -> Iterator[tuple[str, "ScaleModel"]]:
     """The same for a frame that `check_losses` has returned, whatever losses were put into it since."""
     for scale, part in losses.groupby("scale", sort=True):
-        yield str(scale), fit_scale(part, noise_sd)
+        yield str(scale), fit_scale(part, noise_sd, choosing_sd)
+
+
+def noise(
+    losses: pd.DataFrame, noise_sd: float | None = None, choosing_sd: float | None = None
+) -> pd.DataFrame:
+    """What is known of the noise, one row per (scale, optimizer).
+
+    Returns residual_sd (nats, of one run, moderated towards the pool) and residual_df, pooled_sd and pooled_df
+    (of all optimizers), choosing_sd (nats, what one search adds; pooled over the scale) and choosing_df, and
+    heterogeneity_p (Bartlett's test of equal residual variances; NaN for fewer than three optimizers). Degrees
+    of freedom are 0 where nothing could be estimated and the stand-in, or 0, is used.
+    """
+    found = []
+    for scale, model in by_scale(losses, noise_sd, choosing_sd):
+        parts = model.components
+        common = (model.residual_sd, parts.pooled_df, model.choosing_sd, parts.choosing_df, parts.p_equal)
+        for i, name in enumerate(model.names):
+            own = float(np.sqrt(parts.values[i])) if parts.known else float("nan")
+            found.append((scale, name, own, parts.df[i], *common))
+    return pd.DataFrame(found, columns=pd.Index(NOISE_COLUMNS))
 
 
 @dataclass(frozen=True)
@@ -77,30 +106,32 @@ class Shared:
 
 @dataclass(frozen=True)
 class ScaleModel:
-    """The two-way fits of one scale's tasks, and the noise they share. Arrays have one entry per cell,
-    sorted by ratio and optimizer.
+    """The fits of one scale's tasks, and the noise they share. Arrays have one entry per cell, sorted by ratio
+    and optimizer.
 
-    optimizer, ratio: the cell. n, diverged, failed: its numbers of seeds by outcome.
-    mean: over the finished seeds, adjusted by least squares for seeds the task has and the cell lacks
-        (`adjusted`), the plain mean where none is missing; inf where all diverged, NaN where none finished.
-    sd: of the finished seeds, NaN for one.
-    covariance: of the finite means, given their tasks' seed effects, in units of the residual variance.
-    residual_ss, df: pooled residual sum of squares and its df. Where `noise_sd` stands in for a residual, df is
-        infinite and residual_ss the variance itself; where nothing is known both are 0.
+    names: the scale's optimizers, sorted. optimizer, ratio: the cell. searches: those with a run.
+    n, diverged, failed: its numbers of runs by outcome. seeds: different seeds it was run at, whatever came of it.
+    mean: over the finished runs, each search counting the same, adjusted by least squares for seeds the task has
+        and the cell lacks (`adjusted`), the plain mean where none is missing; inf where all diverged, NaN where
+        none finished. sd: of the finished runs, NaN for one.
+    weights: (finite cells, finite cells, components): the covariance of the finite means given their tasks' seed
+        effects is `weights @ components.values`.
     seed_weights: (finite cells, seeds), how much each seed's effect counts in the cell's task.
     """
 
+    names: NDArray[Any]
     optimizer: NDArray[Any]
     ratio: Floats
+    searches: Ints
     n: Ints
     diverged: Ints
     failed: Ints
+    seeds: Ints
     mean: Floats
     sd: Floats
     adjusted: Bools
-    covariance: Floats
-    residual_ss: float
-    df: float
+    weights: Floats
+    components: Components
     seed_weights: Floats
     shared: Shared
 
@@ -110,101 +141,134 @@ class ScaleModel:
         return np.isfinite(self.mean)
 
     @property
+    def df(self) -> float:
+        """Degrees of freedom of the pooled residual: infinite for a stand-in, 0 where nothing is known."""
+        return self.components.pooled_df
+
+    @property
     def residual_sd(self) -> float:
-        """Standard deviation of one run's residual in nats; NaN where nothing is known."""
-        if np.isinf(self.df):
-            return float(np.sqrt(self.residual_ss))
-        return float(np.sqrt(self.residual_ss / self.df)) if self.df else float("nan")
+        """Standard deviation of one run's residual in nats, pooled; NaN where nothing is known."""
+        return float(np.sqrt(self.components.pooled)) if self.components.known else float("nan")
+
+    @property
+    def choosing_sd(self) -> float:
+        """Standard deviation of what one search adds, in nats."""
+        return float(np.sqrt(self.components.values[-1]))
+
+    @property
+    def covariance(self) -> Floats:
+        """Of the finite means, given their tasks' seed effects, in nats squared."""
+        return self.components.variance(self.weights)
+
+    def differences(self) -> tuple[Floats, Floats]:
+        """Standard error and degrees of freedom of the difference of any two finite cells of one task."""
+        own = np.diagonal(self.weights).T
+        weights = own[:, None] + own[None, :] - 2 * self.weights
+        error = np.sqrt(np.maximum(self.components.variance(weights), 0.0))
+        return error, self.components.degrees(weights)
 
     def standard_errors(self) -> Floats:
         """Standard error of the difference of any two finite cells of one task: (finite, finite)."""
-        own = np.diag(self.covariance)
-        variance = own[:, None] + own[None, :] - 2 * self.covariance
-        return self.residual_sd * np.sqrt(np.maximum(variance, 0.0))
+        return self.differences()[0]
 
     def draw(self, draws: int, rng: np.random.Generator) -> Floats:
         """Draw means of the finite cells from their sampling distribution around the estimates.
 
-        Shape (draws, finite cells). Each draw takes its variances from scaled inverse chi-squares, so that the
-        spread of a difference is Student's t, not normal. The cells of one task share their seed effects:
-        these cancel between optimizers at one ratio, but a baseline curve through several ratios carries each
-        ratio's own. What a seed does alike to every ratio moves the whole curve and cancels too.
+        Shape (draws, finite cells). Each draw scales the noise by its uncertainty, so that the spread of a
+        difference is Student's t, not normal. The cells of one task share their seed effects: these cancel
+        between optimizers at one ratio, but a baseline curve through several ratios carries each ratio's own.
+        What a seed does alike to every ratio moves the whole curve and cancels too.
         """
         mean = self.mean[self.finite]
-        variance = _draw_variance(self.residual_ss, self.df, draws, rng)
-        root = np.linalg.cholesky(self.covariance)
-        noise = np.sqrt(variance)[:, None] * (rng.standard_normal((draws, len(mean))) @ root.T)
-        return mean + noise + self._draw_seed_effects(variance, draws, rng)
+        covariance = self.covariance
+        own = np.diagonal(self.weights).T
+        df = float(np.median(self.components.degrees(own))) if len(mean) else np.inf
+        scale = _draw_variance(1.0, df, draws, rng)
+        root = np.linalg.cholesky(covariance + 1e-18 * np.eye(len(mean)))
+        noise = np.sqrt(scale)[:, None] * (rng.standard_normal((draws, len(mean))) @ root.T)
+        return mean + noise + self._draw_seed_effects(scale * self.components.pooled, draws, rng)
 
     def _draw_seed_effects(self, variance: Floats, draws: int, rng: np.random.Generator) -> Floats:
         shared = self.shared
         if not shared.c_df:
             return np.zeros((draws, len(self.seed_weights)))
-        total = _draw_variance(shared.c_ms * shared.c_df, shared.c_df, draws, rng)
+        total = _draw_variance(shared.c_ms, shared.c_df, draws, rng)
         own_sd = np.sqrt(np.maximum(total - variance, 0.0) / shared.c_size)
         _, first, task = np.unique(self.ratio[self.finite], return_index=True, return_inverse=True)
         weights = self.seed_weights[first]
         spread = np.sqrt((weights**2).sum(axis=1))
         effect = own_sd[:, None] * rng.standard_normal((draws, len(weights))) * spread
         if np.ptp(weights, axis=0).any():  # else every ratio has the same seeds, and what they share cancels
-            shared_sd = np.sqrt(_draw_variance(shared.a_ss, shared.a_df, draws, rng))
+            mean_square = shared.a_ss / max(shared.a_df, 1)
+            shared_sd = np.sqrt(_draw_variance(mean_square, shared.a_df, draws, rng))
             uneven = weights - weights.mean(axis=0)
             effect += shared_sd[:, None] * (rng.standard_normal((draws, weights.shape[1])) @ uneven.T)
         return effect[:, task]
 
 
-def _draw_variance(ss: float, df: float, draws: int, rng: np.random.Generator) -> Floats:
+def _draw_variance(mean_square: float, df: float, draws: int, rng: np.random.Generator) -> Floats:
     if np.isinf(df) or not df:
-        return np.full(draws, ss)
-    return ss / rng.chisquare(df, draws)
+        return np.full(draws, mean_square)
+    return mean_square * df / rng.chisquare(df, draws)
 
 
-def fit_scale(losses: pd.DataFrame, noise_sd: float | None = None) -> ScaleModel:
+def fit_scale(
+    losses: pd.DataFrame, noise_sd: float | None = None, choosing_sd: float | None = None
+) -> ScaleModel:
     """Fit the tasks of one scale; `losses` as `check_losses` returns them.
 
-    noise_sd: standard deviation of one run's loss in nats, used only where the residual cannot be estimated
-        (one seed). Runs are then taken to be independent.
+    noise_sd: standard deviation of one run's residual in nats, used only where it cannot be estimated.
+    choosing_sd: of what a search adds, used only where no optimizer has two searches; 0 without it.
     Where seeds do not connect a task's optimizers (each has seeds of its own) there are no shared seed effects,
     and the residual is a run's whole deviation from its cell's mean.
     """
-    if noise_sd is not None and not (np.isfinite(noise_sd) and noise_sd >= 0):
-        raise ValueError(f"noise_sd must be a standard deviation in nats, 0 or more, not {noise_sd}")
+    for name, value in (("noise_sd", noise_sd), ("choosing_sd", choosing_sd)):
+        if value is not None and not (np.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} must be a standard deviation in nats, 0 or more, not {value}")
     loss = losses["val_loss"].to_numpy(float)
     finite = np.isfinite(loss)
     names, optimizer = np.unique(losses["optimizer"].to_numpy(str), return_inverse=True)
     ratios, task = np.unique(losses["chinchilla_ratio"].to_numpy(float), return_inverse=True)
     _, seed = np.unique(losses["seed"].to_numpy(), return_inverse=True)
+    _, search = np.unique(losses["search"].to_numpy(), return_inverse=True)
     cell, index = np.unique(task * len(names) + optimizer, return_inverse=True)
     outcomes = (finite, np.isposinf(loss), np.isnan(loss))
     n, diverged, failed = (np.bincount(index[outcome], minlength=len(cell)) for outcome in outcomes)
     mean = np.where(diverged > 0, np.inf, np.nan)
-    fits = []
+    fits: list[_TaskFit] = []
     for t in range(len(ratios)):
         here = finite & (task == t)
         if here.any():
-            fits.append(_fit_task(optimizer[here], seed[here], loss[here], seed.max() + 1))
+            fits.append(_fit_task(optimizer[here], search[here], seed[here], loss[here], seed.max() + 1, len(names)))
             mean[np.unique(index[here])] = fits[-1].mean
-    ss, df = sum(f.ss for f in fits), float(sum(f.df for f in fits))
-    if df == 0 and noise_sd is not None:
-        ss, df = noise_sd**2, np.inf
+    components = estimate([f.runs for f in fits], len(names), noise_sd, choosing_sd)
     seeds = np.array([len(np.unique(seed[task == t])) for t in range(len(ratios))])
+    own_seeds = _distinct(index, seed, len(cell))
     return ScaleModel(
+        names=names,
         optimizer=names[cell % len(names)],
         ratio=ratios[cell // len(names)],
+        searches=_distinct(index[finite], search[finite], len(cell)),
         n=n,
         diverged=diverged,
         failed=failed,
+        seeds=own_seeds,
         mean=mean,
         sd=_spread(index[finite], loss[finite], n),
-        adjusted=(n > 0) & (n < seeds[cell // len(names)]),
-        covariance=_block_diagonal([f.covariance for f in fits]),
-        residual_ss=float(ss),
-        df=df,
-        seed_weights=np.vstack([np.tile(f.weights, (len(f.mean), 1)) for f in fits])
+        adjusted=(n > 0) & (_distinct(index[finite], seed[finite], len(cell)) < seeds[cell // len(names)]),
+        weights=_block_diagonal([f.weights for f in fits], len(names) + 1),
+        components=components,
+        seed_weights=np.vstack([np.tile(f.seed_weights, (len(f.mean), 1)) for f in fits])
         if fits
         else np.zeros((0, 0)),
         shared=_shared_effects(fits),
     )
+
+
+def _distinct(index: Ints, value: Ints, cells: int) -> Ints:
+    """How many different values each cell has."""
+    pairs = np.unique(np.stack([index, value]), axis=1)
+    return np.bincount(pairs[0], minlength=cells)
 
 
 def _spread(index: Ints, loss: Floats, n: Ints) -> Floats:
@@ -216,63 +280,70 @@ def _spread(index: Ints, loss: Floats, n: Ints) -> Floats:
 
 @dataclass(frozen=True)
 class _TaskFit:
+    runs: TaskRuns
     mean: Floats  # (optimizers of the task,)
-    covariance: Floats
-    ss: float
-    df: int
-    weights: Floats  # (seeds of the scale,): 1 / number of seeds of the task, 0 for others
+    weights: Floats  # (optimizers, optimizers, components of the scale)
+    seed_weights: Floats  # (seeds of the scale,): they sum to 1, 0 for seeds the task lacks
     effects: Floats  # (seeds of the scale,), NaN where the task has no such seed
-    runs: Floats  # (seeds of the scale,)
+    count: Floats  # (seeds of the scale,): runs
 
 
-def _fit_task(optimizer: Ints, seed: Ints, loss: Floats, seeds: int) -> _TaskFit:
-    names, row = np.unique(optimizer, return_inverse=True)
-    k = len(names)
-    counts = np.zeros((k, seeds))
-    np.add.at(counts, (row, seed), 1)
-    design = _two_way(counts.tobytes(), k, seeds)
+def _fit_task(
+    optimizer: Ints, search: Ints, seed: Ints, loss: Floats, seeds: int, optimizers: int
+) -> _TaskFit:
+    _, row = np.unique(optimizer * (search.max() + 1) + search, return_inverse=True)
+    used, own_seed = np.unique(seed, return_inverse=True)
+    design = _two_way(optimizer.tobytes(), row.tobytes(), own_seed.tobytes(), optimizers)
     center = loss.mean()  # keeps the arithmetic at the size of the differences
-    y = loss - center
-    sums = np.concatenate([np.bincount(row, y, k), np.bincount(seed, y, seeds)])
-    solution = design.inverse @ sums
-    residual = y - solution[:k][row] - solution[k:][seed]
-    df = len(loss) - design.rank
-    runs = counts.sum(axis=0)
-    return _TaskFit(
-        mean=design.contrast @ solution + center,
-        covariance=design.covariance,
-        ss=float((residual**2).sum()) if df else 0.0,
-        df=df,
-        weights=design.contrast[0, k:],
-        effects=np.where(design.paired & (runs > 0), solution[k:], np.nan),
-        runs=runs,
-    )
+    effects, count, weights = np.full(seeds, np.nan), np.zeros(seeds), np.zeros(seeds)
+    if design.paired:
+        effects[used] = design.effects @ (loss - center)
+    count[used] = np.bincount(own_seed)
+    weights[used] = design.seed_weights
+    runs = TaskRuns(optimizer, row, own_seed, loss, design.paired)
+    return _TaskFit(runs, design.means @ (loss - center) + center, design.weights, weights, effects, count)
 
 
 @dataclass(frozen=True)
 class _TwoWay:
-    """What the two-way fit of a task needs of its design alone. contrast: solution -> means."""
+    """What the two-way fit of a task needs of its design alone: linear maps of the runs' losses."""
 
-    inverse: Floats
-    contrast: Floats
-    covariance: Floats
-    rank: int
-    paired: bool  # whether seeds connect the optimizers
+    means: Floats
+    effects: Floats
+    weights: Floats
+    seed_weights: Floats
+    paired: bool
 
 
 @lru_cache(maxsize=256)  # most tasks, and all points along training, have the same runs
-def _two_way(counts: bytes, k: int, seeds: int) -> _TwoWay:
-    """The design of a task from its (k optimizers, seeds) numbers of runs, as float64 bytes."""
-    table = np.frombuffer(counts).reshape(k, seeds)
-    runs = table.sum(axis=0)
-    gram = np.block([[np.diag(table.sum(axis=1)), table], [table.T, np.diag(runs)]])
-    contrast = np.hstack([np.eye(k), np.tile((runs > 0) / (runs > 0).sum(), (k, 1))])
-    rank = int(np.linalg.matrix_rank(gram, hermitian=True))
-    paired = rank == k + (runs > 0).sum() - 1
+def _two_way(optimizer_bytes: bytes, row_bytes: bytes, seed_bytes: bytes, optimizers: int) -> _TwoWay:
+    """The design of a task from its runs' optimizer, (optimizer, search) and seed, as int64 bytes."""
+    optimizer, row, seed = (np.frombuffer(b, np.int64) for b in (optimizer_bytes, row_bytes, seed_bytes))
+    names, own = np.unique(optimizer, return_inverse=True)
+    k, s, r = len(names), int(seed.max()) + 1, int(row.max()) + 1
+    in_row = np.bincount(row)
+    of_row = own[np.unique(row, return_index=True)[1]]
+    average = np.bincount(own) / np.bincount(of_row)
+    weight = average[own] / in_row[row]  # every search of an optimizer counts the same
+    design = np.hstack([np.eye(k)[own], np.eye(s)[seed]])
+    paired = int(np.linalg.matrix_rank(design)) == k + s - 1
+    table = np.zeros((k, s))
+    np.add.at(table, (own, seed), weight)
+    with np.errstate(invalid="ignore"):
+        share = np.where(table > 0, table, np.nan)
+    seed_weights = np.nanmean(share, axis=0)
+    seed_weights = seed_weights / seed_weights.sum()
     if not paired:
-        gram[:, k:], gram[k:] = 0.0, 0.0
-    inverse = np.linalg.pinv(gram, hermitian=True)
-    return _TwoWay(inverse, contrast, contrast @ inverse @ contrast.T, rank if paired else k, bool(paired))
+        design = design[:, :k]
+    solve = np.linalg.pinv(design.T @ (weight[:, None] * design), hermitian=True) @ (weight[:, None] * design).T
+    means = solve[:k] + (seed_weights @ solve[k:] if paired else 0.0)
+    weights = np.zeros((k, k, optimizers + 1))
+    for name in names:
+        part = means[:, optimizer == name]
+        weights[:, :, name] = part @ part.T
+    by_row = means @ np.eye(r)[row]
+    weights[:, :, -1] = by_row @ by_row.T
+    return _TwoWay(means, solve[k:], weights, seed_weights, bool(paired))
 
 
 def _shared_effects(fits: list[_TaskFit]) -> Shared:
@@ -283,7 +354,7 @@ def _shared_effects(fits: list[_TaskFit]) -> Shared:
         return Shared()
     task, seed = np.nonzero(np.isfinite(effects))
     design = np.hstack([np.eye(len(fits))[task], np.eye(effects.shape[1])[seed]])
-    y, weight = effects[task, seed], np.array([f.runs for f in fits])[task, seed]
+    y, weight = effects[task, seed], np.array([f.count for f in fits])[task, seed]
     gram = design.T @ (weight[:, None] * design)
     inverse = np.linalg.pinv(gram, hermitian=True)
     solution = inverse @ (design.T @ (weight * y))
@@ -298,9 +369,9 @@ def _shared_effects(fits: list[_TaskFit]) -> Shared:
     return Shared(a_ss, a_df, float((weight * residual) @ residual) / df, df, size)
 
 
-def _block_diagonal(blocks: list[Floats]) -> Floats:
+def _block_diagonal(blocks: list[Floats], depth: int) -> Floats:
     size = sum(len(b) for b in blocks)
-    matrix, at = np.zeros((size, size)), 0
+    matrix, at = np.zeros((size, size, depth)), 0
     for block in blocks:
         matrix[at : at + len(block), at : at + len(block)] = block
         at += len(block)

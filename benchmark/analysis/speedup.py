@@ -1,189 +1,216 @@
 """How many fewer tokens than a tuned baseline, and how sure are we?
 
-The point estimate is that of "Fantastic Pretraining Optimizers and Where to Find Them" (arXiv:2509.02046): the
-baseline's losses of one scale give a curve over data; `d_eff` is where that curve reaches an optimizer's loss,
-and the speedup is `d_eff` over the data the optimizer had. The interval is parametric: the pooled residual of
-residuals.py gives draws of every cell's mean, and the curve is fitted again in each draw.
+A verdict is a contrast in nats with the baseline at the same task (gaps.py); the baseline's curve only converts
+it to tokens (conversion.py). "Fantastic Pretraining Optimizers and Where to Find Them" (arXiv:2509.02046) reads
+the speedup off the fitted curve instead: `method="study"` (formula.py) does so too, for its figures.
 """
 
 import zlib
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import stats
 
-from benchmark.analysis import curve
-from benchmark.analysis.residuals import Bools, Floats, ScaleModel, by_scale
+from benchmark.analysis import conversion, curve, formula
+from benchmark.analysis.components import Bools, Floats
+from benchmark.analysis.formula import fit_quality as fit_quality
+from benchmark.analysis.gaps import ALPHA, Gaps, gaps
+from benchmark.analysis.residuals import ScaleModel, by_scale
 
-LEVEL = 0.95
+EQUIVALENCE = 1.2  # "inseparable": the whole interval lies within this factor of 1
+CURVES = 500  # draws of a curve; the noise of a gap is integrated, not drawn
 COLUMNS = [
-    "optimizer", "scale", "chinchilla_ratio", "n", "val_loss", "val_loss_sd", "d_eff", "speedup", "lo", "hi",
-    "verdict", "extrapolated", "flags",
+    "optimizer", "scale", "chinchilla_ratio", "n", "searches", "val_loss", "val_loss_sd", "gap", "gap_lo", "gap_hi",
+    "d_eff", "speedup", "lo", "hi", "lo_one", "hi_one", "verdict", "extrapolated", "flags",
 ]  # fmt: skip
-QUALITY_COLUMNS = [
-    "scale", "baseline_ratio", "baseline_loss", "fitted", "residual", "optimizer", "chinchilla_ratio",
-    "speedup", "speedup_without", "change",
-]  # fmt: skip
+Method = Literal["anchored", "study"]
 
 
 def speedups(
     losses: pd.DataFrame,
     baseline: str = "adamw",
     noise_sd: float | None = None,
+    choosing_sd: float | None = None,
+    looks: Sequence[int] = (),
     n_bootstrap: int = 2000,
     seed: int = 0,
+    method: Method = "anchored",
 ) -> pd.DataFrame:
     """Speedup of every optimizer over the baseline in tokens, one row per (optimizer, scale, chinchilla_ratio).
 
     Args:
         losses: optimizer, scale, chinchilla_ratio, seed, val_loss (nats per token; inf = diverged, NaN =
-            failed). Exact duplicates count once.
+            failed), and search, which of an optimizer's independent searches chose the setting (absent: one).
         baseline: the optimizer whose curve is the yardstick; its own speedup is 1 by definition.
-        noise_sd: standard deviation of one run's loss in nats, used at scales where one seed leaves no other
-            way to know; without it such scales have no interval.
-        n_bootstrap: draws behind each interval.
-        seed: of the draws. A scale's draws do not depend on which other scales are there.
+        noise_sd, choosing_sd: standard deviations in nats of one run's residual and of what a search adds, at
+            scales where nothing tells them: one seed, one search for each optimizer.
+        looks: numbers of report seeds at which cells were judged and might have stopped (see `gaps.spending`).
+        n_bootstrap: draws behind each interval. seed: of the draws.
+        method: "anchored", or "study" for the study's formula.
 
-    Returns columns n (finished seeds), val_loss (mean over seeds, adjusted for missing ones), val_loss_sd,
-    d_eff (the ratio at which the baseline reaches this loss; infinite at or below its floor), speedup, lo and
-    hi (95 % interval), verdict (faster, slower, inseparable), extrapolated (d_eff outside the baseline's
-    ratios), flags (text, "; " between, empty where all is well). Where the baseline has one ratio only, speedup
-    is NaN and the verdict is that of the paired comparison at that ratio. Raises ValueError for unusable input.
+    Returns columns n (finished runs), searches, val_loss (mean over searches, adjusted for missing seeds),
+    val_loss_sd, gap (nats: val_loss less the baseline's at the same ratio) with gap_lo and gap_hi, d_eff (the
+    ratio at which the baseline reaches this loss; infinite at or below its floor), speedup, lo and hi,
+    lo_one and hi_one, verdict, extrapolated (d_eff outside the baseline's ratios), flags (text, "; " between).
+    gap_lo to gap_hi and lo to hi hold 95 % for all contrasts of the frame at once; lo_one to hi_one for a cell
+    looked at by itself. The verdict is read off lo and hi: faster, slower, inseparable (within EQUIVALENCE of
+    1), undecided; "baseline" for its own rows, and empty where nothing is known. Where nats cannot be converted
+    it is read off the gap. Raises ValueError for unusable input.
     """
-    models = list(by_scale(losses, noise_sd))
-    names = sorted({name for _, model in models for name in model.optimizer})
+    scales = list(by_scale(losses, noise_sd, choosing_sd))
+    names = sorted({name for _, model in scales for name in model.optimizer})
     if baseline not in names:
         raise ValueError(
             f"no losses of the baseline {baseline!r}; there are {', '.join(names) or 'none at all'}"
         )
     if n_bootstrap < 100:
         raise ValueError(f"n_bootstrap must be 100 or more for a 95 % interval, not {n_bootstrap}")
+    if method not in ("anchored", "study"):
+        raise ValueError(f"method must be 'anchored' or 'study', not {method!r}")
     tables = []
-    for scale, model in models:
+    for (scale, model), found in zip(scales, gaps([m for _, m in scales], baseline, looks), strict=True):
         rng = np.random.default_rng([seed, zlib.crc32(scale.encode())])
-        tables.append(_scale_table(model, baseline, n_bootstrap, rng).assign(scale=scale))
+        if method == "study":
+            table = formula.scale_table(model, baseline, n_bootstrap, rng)
+        else:
+            table = _anchored(model, found, baseline, min(n_bootstrap, CURVES), rng)
+        tables.append(_with_verdicts(table, model, found, baseline, choosing_sd).assign(scale=scale))
     order = ["scale", "optimizer", "chinchilla_ratio"]
     return pd.concat(tables).reindex(columns=COLUMNS).sort_values(by=order, ignore_index=True)
 
 
-def fit_quality(losses: pd.DataFrame, baseline: str = "adamw") -> pd.DataFrame:
-    """How much each speedup rests on single baseline points: three parameters on four points are fragile.
-
-    Returns one row per (scale, baseline_ratio, optimizer, chinchilla_ratio): baseline_loss, fitted and residual
-    (nats) of that baseline point, speedup with all points, speedup_without it, and their difference `change`.
-    The last two are NaN where fewer than four points would remain; scales with one baseline ratio are left out.
-    """
-    rows = []
-    for scale, model in by_scale(losses):
-        base, other = model.finite & (model.optimizer == baseline), model.finite & (model.optimizer != baseline)
-        ratios, means = model.ratio[base], model.mean[base]
-        if len(ratios) < 2:
-            continue
-        full = curve.fit(ratios, means[None])
-        speedup = full.d_eff(model.mean[None, other])[0] / model.ratio[other]
-        for i, fitted in enumerate(full.loss(ratios)[0]):
-            without = np.full(other.sum(), np.nan)
-            if len(ratios) > 4:
-                rest = curve.fit(np.delete(ratios, i), np.delete(means, i)[None])
-                without = rest.d_eff(model.mean[None, other])[0] / model.ratio[other]
-            point = (scale, ratios[i], means[i], fitted, means[i] - fitted)
-            cells = zip(model.optimizer[other], model.ratio[other], speedup, without, strict=True)
-            rows += [(*point, *cell, cell[3] - cell[2]) for cell in cells]
-    return pd.DataFrame(rows, columns=pd.Index(QUALITY_COLUMNS))
+def undecided(
+    losses: pd.DataFrame,
+    baseline: str = "adamw",
+    looks: Sequence[int] = (),
+    choosing_sd: float | None = None,
+) -> set[tuple[str, str, float]]:
+    """The cells (optimizer, scale, chinchilla_ratio) that `speedups` calls undecided: more seeds may tell."""
+    table = speedups(losses, baseline, choosing_sd=choosing_sd, looks=looks)
+    open_ = table.loc[table["verdict"] == "undecided", ["optimizer", "scale", "chinchilla_ratio"]]
+    return {(str(o), str(s), float(r)) for o, s, r in open_.itertuples(index=False, name=None)}
 
 
-def _scale_table(model: ScaleModel, baseline: str, draws: int, rng: np.random.Generator) -> pd.DataFrame:
+def _anchored(
+    model: ScaleModel, found: Gaps, baseline: str, draws: int, rng: np.random.Generator
+) -> pd.DataFrame:
     finite, is_base = model.finite, model.optimizer == baseline
     base, ratios = is_base[finite], model.ratio[finite]
-    d_eff, lo, hi = (np.full(len(finite), np.nan) for _ in range(3))
-    notes = _baseline_notes(model, is_base)
+    d_eff, lo, hi, lo_one, hi_one = (np.full(len(finite), np.nan) for _ in range(5))
+    notes = ""
     if base.sum() >= 2:
-        means = model.mean[None, finite]
-        if model.df:
-            means = np.vstack([means, model.draw(draws, rng)])
-        fitted = curve.fit(ratios[base], means[:, base])  # row 0 is the estimate, the others are draws
-        notes.append(
-            fitted.flag if fitted.falls[0] else "undefined: the baseline's loss does not fall with data"
-        )
-        reached = fitted.d_eff(means)
-        d_eff[finite] = reached[0]
-        if model.df:
-            lo[finite], hi[finite] = interval(reached[1:] / ratios)
-        never = np.isposinf(model.mean)  # every seed diverged: no amount of baseline is too small
-        d_eff[never], lo[never], hi[never] = 0.0, 0.0, 0.0
-    own = is_base & finite
-    d_eff[own], lo[own], hi[own] = model.ratio[own], 1.0, 1.0
-    direct = paired_verdicts(model, baseline)
-    interval_verdict = np.where(lo > 1, "faster", np.where(hi < 1, "slower", "inseparable"))
-    verdict = interval_verdict if base.sum() >= 2 else np.where(direct == "", "inseparable", direct)
-    columns = {
-        "optimizer": model.optimizer,
-        "chinchilla_ratio": model.ratio,
-        "n": model.n,
-        "val_loss": model.mean,
-        "val_loss_sd": model.sd,
-        "d_eff": d_eff,
-        "speedup": d_eff / model.ratio,
-        "lo": lo,
-        "hi": hi,
-        "verdict": verdict,
-        "extrapolated": (d_eff < ratios[base].min(initial=np.inf)) | (d_eff > ratios[base].max(initial=0.0)),
-        "flags": _flags(model, notes, d_eff, np.where(verdict == direct, "", direct), is_base),
-    }
+        means = model.mean[finite][base]
+        fitted = curve.fit(ratios[base], means[None])
+        notes = fitted.flag if fitted.falls[0] else "undefined: the baseline's loss does not fall with data"
+        if fitted.falls[0]:
+            notes = "; ".join(n for n in (notes, _no_law(fitted, means)) if n)
+            d_eff[finite] = fitted.d_eff(model.mean[None, finite])[0]  # where the baseline was not run
+            cell, family = found.cell, found.family
+            at = model.ratio[cell]
+            anchor = fitted.loss(at)[0] + family.gap
+            d_eff[cell] = fitted.d_eff(anchor[None])[0]
+            if model.df and len(cell):
+                drawn = model.draw(draws, rng)[:, base]
+                curves = conversion.draw(ratios[base], drawn, at, rng)
+                ends = _ends(curves, found, found.level, np.log(at))
+                lo[cell], hi[cell] = _with_point(*ends, d_eff[cell] / at)
+                ends = _ends(curves, found, np.full(len(cell), ALPHA), np.log(at))
+                lo_one[cell], hi_one[cell] = _with_point(*ends, d_eff[cell] / at)
+            lost = np.isposinf(model.mean) & np.isin(model.ratio, ratios[base])
+            for column in (d_eff, lo, hi, lo_one, hi_one):  # no amount of the baseline's data is too small
+                column[lost] = 0.0
+    columns = {"d_eff": d_eff, "lo": lo, "hi": hi, "lo_one": lo_one, "hi_one": hi_one, "notes": notes}
     return pd.DataFrame(columns)
 
 
-def interval(draws: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:
-    """Lower and upper quantile of each column of (draws, cells).
-
-    Infinite draws count as what they are; an undefined one (a curve that does not fall) as the worst for either
-    end. Quantiles are order statistics, because interpolating towards infinity is not defined.
-    """
-    tail = (1 - level) / 2
-    lo = np.quantile(np.where(np.isnan(draws), 0.0, draws), tail, axis=0, method="lower")
-    hi = np.quantile(np.where(np.isnan(draws), np.inf, draws), 1 - tail, axis=0, method="higher")
+def _ends(
+    curves: conversion.Conversion, found: Gaps, levels: Floats, log_ratio: Floats
+) -> tuple[Floats, Floats]:
+    """Both ends of the speedups at these levels, on the side of 1 that the gap's own ends are on."""
+    family = found.family
+    shape = (log_ratio, family.gap, family.error, family.df)
+    lo, hi = (curves.bound(*shape, tail) for tail in (levels / 2, 1 - levels / 2))
+    gap_lo, gap_hi = found.interval(levels)
+    lo = np.where(gap_hi < 0, np.maximum(lo, np.nextafter(1, 2)), np.minimum(lo, 1.0))
+    hi = np.where(gap_lo > 0, np.minimum(hi, np.nextafter(1, 0)), np.maximum(hi, 1.0))
     return lo, hi
 
 
-def paired_verdicts(model: ScaleModel, baseline: str) -> NDArray[np.str_]:
-    """Each cell against the baseline's at the same ratio: Student's t at 95 % with the pooled residual.
-
-    No curve enters, so this holds for a single ratio too. A cell whose seeds all diverged is slower; where
-    there is nothing to compare (the baseline itself, a ratio it lacks, noise unknown) the text is empty.
-    """
-    out = np.full(len(model.mean), "", dtype="U11")
-    if not model.df:
-        return out
-    t = stats.t.ppf((1 + LEVEL) / 2, model.df)
-    place = np.cumsum(model.finite) - 1
-    errors = model.standard_errors()
-    for own in np.flatnonzero(model.finite & (model.optimizer == baseline)):
-        same = (model.ratio == model.ratio[own]) & (np.arange(len(out)) != own)
-        out[same & np.isposinf(model.mean)] = "slower"
-        same &= model.finite
-        bound = errors[place[own], place[same]] * t
-        gap = model.mean[same] - model.mean[own]
-        out[same] = np.where(gap < -bound, "faster", np.where(gap > bound, "slower", "inseparable"))
-    return out
+def _with_point(lo: Floats, hi: Floats, point: Floats) -> tuple[Floats, Floats]:
+    return np.fmin(lo, point), np.fmax(hi, point)
 
 
-def _baseline_notes(model: ScaleModel, is_base: Bools) -> list[str]:
+def _no_law(fitted: curve.Curve, means: Floats) -> str:
+    """What is wrong with the shape of a curve of three free parameters; empty where it is a law."""
+    exponent = float(fitted.exponent[0])
+    if fitted.flag or exponent > 0 and fitted.floor[0] < means.min():
+        return ""
+    return f"the baseline's curve is no law here: B = {exponent:.2g}, floor {fitted.floor[0]:.3g}"
+
+
+def _with_verdicts(
+    table: pd.DataFrame, model: ScaleModel, found: Gaps, baseline: str, choosing_sd: float | None
+) -> pd.DataFrame:
+    is_base, ratios = model.optimizer == baseline, model.ratio
+    own = is_base & model.finite
+    gap, gap_lo, gap_hi = (np.full(len(ratios), np.nan) for _ in range(3))
+    gap[found.cell] = found.family.gap
+    gap_lo[found.cell], gap_hi[found.cell] = found.interval()
+    lost = np.isposinf(model.mean) & np.isin(ratios, ratios[own])
+    for column in (gap, gap_lo, gap_hi):
+        column[own], column[lost] = 0.0, np.inf
+    table.loc[own, "d_eff"] = ratios[own]
+    table.loc[own, ["lo", "hi", "lo_one", "hi_one"]] = 1.0
+    d_eff, lo, hi = (table[c].to_numpy(float) for c in ("d_eff", "lo", "hi"))
+    base_ratios = ratios[own]
+    converted = np.isfinite(lo)
+    better, worse = np.where(converted, lo > 1, gap_hi < 0), np.where(converted, hi < 1, gap_lo > 0)
+    same = converted & (lo > 1 / EQUIVALENCE) & (hi < EQUIVALENCE)
+    known = converted | np.isfinite(gap_lo) | lost
+    verdict = np.select([is_base, ~known, better, worse, same], ["baseline", "", "faster", "slower", "inseparable"], "undecided")
+    return table.assign(
+        optimizer=model.optimizer,
+        chinchilla_ratio=ratios,
+        n=model.n,
+        searches=model.searches,
+        val_loss=model.mean,
+        val_loss_sd=model.sd,
+        gap=gap,
+        gap_lo=gap_lo,
+        gap_hi=gap_hi,
+        speedup=d_eff / ratios,
+        verdict=verdict,
+        extrapolated=(d_eff < base_ratios.min(initial=np.inf)) | (d_eff > base_ratios.max(initial=0.0)),
+        flags=_flags(model, str(table["notes"].iloc[0]), d_eff, is_base, choosing_sd),
+    )
+
+
+def _notes(model: ScaleModel, is_base: Bools, curve_notes: str, choosing_sd: float | None) -> list[str]:
     notes = [f"baseline diverged at {r:g}x" for r in model.ratio[is_base & np.isposinf(model.mean)]]
     count = (is_base & model.finite).sum()
     if count < 2:
         notes.append("undefined: one baseline ratio" if count else "undefined: no finished baseline")
-    return [*notes, "noise_sd given"] if np.isinf(model.df) else notes
+    notes.append(curve_notes)
+    if np.isinf(model.df):
+        notes.append("noise_sd given")
+    if not model.components.choosing_df:
+        notes.append("choosing unknown: one search each" if choosing_sd is None else "choosing_sd given")
+    return notes
 
 
 def _flags(
-    model: ScaleModel, notes: list[str], d_eff: Floats, otherwise: NDArray[np.str_], is_base: Bools
+    model: ScaleModel, curve_notes: str, d_eff: Floats, is_base: Bools, choosing_sd: float | None
 ) -> list[str]:
+    notes = _notes(model, is_base, curve_notes, choosing_sd)
+    with_base = np.isin(model.ratio, model.ratio[is_base & model.finite])
     out = []
     for i in range(len(d_eff)):
         flags = [*notes]
         if not model.df and not is_base[i]:
             flags.append("no interval: too few seeds and no noise_sd")
+        if not with_base[i] and not is_base[i]:
+            flags.append("no interval: no baseline at this ratio")
         if model.diverged[i]:
             flags.append(
                 f"diverged seeds: {model.diverged[i]}" + (" (all)" if np.isposinf(model.mean[i]) else "")
@@ -194,7 +221,5 @@ def _flags(
             flags.append("adjusted for missing seeds")
         if np.isposinf(d_eff[i]):
             flags.append("at or below the baseline's floor")
-        if otherwise[i]:
-            flags.append(f"paired comparison at this ratio: {otherwise[i]}")
         out.append("; ".join(f for f in flags if f))
     return out

@@ -29,7 +29,7 @@ def test_speedups_equal_the_study_s_formula() -> None:
 
     for era in ("paper", "latest"):
         frame = study.losses(era)
-        got = speedups(frame, noise_sd=0.0015, n_bootstrap=100).set_index(study.CELL).speedup
+        got = speedups(frame, noise_sd=0.0015, n_bootstrap=100, method="study").set_index(study.CELL).speedup
         worst = 0.0
         for scale, cells in frame.groupby("scale"):
             base = cells[cells.optimizer == "adamw"].sort_values("chinchilla_ratio")

@@ -1,0 +1,246 @@
+"""How much of a loss is luck: variance components of `loss = optimizer + search + seed + residual`.
+
+Restricted maximum likelihood by Fisher scoring (Patterson & Thompson 1971), for any pattern of searches and
+seeds: one variance of the residual for each optimizer, and one, `choosing`, of what a search adds. Optimizers and
+seeds are fixed effects of each task, so that what a seed does to all of them cancels. Next: residuals.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+PRIOR_DF = 4.0  # weight of the pool beside an optimizer's own runs: noise differs by a factor of two (micro-27k)
+_STEPS = 12
+_SMALL = 1e-9  # share of a variance, or of an eigenvalue, that is taken for nothing
+
+
+@dataclass(frozen=True)
+class TaskRuns:
+    """The finished runs of one task, one entry per run.
+
+    optimizer: index among those of the scale. row: index of the (optimizer, search) pair within the task.
+    seed: index among the task's seeds. paired: whether seeds connect all its optimizers.
+    """
+
+    optimizer: Ints
+    row: Ints
+    seed: Ints
+    loss: Floats
+    paired: bool
+
+    def fixed(self, optimizers: int) -> Floats:
+        """The design of the fixed effects: (runs, optimizers + seeds)."""
+        own = np.eye(optimizers)[self.optimizer]
+        return np.hstack([own, np.eye(self.seed.max() + 1)[self.seed]]) if self.paired else own
+
+
+@dataclass(frozen=True)
+class Components:
+    """The variances of one scale, in nats squared: `values` has one entry per optimizer, then the choosing.
+
+    covariance: of the estimates; zero where a stand-in was given. pooled: residual variance common to all, and
+        pooled_df. df: each optimizer's own, moderation included; infinite for a stand-in, 0 where unknown.
+    choosing_df: 0 where no optimizer has two searches. p_equal: Bartlett's test that all residual variances
+        are equal; NaN where it cannot be asked.
+    """
+
+    values: Floats
+    covariance: Floats
+    pooled: float
+    pooled_df: float
+    df: Floats
+    choosing_df: float
+    p_equal: float
+
+    @property
+    def known(self) -> bool:
+        """Whether there is any measure of the noise."""
+        return self.pooled_df > 0
+
+    def variance(self, weights: Floats) -> Floats:
+        """Of combinations of means whose variance is `weights` (..., components) times the components."""
+        return weights @ self.values
+
+    def degrees(self, weights: Floats) -> Floats:
+        """Satterthwaite's degrees of freedom of such a variance; infinite where every component is given."""
+        spread = np.einsum("...i,ij,...j->...", weights, self.covariance, weights)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            df = 2 * self.variance(weights) ** 2 / spread
+        return np.where(spread > 0, np.maximum(df, 1.0), np.inf)
+
+
+def estimate(
+    tasks: Sequence[TaskRuns], optimizers: int, noise_sd: float | None, choosing_sd: float | None
+) -> Components:
+    """Fit the components of one scale's tasks.
+
+    First one residual variance for all and the choosing's; then each optimizer's own, moderated: the pool counts
+    as `PRIOR_DF` degrees of freedom beside those of its own runs (as limma's squeezed variances do; Smyth 2004).
+    Two optimizers at a task can only show the variance of their difference: it is shared equally between them.
+
+    noise_sd, choosing_sd: standard deviations in nats that stand in where nothing can be estimated.
+    """
+    size = optimizers + 1
+    merge = np.zeros((2, size))
+    merge[0, :-1], merge[1, -1] = 1.0, 1.0
+    stand_in = choosing_sd**2 if choosing_sd is not None else 0.0
+    theta = np.zeros(size)
+    theta[:-1] = _start(tasks)
+    info, _ = _score(tasks, theta)
+    searched = bool(info[-1, -1] > _SMALL * max(info.sum(), 1e-300))
+    if not searched:
+        theta[-1] = stand_in
+    if info[:-1, :-1].sum() <= _SMALL * sum(len(t.loss) for t in tasks):
+        return _without_residual(theta, noise_sd)
+    free = merge if searched else merge[:1]
+    for _ in range(_STEPS):
+        info, score = _score(tasks, theta)
+        inner = free @ info @ free.T
+        solved = _solve(inner, free @ (score - (0 if searched else info[:, -1] * theta[-1])))
+        new = np.append(solved, [] if searched else stand_in) @ merge
+        new = np.maximum(new, [*([_SMALL * theta[0]] * optimizers), 0.0])
+        moved, theta = np.abs(new - theta).max(), new
+        if moved <= 1e-4 * theta[0]:
+            break
+    pool = theta.copy()
+    info, score = _score(tasks, pool)
+    both = 2 * np.linalg.pinv(free @ info @ free.T, hermitian=True, rcond=_SMALL)
+    pooled_df = 2 * pool[0] ** 2 / both[0, 0]
+    raw, raw_df = _apart(info, score, pool)
+    if optimizers > 1:
+        theta, covariance = _moderate(tasks, pool, free.T @ both @ free, searched)
+    else:
+        covariance = np.zeros((size, size))
+        covariance[0, 0] = both[0, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        df = 2 * theta[:-1] ** 2 / np.diag(covariance)[:-1]
+    chosen_df = 0.0
+    if searched:
+        between = _between(tasks, optimizers)
+        chosen_df = float(between)
+    return Components(theta, covariance, float(pool[0]), float(pooled_df), df, chosen_df, _bartlett(raw, raw_df))
+
+
+def _start(tasks: Sequence[TaskRuns]) -> float:
+    """A positive variance to begin with: that of the runs about their (optimizer, search) means."""
+    squares = [np.var(t.loss[t.row == r]) for t in tasks for r in np.unique(t.row) if (t.row == r).sum() > 1]
+    everything = [np.var(t.loss) for t in tasks]
+    return float(max(np.mean(squares or [0.0]), _SMALL * np.max(everything, initial=0.0), 1e-16))
+
+
+def _score(tasks: Sequence[TaskRuns], theta: Floats) -> tuple[Floats, Floats]:
+    """Twice the expected information of the components, and the quadratic forms that it predicts at the truth."""
+    size = len(theta)
+    info, score = np.zeros((size, size)), np.zeros(size)
+    for task in tasks:
+        project = _projection(task, theta)
+        own, rows = np.eye(size - 1)[task.optimizer], np.eye(task.row.max() + 1)[task.row]
+        squares = project * project
+        by_row = project @ rows
+        info[:-1, :-1] += own.T @ squares @ own
+        cross = own.T @ (by_row * by_row).sum(axis=1)
+        info[:-1, -1] += cross
+        info[-1, :-1] += cross
+        info[-1, -1] += ((rows.T @ by_row) ** 2).sum()
+        residual = project @ (task.loss - task.loss.mean())
+        score[:-1] += own.T @ residual**2
+        score[-1] += ((rows.T @ residual) ** 2).sum()
+    return info, score
+
+
+def _projection(task: TaskRuns, theta: Floats) -> Floats:
+    """REML's P: the inverse covariance of the runs with the fixed effects taken out; (runs, runs)."""
+    precision = 1 / theta[task.optimizer]
+    inverse = np.diag(precision)
+    if theta[-1] > 0:
+        rows = np.eye(task.row.max() + 1)[task.row] * precision[:, None]
+        inverse -= (rows / (1 / theta[-1] + rows.sum(axis=0))) @ rows.T
+    fixed = task.fixed(len(theta) - 1)
+    fixed = fixed[:, fixed.any(axis=0)]
+    weighted = inverse @ fixed
+    return inverse - weighted @ np.linalg.pinv(fixed.T @ weighted, hermitian=True, rcond=1e-10) @ weighted.T
+
+
+def _solve(info: Floats, score: Floats) -> Floats:
+    return np.linalg.pinv(info, hermitian=True, rcond=_SMALL) @ score
+
+
+def _moderate(
+    tasks: Sequence[TaskRuns], pool: Floats, pool_covariance: Floats, searched: bool
+) -> tuple[Floats, Floats]:
+    """Each optimizer's own variance, with the pool as PRIOR_DF further observations of it.
+
+    The covariance counts that the pool is itself an estimate, from runs that are partly the optimizer's own.
+    """
+    theta, fixed = pool.copy(), pool[-1]
+    active = len(theta) if searched else len(theta) - 1
+    for _ in range(_STEPS):
+        info, score = _score(tasks, theta)
+        prior = np.append(PRIOR_DF / theta[:-1] ** 2, 0.0)
+        score = score + prior * pool - (0 if searched else info[:, -1] * fixed)
+        whole = (info + np.diag(prior))[:active, :active]
+        new = theta.copy()
+        new[:active] = _solve(whole, score[:active])
+        new[:-1] = np.maximum(new[:-1], 0.02 * pool[:-1])
+        new[-1] = max(new[-1], 0.0)
+        moved = np.abs(np.log(new[:-1] / theta[:-1])).max()
+        theta = new
+        if moved < 1e-3:
+            break
+    info, _ = _score(tasks, theta)
+    whole = (info + np.diag(np.append(PRIOR_DF / theta[:-1] ** 2, 0.0)))[:active, :active]
+    covariance = np.zeros((len(theta), len(theta)))
+    inverse = np.linalg.pinv(whole, hermitian=True, rcond=_SMALL)
+    own = inverse @ info[:active, :active]
+    shared = pool_covariance[:active, :active]
+    covariance[:active, :active] = 2 * inverse + shared - own @ shared @ own.T
+    return theta, covariance
+
+
+def _apart(info: Floats, score: Floats, pool: Floats) -> tuple[Floats, Floats]:
+    """Each optimizer's variance without moderation, from the pooled fit, and its degrees of freedom."""
+    inner = info[:-1, :-1]
+    inverse = np.linalg.pinv(inner, hermitian=True, rcond=_SMALL)
+    raw = inverse @ (score[:-1] - info[:-1, -1] * pool[-1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return raw, pool[:-1] ** 2 / np.diag(inverse)
+
+
+def _bartlett(variance: Floats, df: Floats) -> float:
+    """Bartlett's test of equal variances; a variance estimated below zero counts as small."""
+    usable = np.isfinite(df) & (df > 0.5)
+    if usable.sum() < 3:  # of two optimizers only the sum is known
+        return float("nan")
+    s, d = variance[usable], df[usable]
+    mean = (d * s).sum() / d.sum()
+    s = np.maximum(s, 0.02 * mean)
+    statistic = d.sum() * np.log((d * s).sum() / d.sum()) - (d * np.log(s)).sum()
+    correction = 1 + ((1 / d).sum() - 1 / d.sum()) / (3 * (len(d) - 1))
+    return float(stats.chi2.sf(statistic / correction, len(d) - 1))
+
+
+def _between(tasks: Sequence[TaskRuns], optimizers: int) -> int:
+    """Degrees of freedom between the searches of the same optimizer, beyond what seeds explain."""
+    found = 0
+    for task in tasks:
+        fixed = task.fixed(optimizers)
+        rows = np.eye(task.row.max() + 1)[task.row]
+        rank = np.linalg.matrix_rank
+        found += int(rank(np.hstack([fixed, rows])) - rank(fixed))
+    return found
+
+
+def _without_residual(theta: Floats, noise_sd: float | None) -> Components:
+    size = len(theta)
+    known = noise_sd is not None
+    theta = theta.copy()
+    theta[:-1] = noise_sd**2 if noise_sd is not None else 0.0
+    df = np.inf if known else 0.0
+    zero = np.zeros((size, size))
+    return Components(theta, zero, float(theta[0]), df, np.full(size - 1, df), 0.0, float("nan"))

@@ -1,0 +1,78 @@
+"""The study's own speedups, read off the baseline's fitted curve (arXiv:2509.02046).
+
+`d_eff` is where that curve reaches an optimizer's loss, and the speedup is `d_eff` over the data the optimizer
+had. The interval is parametric: the noise gives draws of every cell's mean, and the curve is fitted again in
+each. The curve's misfit is part of such a speedup, and no interval knows it: speedup.py does without.
+"""
+
+import numpy as np
+import pandas as pd
+
+from benchmark.analysis import curve
+from benchmark.analysis.components import Floats
+from benchmark.analysis.residuals import ScaleModel, by_scale
+
+LEVEL = 0.95
+QUALITY_COLUMNS = [
+    "scale", "baseline_ratio", "baseline_loss", "fitted", "residual", "optimizer", "chinchilla_ratio",
+    "speedup", "speedup_without", "change",
+]  # fmt: skip
+
+
+def scale_table(model: ScaleModel, baseline: str, draws: int, rng: np.random.Generator) -> pd.DataFrame:
+    """One row per cell: d_eff, lo, hi (95 %, each by itself; lo_one and hi_one are the same) and notes."""
+    finite, is_base = model.finite, model.optimizer == baseline
+    base, ratios = is_base[finite], model.ratio[finite]
+    d_eff, lo, hi = (np.full(len(finite), np.nan) for _ in range(3))
+    notes = ""
+    if base.sum() >= 2:
+        means = model.mean[None, finite]
+        if model.df:
+            means = np.vstack([means, model.draw(draws, rng)])
+        fitted = curve.fit(ratios[base], means[:, base])  # row 0 is the estimate, the others are draws
+        notes = fitted.flag if fitted.falls[0] else "undefined: the baseline's loss does not fall with data"
+        reached = fitted.d_eff(means)
+        d_eff[finite] = reached[0]
+        if model.df:
+            lo[finite], hi[finite] = interval(reached[1:] / ratios)
+        never = np.isposinf(model.mean)  # every seed diverged: no amount of baseline is too small
+        d_eff[never], lo[never], hi[never] = 0.0, 0.0, 0.0
+    return pd.DataFrame({"d_eff": d_eff, "lo": lo, "hi": hi, "lo_one": lo, "hi_one": hi, "notes": notes})
+
+
+def interval(draws: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:
+    """Lower and upper quantile of each column of (draws, cells).
+
+    Infinite draws count as what they are; an undefined one (a curve that does not fall) as the worst for either
+    end. Quantiles are order statistics, because interpolating towards infinity is not defined.
+    """
+    tail = (1 - level) / 2
+    lo = np.quantile(np.where(np.isnan(draws), 0.0, draws), tail, axis=0, method="lower")
+    hi = np.quantile(np.where(np.isnan(draws), np.inf, draws), 1 - tail, axis=0, method="higher")
+    return lo, hi
+
+
+def fit_quality(losses: pd.DataFrame, baseline: str = "adamw") -> pd.DataFrame:
+    """How much each speedup rests on single baseline points: three parameters on four points are fragile.
+
+    Returns one row per (scale, baseline_ratio, optimizer, chinchilla_ratio): baseline_loss, fitted and residual
+    (nats) of that baseline point, speedup with all points, speedup_without it, and their difference `change`.
+    The last two are NaN where fewer than four points would remain; scales with one baseline ratio are left out.
+    """
+    rows = []
+    for scale, model in by_scale(losses):
+        base, other = model.finite & (model.optimizer == baseline), model.finite & (model.optimizer != baseline)
+        ratios, means = model.ratio[base], model.mean[base]
+        if len(ratios) < 2:
+            continue
+        full = curve.fit(ratios, means[None])
+        speedup = full.d_eff(model.mean[None, other])[0] / model.ratio[other]
+        for i, fitted in enumerate(full.loss(ratios)[0]):
+            without = np.full(other.sum(), np.nan)
+            if len(ratios) > 4:
+                rest = curve.fit(np.delete(ratios, i), np.delete(means, i)[None])
+                without = rest.d_eff(model.mean[None, other])[0] / model.ratio[other]
+            point = (scale, ratios[i], means[i], fitted, means[i] - fitted)
+            cells = zip(model.optimizer[other], model.ratio[other], speedup, without, strict=True)
+            rows += [(*point, *cell, cell[3] - cell[2]) for cell in cells]
+    return pd.DataFrame(rows, columns=pd.Index(QUALITY_COLUMNS))

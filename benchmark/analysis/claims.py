@@ -199,8 +199,8 @@ def winner_depends_on_data(evidence: Evidence) -> Verdict:
         verdict = "refuted"
     sentence = (
         f"The best matrix method changes with the ratio at {changes} of {scales} scales;"
-        f" {confirmed} changes between two winners are beyond noise, and at {constant} scales one method wins at"
-        " every ratio beyond noise."
+        f" {confirmed} changes between two winners are beyond noise, and at {constant} scales one method wins"
+        " at every ratio beyond noise."
     )
     return Verdict(claim, verdict, sentence, numbers)
 

@@ -1,7 +1,7 @@
 """The two claims of the study that rest on single tuning runs rather than on report runs.
 
-A loss is compared with what the best setting is expected to reach, never with the luckiest run (level.py). Next:
-whatif.py, which finds the runs.
+A loss is compared with what the best setting is expected to reach, never with the luckiest run (level.py).
+Next: whatif.py, which finds the runs.
 """
 
 from typing import Any
@@ -23,8 +23,8 @@ INFLATED = 1.4  # the study's own example of what an untuned baseline is good fo
 
 def transfer_unfair(evidence: Evidence) -> Verdict:
     """Rests on trials that ran one optimizer with another's best rate or decay, all else at its own best.
-    Supported if half of them are dear beyond noise; refuted if hardly one is and on average, the optimizers that
-    took over a setting being the sample, they cost less than what a tenth more tokens are worth.
+    Supported if half of them are dear beyond noise; refuted if hardly one is and on average, the optimizers
+    that took over a setting being the sample, they cost less than what a tenth more tokens are worth.
     """
     claim = "One optimizer's best hyperparameters are not another's"
     found = pd.DataFrame(columns=["target", "cost", "error"])

@@ -78,7 +78,7 @@ class Evidence:
 
     @cached_property
     def settled(self) -> set[tuple[str, float, frozenset[str]]]:
-        """(scale, ratio, pair): the pairs with loss curves whose order at the end of training is beyond noise."""
+        """(scale, ratio, pair): pairs with loss curves whose order at the end of training is beyond noise."""
         ends = places.along_training(self.curves, self.losses).get(1.0)
         models = dict(by_scale(ends, self.noise_sd, self.choosing_sd)) if ends is not None and len(ends) else {}
         tasks = [(scale, ratio) for scale, model in models.items() for ratio in np.unique(model.ratio)]

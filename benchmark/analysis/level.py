@@ -1,9 +1,9 @@
 """What the best of several noisy settings is worth, without the luck that made it the best.
 
-The lowest of N noisy losses is lower than any of them is expected to be: of forty equal settings by 2.2 standard
-deviations of a run. Whatever is compared with it looks dear. The luck is what the lowest of the settings that
-may be the best would have were they equal; simulated, a reference freed of it calls 2.5 % of equal settings
-dear, where the minimum itself does 27 %. Next: whatif.py and tuning.py, which compare with it.
+The lowest of N noisy losses is lower than any of them is expected to be: of forty equal settings by 2.2
+standard deviations of a run. Whatever is compared with it looks dear. The luck is what the lowest of the
+settings that may be the best would have were they equal; simulated, a reference freed of it calls 2.5 % of
+equal settings dear, where the minimum itself does 27 %. Next: whatif.py and tuning.py, which compare with it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,8 +24,8 @@ _GRID = np.linspace(-8.0, 8.0, 401)
 def level(loss: Floats, seeds: Floats, sd: float) -> tuple[float, float]:
     """The expected loss of the best of these settings and its standard error, nats.
 
-    loss, seeds: of each setting its mean and the number of runs in it. sd: of one run's loss; where it is NaN the
-    level is the lowest loss and the error NaN.
+    loss, seeds: of each setting its mean and the number of runs in it. sd: of one run's loss; where it is NaN
+    the level is the lowest loss and the error NaN.
     """
     best = int(np.argmin(loss))
     if not np.isfinite(sd):
@@ -38,7 +38,7 @@ def level(loss: Floats, seeds: Floats, sd: float) -> tuple[float, float]:
 
 @lru_cache(maxsize=4096)
 def _lowest(seeds: tuple[float, ...]) -> tuple[float, float]:
-    """Mean and standard deviation of the lowest of independent normal means of so many runs, in sds of a run."""
+    """Mean and standard deviation of the lowest of independent means of so many runs, in sds of a run."""
     above = np.exp(stats.norm.logsf(_GRID[:, None] * np.sqrt(seeds)).sum(axis=1))
     density, middle = -np.diff(above), (_GRID[1:] + _GRID[:-1]) / 2
     mean = float(density @ middle)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis.simulate import BASELINE, MENU, Design, planted, study
+from benchmark.analysis.simulate import BASELINE, MENU, Design, dealt, study
 from benchmark.analysis.speedup import EQUIVALENCE, speedups
 
 EQUAL = (1.0,)
@@ -16,8 +16,8 @@ DRAWS = 500  # of the analysis, behind each interval
 
 
 def judged(design: Design, losses: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame:
-    """The table of `speedups` at the end of a study with looks: at each, the cells still undecided get more seeds,
-    and so does the baseline at their ratios. losses: every cell at the most seeds."""
+    """The table of `speedups` at the end of a study with looks: at each, the cells still undecided get more
+    seeds, and so does the baseline at their ratios. losses: every cell at the most seeds."""
     key = ["optimizer", "chinchilla_ratio"]
     counts = losses.assign(wanted=design.looks[0])
     looks = design.looks if len(design.looks) > 1 else ()
@@ -47,11 +47,12 @@ def outcomes(
     """
     tables = []
     for number in range(start, start + studies):
-        truth = planted(design, number, menu)
-        losses = study(design, truth, np.random.default_rng([number, len(menu)]))
-        found = judged(design, losses, draws)
+        one = dealt(design, number, menu)
+        losses = study(one, max(one.looks), np.random.default_rng([number, len(menu)]))
+        found = judged(one, losses, draws)
         found = found.loc[found["optimizer"] != BASELINE]
-        tables.append(found.assign(study=number, truth=[truth[name] for name in found["optimizer"]]))
+        truth = [one.speedups[name] for name in found["optimizer"]]
+        tables.append(found.assign(study=number, truth=truth))
     table = pd.concat(tables, ignore_index=True)
     truth, verdict = table["truth"].to_numpy(float), table["verdict"].to_numpy(str)
     far = np.maximum(truth, 1 / truth) > EQUIVALENCE
@@ -64,9 +65,9 @@ def outcomes(
 
 
 def summary(table: pd.DataFrame) -> dict[str, float]:
-    """Of `outcomes`: simultaneous (share of studies in which every interval holds its truth), pointwise (share of
-    cells whose own does), false (share of studies with a verdict that is not true), found at each planted speedup
-    (share of its cells judged faster), undecided (share of cells) and seeds (mean per cell)."""
+    """Of `outcomes`: simultaneous (share of studies in which every interval holds its truth), pointwise (share
+    of cells whose own does), false (share of studies with a verdict that is not true), found at each planted
+    speedup (share of its cells judged faster), undecided (share of cells) and seeds (mean per cell)."""
     by_study = table.groupby("study")
     found = {
         f"found {truth:g}x": float((cells["verdict"] == "faster").mean())

@@ -97,9 +97,9 @@ def claimed(
     """The speedup that each optimizer would have shown over a baseline whose learning rate was not tuned.
 
     At each rate that a task's tuning tried, the baseline's loss rises above its best by `rise` nats (with the
-    best of its trials at that rate, so that the rest of its recipe is tuned: a mild case). The baseline's curve,
-    through its own loss at that task, says how many times the tokens make up for that rise: the inflation. An
-    optimizer's claim is its speedup times the inflation.
+    best of its trials at that rate, so that the rest of its recipe is tuned: a mild case). The baseline's
+    curve, through its own loss at that task, says how many times the tokens make up for that rise: the
+    inflation. An optimizer's claim is its speedup times the inflation.
 
     runs: tuning runs (`store.Results.runs`). losses: as for `speedups`; may be another split than the runs'.
     noise_sd: of one run in nats, used where it cannot be estimated. confidence: of the inflation's interval.

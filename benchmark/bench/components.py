@@ -2,8 +2,8 @@
 
     python -m benchmark.bench.components results/micro-27k-1x
 
-Sums of squares by hand, so that simulate.py, which states what this prints, owes nothing to the analysis that is
-judged by it. Next: analysis/simulate.py.
+Sums of squares by hand, so that simulate.py, which states what this prints, owes nothing to the analysis that
+is judged by it. Next: analysis/simulate.py.
 """
 
 import json
@@ -28,11 +28,11 @@ def measure(runs: pd.DataFrame, cells: Sequence[dict[str, Any]]) -> pd.DataFrame
     Args:
         runs: as in `store.Results.runs`. cells: those of the sweep's manifest.
 
-    Returns part, optimizer, sd and df (degrees of freedom): `replicate` (residual of tuning settings that ran on
-    several seeds, setting and seed taken out, by optimizer), `report` (residual of the report runs, winner and
-    seed taken out, all optimizers of a task), `residual` (both pooled, by optimizer), `seed` (what a report seed
-    does at one ratio) and `choosing` (between the winners of repeated searches, the noise of their means taken
-    out; 0 where the noise explains them). A sum of squares that comes out negative counts as 0.
+    Returns part, optimizer, sd and df (degrees of freedom): `replicate` (residual of tuning settings that ran
+    on several seeds, setting and seed taken out, by optimizer), `report` (residual of the report runs, winner
+    and seed taken out, all optimizers of a task), `residual` (both pooled, by optimizer), `seed` (what a report
+    seed does at one ratio) and `choosing` (between the winners of repeated searches, the noise of their means
+    taken out; 0 where the noise explains them). A sum of squares that comes out negative counts as 0.
     """
     done = runs.loc[runs["status"] == "finished"].drop_duplicates("trial_id")
     winner = {i: (c["optimizer"], c["task"], number) for number, c in enumerate(cells) for i in c["reports"]}

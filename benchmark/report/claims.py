@@ -30,7 +30,8 @@ def judged(study: Study) -> list[Verdict]:
         return []
     families = {name: str(study.optimizers[name]["family"]) for name in [*study.contestants, study.baseline]}
     sizes = {scale: float(count) for scale, count in study.sizes.items()}
-    evidence = Evidence(study.compared, families, sizes, study.runs, study.curves, study.baseline, study.noise_sd)
+    assumed = (study.noise_sd, study.choosing_sd)
+    evidence = Evidence(study.compared, families, sizes, study.runs, study.curves, study.baseline, *assumed)
     return judge(evidence)
 
 

@@ -18,6 +18,7 @@ from benchmark.report.study import Study, TaskFacts
 if TYPE_CHECKING:
     from benchmark.report.site import Site
 
+SEARCHES = ("coordinate", "random")  # and those searches that are not the usual one
 TRANSFER = ("constant", "law", "width")  # the rules that give a sweep a name of its own
 
 
@@ -86,6 +87,10 @@ def command(study: Study, optimizer: str, task: str) -> str:
     if study.theirs:
         return "# figures of others: there is nothing here to run again"
     manifest = study.manifest
+    if study.copies:
+        name, _, number = str(manifest["name"]).removeprefix("aa-").rpartition("-")
+        how = ["--optimizer-name", study.baseline, "--copies", str(len(study.optimizers))]
+        return shlex.join(["python", "-m", "sweeps", "aa", "--sweep", name, "--study", number, *how])
     name, options = _policy(str(manifest["name"]), manifest["protocol"])
     names, tasks = [optimizer], [task]
     if "--max-hours" in options:  # how many trials fit depends on all that is run, so all of it is named
@@ -104,7 +109,8 @@ def _policy(name: str, protocol: Mapping[str, Any]) -> tuple[str, list[str]]:
     hours, options = protocol.get("max_hours"), []
     if hours:
         name, options = name.removesuffix(f"-{hours:g}h"), ["--max-hours", f"{hours:g}"]
-    if name.endswith("-random"):
-        name, options = name.removesuffix("-random"), ["--search", "random", *options]
+    for search in SEARCHES:
+        if name.endswith(f"-{search}"):
+            name, options = name.removesuffix(f"-{search}"), ["--search", search, *options]
     base, _, rule = name.rpartition("-")
     return (base, ["--transfer", rule, *options]) if rule in TRANSFER and base else (name, options)

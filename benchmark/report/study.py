@@ -143,6 +143,11 @@ class Study:
         named = {o: facts for o, facts in self.optimizers.items() if o != self.baseline and "~" not in o}
         return [o for o, facts in named.items() if not facts["ablation_of"]]
 
+    @property
+    def copies(self) -> bool:
+        """Whether it is nothing but copies of one optimizer: a check of the sweep itself."""
+        return str(self.manifest["name"]).startswith("aa-")
+
     def tuned_by(self, optimizer: str, task: str) -> set[str]:
         """The tuning trials that an optimizer's settings on a task rest on: its own, and those of the searches
         that it started from."""

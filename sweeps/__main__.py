@@ -14,7 +14,7 @@ from benchmark.corpora import check_size, prepare
 from benchmark.report import live
 from benchmark.spec import Record
 from optimizers._copies import copy_name
-from sweeps import aa, budget, calibrate, price, seeds
+from sweeps import aa, budget, calibrate, openings, price, seeds
 from sweeps import sweep as sweeps
 from sweeps.contestants import contestants
 from sweeps.drive import Driver
@@ -51,13 +51,14 @@ def _run(args: argparse.Namespace) -> int:
         print(line, file=sys.stderr)
     sweep = seeds.settled(sweep, args.results, args.reuse, args.sealed)
     if args.dry_run:
-        print(price.table(sweep, _known(args), workers, speed()))
+        print(price.table(sweep, _known(sweep, args), workers, speed()))
         return 0
     args.results.mkdir(parents=True, exist_ok=True)
     driver = Driver(
         sweep,
         args.results,
         reuse=args.reuse,
+        openings=_openings(sweep, args),
         pack=args.pack,
         timeout_seconds=args.timeout,
         retry_failed=args.retry_failed,
@@ -177,9 +178,13 @@ def _slots_here(slots_per_gpu: int) -> int:
     return min(cores, gpus * slots_per_gpu) if gpus else cores
 
 
-def _known(args: argparse.Namespace) -> dict[str, Record]:
+def _openings(sweep: sweeps.Sweep, args: argparse.Namespace) -> list[Record]:
+    return [] if args.own_opening else list(openings.committed(sweep))
+
+
+def _known(sweep: sweeps.Sweep, args: argparse.Namespace) -> dict[str, Record]:
     """The records that a run with these options would not make again."""
-    found = [r for root in args.reuse for _, r in store.records(root)]
+    found = [*_openings(sweep, args), *(r for root in args.reuse for _, r in store.records(root))]
     if args.results.is_dir():
         found += [r for _, r in store.records(args.results, archives=False)]
     return {r.trial.trial_id: r for r in found if not (r.status == "failed" and args.retry_failed)}

@@ -57,7 +57,8 @@ def verdicts(sweep: Sweep, plan: Plan) -> list[str]:
 
     losses = looks.losses(plan.solved, plan.due, plan.known)
     table = speedups(losses, sweep.baseline, looks=sweep.protocol.looks)
-    contested = [(s.task.scale.name, s.task.chinchilla_ratio) for s in sweep.stages if s.phase != "baseline"]
+    reported = [s.task for s in sweep.stages if s.phase not in ("opening", "baseline")]
+    contested = [(task.scale.name, task.chinchilla_ratio) for task in reported]
     titles = {c.name: c.title for c in sweep.contestants}
     lines, false = [sweep.title], 0
     rows = [

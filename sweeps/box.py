@@ -17,7 +17,6 @@ from optimizers.base import Axis
 from sweeps.space import is_ordered
 
 DIGITS = 3  # of a proposed value: finer ones train alike
-ROUNDING = 0.5 * 10 ** (1 - DIGITS)  # the most that this changes a value, relatively
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ class Line:
 
     def _declared(self, value: float) -> Value:
         """A grid's own spelling of a value that is one of it but for rounding."""
-        return next((v for v in self.values if math.isclose(float(v), value, rel_tol=ROUNDING)), value)
+        return next((v for v in self.values if math.isclose(float(v), value, rel_tol=1e-3)), value)
 
 
 def coordinates(lines: Sequence[Line], settings: Iterable[Sequence[Value]]) -> tuple[np.ndarray, list[int]]:

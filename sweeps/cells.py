@@ -23,6 +23,7 @@ class Cell:
     stage: Stage
     search: int = 0
     searches: int = 1
+    is_baseline: bool = False
 
     @cached_property
     def key(self) -> str:
@@ -37,6 +38,11 @@ class Cell:
     def budget(self) -> int:
         """Its tuning trials; those of a stage that cannot be divided go to the first searches."""
         return len(self.share(range(self.stage.budget)))
+
+    @property
+    def reported(self) -> bool:
+        """Whether its winner is run on report seeds. In an opening that is so for the baseline alone."""
+        return self.stage.phase != "opening" or self.is_baseline
 
     def share(self, whole: Sequence[int]) -> Sequence[int]:
         """This search's part of what all of them share, dealt out in turn: a longer list with the same
@@ -112,7 +118,7 @@ def cells_of(sweep: Sweep) -> tuple[Cell, ...]:
         raise ValueError(f"sweep {sweep.name} has no baseline {sweep.baseline!r} among its optimizers; add it")
     searches = sweep.protocol.searches
     return tuple(
-        Cell(contestant, stages[name], search, searches)
+        Cell(contestant, stages[name], search, searches, contestant.name == sweep.baseline)
         for name in order
         for search in range(searches)
         for contestant in sweep.contestants

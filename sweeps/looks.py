@@ -84,5 +84,5 @@ def _seen(
 
 
 def _share(cell: Cell, seeds: int) -> int:
-    """A search's part of so many seeds."""
-    return len(cell.share(range(seeds)))
+    """A search's part of so many seeds; none where it is not reported."""
+    return len(cell.share(range(seeds))) if cell.reported else 0

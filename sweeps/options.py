@@ -116,6 +116,11 @@ def parser() -> argparse.ArgumentParser:
         help="take finished trials from here too",
     )
     where.add_argument(
+        "--own-opening",
+        action="store_true",
+        help="run the opening here too (default: its committed trials count, see results/reference)",
+    )
+    where.add_argument(
         "--out", type=Path, default=Path("reports"), metavar="DIR", help="the site (default: reports)"
     )
     return parser

@@ -14,6 +14,7 @@ from benchmark.spec import RECIPE, Evaluation, Value
 from benchmark.tasks import Task, parse
 from optimizers.base import Axis, Optimizer
 
+Phase = Literal["opening", "I", "II", "III", "baseline"]
 Start = Literal["stated", "winner", "consensus", "law", "constant", "width"]
 NAMES = ("quick", "smoke", "micro", "paper")
 
@@ -115,7 +116,8 @@ def contestant_of(cls: type[Optimizer], name: str, rule: str, source: str = "") 
 class Stage:
     """One task of a sweep, and how it is tuned there.
 
-    phase: "I", "II", "III", or "baseline" for the ratios at which only the baseline is run.
+    phase: "I", "II", "III"; "opening" where a search only begins: all are tuned, and the baseline alone is
+        reported, for its curve; or "baseline" for the ratios at which only the baseline is run.
     budget: tuning trials per optimizer, which its searches share; 0 means that the setting is carried over
         and only reported.
     start: "stated": the optimizer's starting point; "winner": the winner of `after[0]`; "consensus": the
@@ -127,14 +129,14 @@ class Stage:
     """
 
     task: Task
-    phase: Literal["I", "II", "III", "baseline"]
+    phase: Phase
     budget: int
     start: Start = "stated"
     tune: Literal["all", "essential", "sensitive"] = "all"
     after: tuple[str, ...] = ()
 
 
-def stage(name: str, phase: Literal["I", "II", "III", "baseline"], budget: int, **how: object) -> Stage:
+def stage(name: str, phase: Phase, budget: int, **how: object) -> Stage:
     """A stage from its task's name, as sweeps write it."""
     return Stage(parse(name), phase, budget, **how)  # pyright: ignore[reportArgumentType]
 

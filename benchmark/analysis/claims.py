@@ -2,9 +2,11 @@
 
 Each claim is a function of `Evidence` that returns a Verdict; the same functions judge the published figures
 and our own sweeps. The rules, alike for all: `refuted` needs something beyond its 95 % interval on the wrong
-side, `supported` the claim's direction everywhere and intervals that carry it; all else is `undecided`. "About"
-means within 0.1. Intervals hold for each cell by itself, those of pairs for all pairs at once. Two claims rest
-on single tuning runs; there a difference counts beyond the band within which two runs of one setting differ.
+side, `supported` the claim's direction everywhere and intervals that carry it; all else is `undecided`: the
+evidence would be the same if the claim were false. That something exists is refuted where it was looked for and
+its opposite established everywhere. "About" means within 0.1. Intervals hold at once for all that a claim looks
+at, what another search would have chosen included. Two claims rest on single tuning runs: there a loss is
+compared with what the best setting is expected to reach, never with the luckiest run (level.py).
 """
 
 import dataclasses
@@ -13,16 +15,15 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from benchmark.analysis.claims_trials import transfer_unfair, undertuning_inflates
 from benchmark.analysis.contrasts import contrasts
-from benchmark.analysis.evidence import Evidence, Judgement, Verdict
+from benchmark.analysis.evidence import ABOUT, FEW, Evidence, Judgement, Verdict, speed
 from benchmark.analysis.settings import cells, rows
-from benchmark.analysis.tuning import claimed, transfer_cost
-from benchmark.analysis.whatif import GPT3_LR
 
-ABOUT = 0.1  # slack of "about" in a speedup
-NEAR = 2.0  # octaves: a tried rate farther from the recipe's says nothing of the recipe
 MOST = 0.9  # share of comparisons beyond noise that carries a claim about all of them
+VERDICTS = ("faster", "slower", "inseparable", "undecided")
 
 
 def judge(evidence: Evidence) -> list[Verdict]:
@@ -71,10 +72,10 @@ def sophia_no_gain(evidence: Evidence) -> Verdict:
     """As the others, but a gain beyond its interval, however small, keeps it from being supported."""
     verdict = _at_most(evidence, "Sophia gives no gain over tuned AdamW", ["sophia"], 1.0)
     found = evidence.speedups
-    gains = found.loc[found["optimizer"] == "sophia", "lo"].to_numpy(float) > 1
+    gains = (found["optimizer"] == "sophia") & (found["verdict"] == "faster")
     if verdict.verdict != "supported" or not gains.any():
         return verdict
-    sentence = f"{verdict.sentence} Of these, {int(gains.sum())} lie wholly above 1."
+    sentence = f"{verdict.sentence} A gain, however small, is none of nothing."
     return dataclasses.replace(verdict, verdict="undecided", sentence=sentence)
 
 
@@ -92,21 +93,29 @@ def _at_most(evidence: Evidence, claim: str, names: Collection[str] | None, boun
     if (hi <= limit).all():
         verdict = "supported"
     sentence = (
-        f"The largest of {len(found)} speedups is {_speed(cell)} ({cell['optimizer']} at {_task(cell)});"
+        f"The largest of {len(found)} speedups is {speed(cell)} ({cell['optimizer']} at {_task(cell)});"
         f" {int((hi > limit).sum())} intervals reach above {limit:.1f}, {int((lo > limit).sum())} lie wholly"
-        " above."
+        f" above. {_told(found)}"
     )
     numbers = {"cells": len(found), "largest": cell["speedup"], "lo": cell["lo"], "hi": cell["hi"]}
     reach = {"limit": limit, "reach_above": int((hi > limit).sum()), "wholly_above": int((lo > limit).sum())}
     return Verdict(claim, verdict, sentence, {**numbers, **reach})
 
 
+def _told(found: pd.DataFrame) -> str:
+    """How many cells have which verdict against the baseline, in words."""
+    words = [f"{n} {word}" for word in VERDICTS if (n := int((found["verdict"] == word).sum()))]
+    return f"Against the baseline: {', '.join(words)}." if words else "None has a verdict against the baseline."
+
+
 def falls_with_scale(evidence: Evidence) -> Verdict:
-    """Compares the best speedup at the smallest and the largest scale of each ratio they share."""
+    """Compares the largest speedup at the smallest and the largest scale of each ratio they share. That the
+    largest of several is the luckiest of them is in its interval: the ends are the largest of all ends.
+    """
     claim = "The largest speedup shrinks as models grow"
     ends: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for _, group in cells(evidence.speedups, ["chinchilla_ratio"]):
-        best = {c["scale"]: g.sort_values("speedup").to_dict("records")[-1] for c, g in cells(group, ["scale"])}
+        best = {c["scale"]: _largest(g) for c, g in cells(group, ["scale"])}
         order = sorted(best, key=lambda scale: evidence.num_params[scale])
         if len(order) > 1:
             ends.append((best[order[0]], best[order[-1]]))
@@ -126,119 +135,80 @@ def falls_with_scale(evidence: Evidence) -> Verdict:
     sentence = (
         f"From the smallest to the largest scale the best speedup is lower at {lower} of {len(ends)} ratios,"
         f" beyond both intervals at {falls}, higher beyond them at {rises}; at"
-        f" {small['chinchilla_ratio']:g}x it goes from {_speed(small)} at {small['scale']} to"
-        f" {_speed(large)} at {large['scale']}."
+        f" {small['chinchilla_ratio']:g}x it goes from {speed(small)} at {small['scale']} to"
+        f" {speed(large)} at {large['scale']}."
     )
     return Verdict(claim, verdict, sentence, numbers)
 
 
 def order_changes_in_training(evidence: Evidence) -> Verdict:
-    """Rests on flips between a fraction of training and its end."""
+    """Rests on flips between a fraction of training and its end. Refuted where many pairs are apart at the end
+    and none of them was ever seen the other way round, not even within noise.
+    """
     claim = "Rankings during training can invert by its end"
     if not len(evidence.curves) or len(set(evidence.curves["optimizer"])) < 2:
         return Verdict(claim, "undecided", "There are no loss curves to compare.", {"flips": 0})
-    found = rows(evidence.flips, evidence.flips["kind"] == "fraction")["status"].to_list()
-    confirmed = found.count("confirmed")
-    numbers = {"flips": len(found), "confirmed": confirmed}
+    found = rows(evidence.flips, evidence.flips["kind"] == "fraction").to_dict("records")
+    confirmed = sum(flip["status"] == "confirmed" for flip in found)
+    turned = {
+        (f["scale"], f["chinchilla_ratio"], frozenset({f["optimizer_a"], f["optimizer_b"]})) for f in found
+    } & evidence.settled
+    settled = len(evidence.settled)
     verdict: Judgement = "supported" if confirmed else "undecided"
+    if not turned and settled >= FEW:
+        verdict = "refuted"
+    numbers = {"flips": len(found), "confirmed": confirmed, "settled": settled, "turned": len(turned)}
     sentence = (
         f"{len(found)} changes of order between a point of training and its end were seen, {confirmed} beyond"
-        " noise."
+        f" noise. Of {settled} pairs that are apart at the end beyond noise, {len(turned)} were seen the other"
+        " way round before."
     )
     return Verdict(claim, verdict, sentence, numbers)
 
 
 def winner_depends_on_data(evidence: Evidence) -> Verdict:
-    """Which matrix method is best at each ratio of a scale, and whether a change of winner is beyond noise."""
+    """Which matrix method is best at each ratio of a scale, and whether a change of winner is beyond noise.
+    Refuted where at every scale one method is ahead of the others at every ratio, each time beyond noise.
+    """
     claim = "Which matrix method wins depends on the amount of data"
     ratio = rows(evidence.flips, evidence.flips["kind"] == "ratio")
-    changes = confirmed = scales = 0
+    family = evidence.family("matrix")
+    tasks = sum(1 for _ in evidence.tasks())
+    changes = confirmed = scales = constant = 0
     for scale, model in evidence.models.items():
-        matrix = model.finite & np.isin(model.optimizer, evidence.family("matrix"))
-        winners = {
-            f"{r:g}x": str(model.optimizer[at][model.mean[at].argmin()])
-            for r in np.unique(model.ratio[matrix])
-            if (at := matrix & (model.ratio == r)).sum() > 1
-        }
+        matrix = model.finite & np.isin(model.optimizer, family)
+        winners: dict[str, str] = {}
+        clear = True
+        for r in np.unique(model.ratio[matrix]):
+            at = matrix & (model.ratio == r)
+            if at.sum() > 1:
+                best = winners[f"{r:g}x"] = str(model.optimizer[at][model.mean[at].argmin()])
+                pairs = contrasts(model, r, tasks)
+                clear &= all(pairs.interval(str(o), best)[1] > 0 for o in model.optimizer[at] if o != best)
         if len(winners) > 1:
             scales, changes = scales + 1, changes + (len(set(winners.values())) > 1)
+            constant += clear and len(set(winners.values())) == 1
         for flip in rows(ratio, (ratio["scale"] == scale) & (ratio["status"] == "confirmed")).to_dict(
             "records"
         ):
             pair = {winners.get(flip["where_1"]), winners.get(flip["where_2"])}
             confirmed += pair == {flip["optimizer_a"], flip["optimizer_b"]}
-    numbers = {"scales": scales, "scales_with_a_change": changes, "confirmed": confirmed}
-    # the same winner everywhere refutes nothing: a change may lie beyond the ratios or within the noise
+    numbers = {"scales": scales, "scales_with_a_change": changes, "confirmed": confirmed, "constant": constant}
     verdict: Judgement = "supported" if confirmed else "undecided"
-    sentence = (
-        f"The best matrix method changes with the ratio at {changes} of {scales} scales;"
-        f" {confirmed} changes between two winners are beyond noise."
-    )
-    return Verdict(claim, verdict, sentence, numbers)
-
-
-def transfer_unfair(evidence: Evidence) -> Verdict:
-    """Rests on trials that ran one optimizer with another's best rate or decay, all else at its own best."""
-    claim = "One optimizer's best hyperparameters are not another's"
-    costs: list[float] = []
-    for name in ("peak_lr", "weight_decay"):
-        if len(evidence.runs) and f"hp.{name}" in evidence.runs:
-            found = transfer_cost(evidence.runs, [name], evidence.band)
-            real = found["cost"].notna() & (found["changed"] > 0) & (found["others"] == 0)
-            costs += rows(found, real)["cost"].to_list()
-    dear = int((np.array(costs) > evidence.band).sum())
-    numbers = {"transfers": len(costs), "dear": dear, "band": evidence.band}
-    if len(costs) < 10:
-        return Verdict(claim, "undecided", f"Only {len(costs)} such transfers were run.", numbers)
-    share = dear / len(costs)
-    verdict: Judgement = "supported" if share >= 0.5 else "refuted" if share < 0.1 else "undecided"
-    sentence = (
-        f"Of {len(costs)} times that an optimizer ran with another's best rate or decay, {dear} cost more than"
-        f" the noise ({evidence.band:.4f} nats) or diverged; the median cost is {np.median(costs):.4f} nats."
-    )
-    return Verdict(claim, verdict, sentence, {**numbers, "median_cost": float(np.median(costs))})
-
-
-def undertuning_inflates(evidence: Evidence) -> Verdict:
-    """Rests on the baseline's own trials at the tried rate nearest to GPT-3's, within NEAR octaves of it and an
-    octave or more below the best; the rise in loss must be beyond the noise band.
-    """
-    claim = "A baseline left at an old recipe's learning rate inflates speedups"
-    found = _under_tuned(evidence) if len(evidence.runs) else []
-    if not found:
-        sentence = f"The baseline ran at no rate near {GPT3_LR:g}, GPT-3's, that is far below its best."
-        return Verdict(claim, "undecided", sentence, {"tasks": 0})
-    worst = max(found, key=lambda row: row["claimed"])
-    median = float(np.median([row["claimed"] for row in found]))
-    beyond = worst["rise"] > evidence.band
-    verdict: Judgement = "supported" if worst["claimed"] >= 1.4 and beyond else "undecided"
-    if worst["claimed"] < 1 + ABOUT and max(row["octaves"] for row in found) >= 2:
+    if scales and constant == scales:
         verdict = "refuted"
     sentence = (
-        f"Left at {worst['peak_lr']:g} on {worst['task']}, the baseline itself needs {worst['claimed']:.2f}"
-        f" times the tokens, and every speedup over it grows as much; the median over {len(found)} tasks is"
-        f" {median:.2f}. The rise of {worst['rise']:.4f} nats is {'beyond' if beyond else 'within'} the noise"
-        f" ({evidence.band:.4f})."
+        f"The best matrix method changes with the ratio at {changes} of {scales} scales;"
+        f" {confirmed} changes between two winners are beyond noise, and at {constant} scales one method wins"
+        " at every ratio beyond noise."
     )
-    numbers = {"tasks": len(found), "largest": worst["claimed"], "median": median, "peak_lr": worst["peak_lr"]}
-    numbers |= {"rise": worst["rise"], "band": evidence.band}
     return Verdict(claim, verdict, sentence, numbers)
 
 
-def _under_tuned(evidence: Evidence) -> list[dict[str, Any]]:
-    """The baseline's own rows of `claimed` at the reference rate, where that is an octave below its best."""
-    found = claimed(evidence.runs, evidence.losses, evidence.baseline, evidence.noise_sd)
-    own = rows(found, found["optimizer"] == evidence.baseline).to_dict("records")
-    best = {row["task"]: row["peak_lr"] for row in own if row["rise"] == 0}
-    near = [r for r in own if r["reference"] and abs(np.log2(r["peak_lr"] / GPT3_LR)) <= NEAR]
-    below = [{**row, "octaves": np.log2(best[row["task"]] / row["peak_lr"])} for row in near]
-    return [row for row in below if row["octaves"] >= 1 and np.isfinite(row["claimed"])]
-
-
-def _speed(cell: Mapping[str, float]) -> str:
-    known = np.isfinite(cell["lo"]) or np.isfinite(cell["hi"])
-    interval = f"[{cell['lo']:.2f}, {cell['hi']:.2f}]" if known else "(no interval)"
-    return f"{cell['speedup']:.2f} {interval}"
+def _largest(group: pd.DataFrame) -> dict[str, Any]:
+    """The cell with the largest speedup; lo and hi hold the largest true speedup of the group."""
+    cell = group.sort_values("speedup").to_dict("records")[-1]
+    return {**cell, "lo": group["lo"].max(), "hi": group["hi"].max(skipna=False)}
 
 
 def _task(cell: Mapping[str, float]) -> str:

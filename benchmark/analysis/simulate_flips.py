@@ -6,6 +6,7 @@ equal is wrong, and can stand against a true difference. Next: flips.py, which i
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy import stats
 
 from benchmark.analysis.flips import flips
 from benchmark.analysis.settings import rows
-from benchmark.analysis.simulate import COLUMNS, MICRO, study
+from benchmark.analysis.simulate import CHOOSING_SD, COLUMNS, MICRO, study
 
 Judge = Callable[[int, np.random.Generator], pd.DataFrame]
 FRACTIONS = np.arange(1, 17) / 16  # where a report run records its curve
@@ -24,23 +25,32 @@ APART = {("small", 1.0), ("large", 2.0)}  # so that every equal task has one bes
 # speedup and price (seconds per token, the baseline's is 1) of each optimizer
 EQUAL_LOSS = {"adamw": (1.0, 1.0), "a": (1.0, 0.7), "b": (1.0, 1.3), "c": (1.0, 2.0), "d": (1.0, 3.0)}
 EQUAL_TIME = {"adamw": (1.0, 1.0), "a": (0.9, 0.9), "b": (1.3, 1.3), "c": (1.1, 2.2), "d": (1.4, 2.8)}
+TIMED = replace(MICRO, residual_sd=0.010)
+CHOSEN = {"choosing_sd": CHOOSING_SD, "searches": 2}  # what two searches for each optimizer add
 SPREADS = {f"o{i:02d}": 0.005 * 1.7**i for i in range(11)}  # nats, of one random trial of each optimizer
 
 
 def tied_study(
-    seeds: int, rng: np.random.Generator, optimizers: int = 8, sd: float = 0.002
+    seeds: int,
+    rng: np.random.Generator,
+    optimizers: int = 8,
+    sd: float = 0.002,
+    choosing_sd: float = 0.0,
+    searches: int = 1,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Curves and losses of a study in which no order changes: (curves, losses).
 
     On two of four tasks, and until the end of every training, all optimizers are equal; elsewhere they differ
-    by 10 sd and more. Noise along a run is strongly correlated, as it is along a real one.
+    by 10 sd and more. Noise along a run is strongly correlated, as it is along a real one; what a search chose
+    well or badly, choosing_sd, is so along all its runs.
     """
     names = [f"o{i}" for i in range(optimizers)]
-    runs = [(o, *task, seed) for task, o, seed in product(TASKS, names, range(seeds))]
-    apart = [10 * sd * names.index(o) if (scale, ratio) in APART else 0.0 for o, scale, ratio, _ in runs]
+    runs = [(o, *task, seed % searches, seed) for task, o, seed in product(TASKS, names, range(seeds))]
+    apart = [10 * sd * names.index(o) if (scale, ratio) in APART else 0.0 for o, scale, ratio, *_ in runs]
+    chosen = rng.normal(0, choosing_sd, (len(TASKS) * optimizers, searches))[:, np.arange(seeds) % searches]
     luck = np.tile(rng.normal(0, sd, (len(TASKS), 1, seeds)), (1, optimizers, 1)).reshape(-1)
     noise = np.cumsum(rng.normal(0, sd / 4, (len(runs), len(FRACTIONS))), axis=1)  # sd at the end: sd
-    loss = 3.0 + 1.0 / FRACTIONS + luck[:, None] + noise
+    loss = 3.0 + 1.0 / FRACTIONS + luck[:, None] + chosen.reshape(-1)[:, None] + noise
     loss[:, -1] += apart
     frame = pd.DataFrame(runs, columns=pd.Index(COLUMNS[:-1]))
     curves = frame.loc[frame.index.repeat(len(FRACTIONS))].reset_index(drop=True)
@@ -49,10 +59,15 @@ def tied_study(
 
 
 def timed_study(
-    seeds: int, rng: np.random.Generator, planted: Mapping[str, tuple[float, float]]
+    seeds: int,
+    rng: np.random.Generator,
+    planted: Mapping[str, tuple[float, float]],
+    choosing_sd: float = 0.0,
+    searches: int = 1,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Losses and runs with planted speedups and prices, no pair of which turns: (losses, runs)."""
-    design = replace(MICRO, speedups={name: speedup for name, (speedup, _) in planted.items()})
+    speedups = {name: speedup for name, (speedup, _) in planted.items()}
+    design = replace(TIMED, speedups=speedups, choosing_sd=choosing_sd, searches=searches)
     losses = study(design, seeds, rng)
     price = np.array([planted[name][1] for name in losses["optimizer"]])
     tokens = 1e6 * losses["chinchilla_ratio"].to_numpy()
@@ -68,7 +83,7 @@ def searched_study(rng: np.random.Generator, level_at: int, trials: int = 40) ->
     """
     centre = stats.norm.ppf(1 - 0.5 ** (1 / level_at))
     tried = [
-        (name, "s", ratio, 0, 3.0 + spread * (z - centre))
+        (name, "s", ratio, 0, 0, 3.0 + spread * (z - centre))
         for ratio in (1.0, 2.0)
         for name, spread in SPREADS.items()
         for z in rng.normal(size=trials)
@@ -79,13 +94,13 @@ def searched_study(rng: np.random.Generator, level_at: int, trials: int = 40) ->
     return pd.DataFrame(tried, columns=pd.Index(COLUMNS)).assign(**known)
 
 
-def _along(seeds: int, rng: np.random.Generator) -> pd.DataFrame:
-    return flips(*tied_study(seeds, rng))
+def _along(seeds: int, rng: np.random.Generator, **how: float) -> pd.DataFrame:
+    return flips(*tied_study(seeds, rng, **how))
 
 
-def _timed(planted: Mapping[str, tuple[float, float]]) -> Judge:
+def _timed(planted: Mapping[str, tuple[float, float]], **how: float) -> Judge:
     def judge(seeds: int, rng: np.random.Generator) -> pd.DataFrame:
-        losses, runs = timed_study(seeds, rng, planted)
+        losses, runs = timed_study(seeds, rng, planted, **how)
         found = rows(table := flips(NO_CURVES, losses, runs), table["kind"] == "seconds")
         tokens, seconds = (
             {name: speedup / price**power for name, (speedup, price) in planted.items()} for power in (0, 1)
@@ -117,8 +132,14 @@ def _order(value: Mapping[str, float], a: str, b: str) -> int:
 # what is equal where -> the kinds of flip that are judged on it, and one study's flips that are not true
 STUDIES: Mapping[str, tuple[tuple[str, ...], Judge]] = {
     "equal tasks and curves": (("fraction", "ratio", "scale"), _along),
+    "equal tasks and curves, choosing": (
+        ("fraction", "ratio", "scale"),
+        partial(_along, sd=0.010, **CHOSEN),
+    ),
     "equal loss, other prices": (("seconds",), _timed(EQUAL_LOSS)),
     "equal time, other losses": (("seconds",), _timed(EQUAL_TIME)),
+    "equal loss, other prices, choosing": (("seconds",), _timed(EQUAL_LOSS, **CHOSEN)),
+    "equal time, other losses, choosing": (("seconds",), _timed(EQUAL_TIME, **CHOSEN)),
     "equal at one trial": (("budget",), _searched(1)),
     "equal at the best of three": (("budget",), _searched(3)),
 }

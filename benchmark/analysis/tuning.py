@@ -12,6 +12,7 @@ import pandas as pd
 
 from benchmark.analysis.budget import best_so_far, budget_medians, budget_swaps, expected_best_of_k
 from benchmark.analysis.choosing import choosing, first_searches
+from benchmark.analysis.level import level, run_sds
 from benchmark.analysis.settings import CELL, STUDY_BAND, Floats, cells, table, tuned
 from benchmark.analysis.whatif import claimed, transfer_cost
 
@@ -31,27 +32,37 @@ __all__ = [
 ]
 
 
-def sensitivity(runs: pd.DataFrame, band: float = 0.0) -> pd.DataFrame:
+def sensitivity(runs: pd.DataFrame, band: float = 0.0, noise_sd: float | None = None) -> pd.DataFrame:
     """How much loss rises when one hyperparameter leaves the best setting and the others stay.
 
+    noise_sd: of one run in nats, used where no setting ran on several seeds.
     Returns CELL, hyperparameter, best_value, n (finished one-at-a-time neighbours), diverged, min_rise,
-    median_rise and max_rise in nats over the finished ones (NaN without any).
+    median_rise and max_rise in nats over the finished ones (NaN without any), and error, the standard error of
+    one such rise. A rise is counted from what the best setting is expected to reach (see level.py), so that a
+    hyperparameter without effect has a median rise about 0; where the noise is unknown, which error NaN says,
+    from the lowest loss.
     """
     found = []
-    for cell in tuned(runs):
+    known = tuned(runs)
+    noise = run_sds(known, noise_sd)
+    for cell in known:
         best = cell.centre(band)
+        sd = noise[cell.labels["optimizer"]]
+        reference, spread = level(cell.loss, cell.seeds, sd)
         for name in cell.names:
             _, line = cell.along(best, name)
-            rise = (cell.loss[line] - cell.loss[best])[line != best]
+            line = line[line != best]
+            rise = cell.loss[line] - reference
             finite = rise[np.isfinite(rise)]
             low, middle, high = np.quantile(finite, [0, 0.5, 1]) if len(finite) else [np.nan] * 3
             counts = {"n": len(finite), "diverged": len(rise) - len(finite)}
             sizes = {"min_rise": low, "median_rise": middle, "max_rise": high}
             what = {"hyperparameter": name, "best_value": cell.column(name)[best]}
             if len(rise):
-                found.append({**cell.labels, **what, **counts, **sizes})
-    columns = [*CELL, "hyperparameter", "best_value", "n", "diverged", "min_rise", "median_rise", "max_rise"]
-    return table(found, columns)
+                error = float(np.hypot(sd / np.sqrt(np.median(cell.seeds[line])), spread))
+                found.append({**cell.labels, **what, **counts, **sizes, "error": error})
+    columns = ["hyperparameter", "best_value", "n", "diverged", "min_rise", "median_rise", "max_rise", "error"]
+    return table(found, [*CELL, *columns])
 
 
 def scaling_sensitive(

@@ -118,7 +118,7 @@ def _reading(options: argparse.Namespace, clock: Clock) -> Part:
 
 
 def _coverage(options: argparse.Namespace, clock: Clock) -> Part:
-    yield from coverage.parts(coverage.STUDIES)
+    yield from coverage.parts(coverage.MORE if options.full else coverage.STUDIES)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

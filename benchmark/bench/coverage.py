@@ -1,4 +1,4 @@
-"""Do the intervals hold and are confirmed flips true? Simulated studies, how many stands in each line's name.
+"""Are verdicts, intervals and flips true, and what is found? Simulated studies, how many stands in each name.
 
 The draws are seeded and nothing is timed: the same number of studies gives the same figures on a busy machine
 as on an idle one. Next: analysis/simulate.py.
@@ -7,48 +7,69 @@ as on an idle one. Next: analysis/simulate.py.
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
-from benchmark.analysis import simulate, simulate_flips
+from benchmark.analysis import simulate, simulate_flips, simulate_verdicts
 from benchmark.bench.figures import Figure
 
-STUDIES = 1000
-SEEDS = (3, 5)
-INTERVALS = "coverage of 95 % intervals, worst to best cell (meant: .92 to .98)"
-VERDICTS = "verdicts on equal optimizers that are not inseparable (meant: about .05)"
+STUDIES, MORE = 100, 300  # of each kind; with --full
+SEEDS = (4, 8)
+TOGETHER = "studies in which every interval holds its truth (meant: .93 to .98)"
+ALONE = "cells whose own interval holds the truth (meant: .93 to .98)"
+FALSE = "studies with a false verdict (meant: .05 at most)"
+FOUND = "cells with a planted speedup that are judged faster"
+UNDECIDED = "cells left undecided"
 FLIPS = "studies with a confirmed flip that is not true (meant: .05 at most)"
+MENUS = {"all equal": simulate_verdicts.EQUAL, "planted": simulate.MENU}
 Part = tuple[str, float, Callable[[], list[Figure]]]
 
 
 def parts(studies: int = STUDIES) -> Iterator[Part]:
     """What is simulated: name, about how many seconds it takes, and the figures."""
     for design in simulate.DESIGNS:
-        for seeds in SEEDS:
-            arguments = (design, seeds, studies)
-            yield f"coverage: {design.name}", 0.008 * studies, lambda a=arguments: intervals(*a)
+        for menu in MENUS:
+            arguments = (design, menu, studies)
+            yield f"coverage: {design.name}, {menu}", 0.25 * studies, lambda a=arguments: verdicts(*a)
     for name, (kinds, _) in simulate_flips.STUDIES.items():
         for seeds in (0,) if kinds == ("budget",) else SEEDS:  # a random search has trials, not report seeds
             arguments = (name, seeds, studies)
-            yield f"false flips: {name}", 0.03 * studies, lambda a=arguments: flips(*a)
+            yield f"false flips: {name}", 0.1 * studies, lambda a=arguments: flips(*a)
 
 
-def intervals(design: simulate.Design, seeds: int, studies: int) -> list[Figure]:
-    """The share of intervals that hold the planted speedup, and how often equal optimizers are told apart."""
-    found = simulate.coverage(design, seeds, studies)
-    label = f"{design.name}, {seeds} seeds, {studies:,} studies"
-    tied = found["decided"].to_numpy(float)[found["planted"].to_numpy(float) == 1]
-    told = [(INTERVALS, found["coverage"].to_numpy(float)), *([(VERDICTS, tied)] if len(tied) else [])]
-    return [
-        Figure(group, label, "share", float(np.mean(shares)), float(shares.min()), float(shares.max()), studies)
-        for group, shares in told
+def verdicts(design: simulate.Design, menu: str, studies: int) -> list[Figure]:
+    """Shares of studies and of cells, each with its 95 % interval over studies."""
+    table = simulate_verdicts.outcomes(design, studies, MENUS[menu])
+    by_study = table.groupby("study")
+    label = f"{design.name}, {menu}, {studies:,} studies"
+    found = [
+        _share(TOGETHER, label, int(by_study["held"].all().sum()), studies),
+        _mean(ALONE, label, by_study["held_one"].mean().to_numpy(float)),
+        _share(FALSE, label, int(by_study["wrong"].any().sum()), studies),
     ]
+    told = table.assign(faster=table["verdict"] == "faster", open=table["verdict"] == "undecided")
+    for truth, cells in told.loc[told["truth"] > 1].groupby("truth"):
+        shares = cells.groupby("study")["faster"].mean().to_numpy(float)
+        found.append(_mean(FOUND, f"{truth:g}x: {label}", shares))
+    return [*found, _mean(UNDECIDED, label, told.groupby("study")["open"].mean().to_numpy(float))]
 
 
 def flips(name: str, seeds: int, studies: int) -> list[Figure]:
     """The share of studies with a false confirmed flip of each kind, with its exact 95 % interval."""
     found = []
     for kind, share in simulate_flips.false_flips(name, seeds, studies).items():
-        ends = stats.binomtest(round(share * studies), studies).proportion_ci()
         label = f"{kind}: {name}, {f'{seeds} seeds' if seeds else '40 trials'}, {studies:,} studies"
-        found.append(Figure(FLIPS, label, "share", share, float(ends.low), float(ends.high), studies))
+        found.append(_share(FLIPS, label, round(share * studies), studies))
     return found
+
+
+def _share(group: str, label: str, count: int, studies: int) -> Figure:
+    """A share of studies with its exact 95 % interval."""
+    ends = stats.binomtest(count, studies).proportion_ci()
+    return Figure(group, label, "share", count / studies, float(ends.low), float(ends.high), studies)
+
+
+def _mean(group: str, label: str, shares: NDArray[np.float64]) -> Figure:
+    """The mean of the studies' shares with its 95 % interval."""
+    mean, half = float(shares.mean()), 1.96 * float(shares.std(ddof=1)) / np.sqrt(len(shares))
+    return Figure(group, label, "share", mean, max(mean - half, 0.0), min(mean + half, 1.0), len(shares))

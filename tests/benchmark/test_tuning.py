@@ -338,6 +338,8 @@ def test_claimed_is_the_speedup_over_the_under_tuned_baseline() -> None:
     assert got.claimed["adamw", 0.001] == pytest.approx(1.5, rel=1e-3)
     tuned = speedups(_losses()).set_index(["optimizer", "chinchilla_ratio"]).speedup["muon", ratio]
     assert got.claimed["muon", 0.02] == pytest.approx(tuned) and got.tuned["muon", 0.02] == tuned
+    assert got.best["muon", 0.02] and not got.best["muon", 0.001]
+    assert got.inflation["muon", 0.001] == pytest.approx(1.5, rel=1e-3)
     assert got.reference["muon", 0.001] and not got.reference["muon", 0.02]
     assert set(got.reset_index().peak_lr) == {0.001, 0.02}  # the rate that diverged claims nothing
 

@@ -36,8 +36,8 @@ def test_a_step_goes_on_beyond_the_grid_where_the_axis_does():
 
 def test_values_of_the_grid_keep_their_spelling():
     assert [RATE.value(p) for p in (0, 1, 2)] == [0.008, 0.016, 0.032]
-    odd = Line(Axis((0.01234567, 0.02469134), 0.01234567, "log"))
-    assert odd.value(0) == 0.01234567
+    odd = Line(Axis((0.01230001, 0.02460002), 0.01230001, "log"))
+    assert odd.value(0) == 0.01230001
     assert RATE.value(0.5) == 0.0113  # three digits between them
 
 

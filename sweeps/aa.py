@@ -56,6 +56,8 @@ def verdicts(sweep: Sweep, plan: Plan) -> list[str]:
     from benchmark.analysis.speedup import speedups
 
     losses = looks.losses(plan.solved, plan.due, plan.known)
+    if sweep.baseline not in set(losses["optimizer"]):
+        return [sweep.title, "No copy has a verdict yet."]
     table = speedups(losses, sweep.baseline, looks=sweep.protocol.looks)
     reported = [s.task for s in sweep.stages if s.phase not in ("opening", "baseline")]
     contested = [(task.scale.name, task.chinchilla_ratio) for task in reported]
@@ -73,8 +75,6 @@ def verdicts(sweep: Sweep, plan: Plan) -> list[str]:
             f"  {row['gap']:+.4f} nats  {row['speedup']:.2f}x [{row['lo']:.2f}, {row['hi']:.2f}]"
             f"  {row['verdict'] or 'no verdict'}"
         )
-    if not rows:
-        return [*lines, "No copy has a verdict yet."]
     ends = binomtest(false, len(rows)).proportion_ci(method="exact")
     share = (
         f"{false} of {len(rows)} verdicts are false: {false / len(rows):.0%} [{ends.low:.0%}, {ends.high:.0%}]"

@@ -6,7 +6,7 @@ import pytest
 
 from benchmark import runner, store
 from benchmark.spec import Outcome
-from sweeps import drive, sweep
+from sweeps import drive, seeds, sweep
 from sweeps.contestants import contestants, optimizer_class
 from sweeps.drive import Driver
 
@@ -14,7 +14,10 @@ from sweeps.drive import Driver
 @pytest.fixture
 def smoke():
     made = contestants(("adamw", "lion"))
-    return dataclasses.replace(sweep.named("smoke"), contestants=made, corpus_hash="c", tokenizer_hash="t")
+    named = sweep.named("smoke")
+    protocol = dataclasses.replace(named.protocol, looks=(2,))  # so that the first plan's count is the whole
+    filled = {"contestants": made, "protocol": protocol, "corpus_hash": "c", "tokenizer_hash": "t"}
+    return dataclasses.replace(named, **filled)
 
 
 def outcome(trial) -> Outcome:
@@ -70,6 +73,7 @@ def test_a_new_driver_goes_on_where_the_old_one_was_killed(smoke, tmp_path):
 
 
 def test_reused_records_are_not_run_and_are_said(smoke, tmp_path):
+    smoke = seeds.settled(smoke, tmp_path)  # or fewer contestants would be a study with seeds of its own
     first = Driver(dataclasses.replace(smoke, contestants=smoke.contestants[:1]), tmp_path / "old")
     baseline = run(first)
     first.close()

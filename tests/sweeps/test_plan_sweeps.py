@@ -38,10 +38,13 @@ def test_the_baseline_is_run_at_half_the_smallest_and_twice_the_largest_ratio(na
         assert sorted(kinds[True]) == [min(kinds[False]) / 2, max(kinds[False]) * 2], scale
 
 
-def test_quick_gives_every_optimizer_nine_tuning_trials_and_three_seeds_a_task():
+def test_quick_gives_every_optimizer_the_same_trials_and_seeds():
     sweep = full("quick")
     now = plan(sweep, {})
-    assert now.remaining == len(sweep.contestants) * (6 + 3 + 3 + 3) + 2 * (3 + 3)
+    counts = {s.task.name: s.budget + sweep.protocol.looks[0] for s in sweep.stages}
+    beside = sum(counts[s.task.name] for s in sweep.stages if s.phase == "baseline")
+    assert now.remaining == len(sweep.contestants) * counts["27k-1x"] + beside
+    assert all(left == counts["27k-1x"] // 2 for key, left in now.left.items() if "27k-1x" in key)
 
 
 def test_the_paper_sweep_has_the_study_s_tasks():
@@ -77,7 +80,7 @@ def test_planning_again_after_one_more_record_takes_milliseconds(finish, valley)
     _, known = finish(sweep, valley)
     plan(sweep, known, memory)
     before = {name: result for name, (_, result) in memory.solved.items()}
-    last = plan(sweep, known, memory).solved["adamw/27k-4x"].asked[-1].trial_id
+    last = plan(sweep, known, memory).solved["adamw/27k-2x"].asked[-1].trial_id
     plan(sweep, {k: v for k, v in known.items() if k != last}, memory)
     replayed = [name for name, (_, result) in memory.solved.items() if result is not before[name]]
-    assert replayed == ["adamw/27k-4x"]
+    assert replayed == ["adamw/27k-2x"]

@@ -74,7 +74,7 @@ def _costs(sweep: Sweep, speed: Speed) -> list[_Cost]:
     for cell in cells_of(sweep):
         tuning, reports = (
             cell_line(sweep, cell, *counts, speed).worker_seconds / 3600
-            for counts in ((1, 0), (0, len(cell.share(range(sweep.protocol.looks[-1])))))
+            for counts in ((1, 0), (0, cell.reports(sweep.protocol.looks[-1])))
         )
         costs.append(_Cost(cell, tuning, reports))
     return costs

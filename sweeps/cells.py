@@ -44,6 +44,10 @@ class Cell:
         """Whether its winner is run on report seeds. In an opening that is so for the baseline alone."""
         return self.stage.phase != "opening" or self.is_baseline
 
+    def reports(self, seeds: int) -> int:
+        """How many of so many report seeds its winner is run on; none where it is not reported."""
+        return len(self.share(range(seeds))) if self.reported else 0
+
     def share(self, whole: Sequence[int]) -> Sequence[int]:
         """This search's part of what all of them share, dealt out in turn: a longer list with the same
         beginning gives a longer part with the same beginning."""

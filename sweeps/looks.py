@@ -28,7 +28,7 @@ def due(
     """
     looked = {} if looked is None else looked
     cells = {key: state if isinstance(state, Cell) else state.cell for key, state in solved.items()}
-    counts = {key: _share(cell, sweep.protocol.looks[0]) for key, cell in cells.items()}
+    counts = {key: cell.reports(sweep.protocol.looks[0]) for key, cell in cells.items()}
     going_on = {(cell.contestant.name, cell.stage.task.name) for cell in cells.values()}
     for _, following in pairwise(sweep.protocol.looks):
         seen = _seen(solved, counts, known)
@@ -41,7 +41,7 @@ def due(
         wanted = going_on | {(sweep.baseline, task) for task in tasks}
         for key, cell in cells.items():
             if (cell.contestant.name, cell.stage.task.name) in wanted:
-                counts[key] = _share(cell, following)
+                counts[key] = cell.reports(following)
     return counts
 
 
@@ -81,8 +81,3 @@ def _seen(
                 return None
             seen.append((trial_id, status, loss))
     return tuple(seen)
-
-
-def _share(cell: Cell, seeds: int) -> int:
-    """A search's part of so many seeds; none where it is not reported."""
-    return len(cell.share(range(seeds))) if cell.reported else 0

@@ -8,8 +8,8 @@ SWEEP = Sweep(
     title="13k parameters, a check that everything works",
     stages=(
         stage("13k-0.25x", "I", 6, tune="essential"),
-        stage("13k-0.125x", "baseline", 2, start="winner", tune="essential", after=("13k-0.25x",)),
-        stage("13k-0.5x", "baseline", 2, start="winner", tune="essential", after=("13k-0.25x",)),
+        stage("13k-0.125x", "baseline", 6, start="winner", tune="essential", after=("13k-0.25x",)),
+        stage("13k-0.5x", "baseline", 6, start="winner", tune="essential", after=("13k-0.25x",)),
     ),
     protocol=Protocol(looks=(2, 4)),
     optimizers=("adamw", "lion"),

@@ -86,7 +86,7 @@ def test_words_are_equally_far_from_each_other_and_grids_equally_long():
 @pytest.mark.parametrize("count", [1, 3, 8, 11])
 def test_sobol_points_are_as_many_as_asked_and_the_same_again(count):
     points = sobol(5, count, 7)
-    assert points.shape == (count, 5) and (0 <= points).all() and (points < 1).all()
+    assert points.shape == (count, 5) and (points >= 0).all() and (points < 1).all()
     assert (points == sobol(5, count, 7)).all()
     assert count == 1 or not (points == sobol(5, count, 8)).all()
 

@@ -124,7 +124,7 @@ def test_workers_that_there_cannot_be_are_refused_but_can_be_priced(
     assert command.main(["smoke", "--results", str(tmp_path), *options]) == 1
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
-    priced = command._parser().parse_args(["smoke", "--dry-run", *options])
+    priced = parser().parse_args(["smoke", "--dry-run", *options])
     assert command._workers(priced) == int(options[-1])
 
 

@@ -11,6 +11,7 @@ from benchmark.published import study
 from benchmark.spec import RECIPE
 from sweeps import __main__ as command
 from sweeps.contestants import contestants
+from sweeps.options import parser
 from sweeps.plan import plan
 from sweeps.sweep import Sweep, stage
 
@@ -33,7 +34,7 @@ def of_file(tmp_path, text):
 
 def test_a_sweep_of_nobody_in_particular_leaves_ablations_out():
     assert {"adamw_one_rate", "adamw_study"} <= set(ABLATIONS)
-    args = command._parser().parse_args(["quick", "--dry-run"])
+    args = parser().parse_args(["quick", "--dry-run"])
     names = [c.name for c in command._sweep(args).contestants]
     assert "adamw" in names and not set(names) & set(ABLATIONS)
 
@@ -54,7 +55,8 @@ def test_an_ablation_differs_from_whom_it_restricts_in_what_it_fixes(name, scale
 def test_every_trial_of_an_ablation_has_the_fixed_values(finish, valley):
     sweep = Sweep("part", "", (stage("27k-1x", "I", 20),), contestants=contestants(["adamw", "adamw_study"]))
     done, _ = finish(sweep, valley)
-    tried = [a.trial.hyperparameters for a in done.solved["adamw_study/27k-1x"].asked]
+    searches = [done.solved[f"adamw_study/27k-1x{search}"] for search in ("", "#1")]
+    tried = [asked.trial.hyperparameters for solved in searches for asked in solved.asked]
     assert len(tried) == 20
     assert {(h["embedding_lr_ratio"], h["head_lr_ratio"], h["decay_kind"]) for h in tried} == {
         (1.0, 1.0, "cosine")
@@ -126,5 +128,5 @@ def test_a_file_starts_where_it_says(tmp_path):
 def test_an_essential_hyperparameter_without_an_axis_is_one_clear_line():
     (adamw,) = contestants(["adamw"])
     odd = dataclasses.replace(adamw, recipe_fixed={"head_lr_ratio": 1.0})
-    with pytest.raises(ValueError, match="adamw calls head_lr_ratio essential but it has no axis"):
+    with pytest.raises(ValueError, match="adamw calls head_lr_ratio essential but gives it no axis"):
         odd.axes(scales.get("27k"))

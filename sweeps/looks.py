@@ -50,7 +50,9 @@ def losses(solved: Mapping[str, Solved | Cell], counts: Mapping[str, int], known
     infinite where a run diverged and NaN where it failed. counts: of each cell's report runs, how many."""
     rows = []
     for key, state in solved.items():
-        for trial, trial_id in state.reports[: counts[key]] if isinstance(state, Solved) else ():
+        if isinstance(state, Cell):
+            continue
+        for trial, trial_id in state.reports[: counts[key]]:
             status, loss = outcome(known, trial_id)
             if status is not None:
                 where = (trial.optimizer, trial.scale, trial.chinchilla_ratio, state.cell.search, trial.seed)

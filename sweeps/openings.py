@@ -1,8 +1,8 @@
 """Openings that are committed: trials of a search's first stage which nobody has to run again.
 
 An opening asks the same of every optimizer on every machine, so its trials are committed as records for the
-optimizers of the registry, and counted as theirs. Whatever is not among them, an optimizer of one's own above all,
-is run like any trial. What is decided on later stages is never taken from here.
+optimizers of the registry, and counted as theirs. Whatever is not among them, an optimizer of one's own above
+all, is run like any trial. What is decided on later stages is never taken from here.
 """
 
 from collections.abc import Iterator

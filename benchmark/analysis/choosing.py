@@ -22,8 +22,8 @@ COLUMNS = [
 
 
 def first_searches(cells: Searches) -> list[Mapping[str, Any]]:
-    """The cells of a manifest that are no repeat of another search and say whose they are."""
-    return [c for c in cells.values() if "optimizer" in c and not c.get("seed_offset")]
+    """The cells of a manifest that are the first search of a task and say whose they are."""
+    return [c for c in cells.values() if "optimizer" in c and not c.get("search") and not c.get("seed_offset")]
 
 
 def choosing(runs: pd.DataFrame, cells: Searches) -> pd.DataFrame:

@@ -71,10 +71,11 @@ def scaling_sensitive(
     """Which hyperparameters need tuning again on another task (the study's rule, arXiv 2509.02046).
 
     A hyperparameter is insensitive if one value occurs in every task among the settings within the noise band
-    of the best. searched: the cells of a sweep's manifest, whose winner and measured band count where there are
-    any, so that this is the rule by which the sweep itself froze and tuned; elsewhere `band` nats around the
-    lowest loss. Returns optimizer, hyperparameter, tasks (where it was varied), agreed (the values that serve
-    all, a tuple) and sensitive. A hyperparameter that varied in fewer than two tasks is left out.
+    of the best. searched: the cells of a sweep's manifest; what the first search of a cell says is near its
+    winner counts, so that this is the rule by which the sweep itself froze and tuned (older manifests: its
+    winner and measured band); elsewhere `band` nats around the lowest loss. Returns optimizer, hyperparameter,
+    tasks (where it was varied), agreed (the values that serve all, a tuple) and sensitive. A hyperparameter that
+    varied in fewer than two tasks is left out.
     """
     known = {(c["optimizer"], c["task"]): c for c in first_searches(searched or {})}
     near: dict[tuple[str, str], list[set[Any]]] = {}
@@ -86,7 +87,8 @@ def scaling_sensitive(
         for name in cell.names:
             values = cell.column(name)
             if len(set(values) - {None}) > 1:
-                near.setdefault((cell.labels["optimizer"], name), []).append(set(values[good]) - {None})
+                close = search.get("near", {}).get(name) or set(values[good]) - {None}
+                near.setdefault((cell.labels["optimizer"], name), []).append(set(close))
     found = []
     for (optimizer, name), values in near.items():
         agreed = tuple(sorted(set.intersection(*values), key=str))

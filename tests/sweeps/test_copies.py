@@ -17,11 +17,7 @@ from sweeps.plan import plan
 
 def test_names_and_titles():
     assert [copy_name("adamw", n) for n in (1, 2, 3)] == ["adamw", "adamw~2", "adamw~3"]
-    assert [split(name) for name in ("adamw", "adamw~2", "adamw~10")] == [
-        ("adamw", 1),
-        ("adamw", 2),
-        ("adamw", 10),
-    ]
+    assert (split("adamw"), split("adamw~10")) == (("adamw", 1), ("adamw", 10))
     titles = [copy_title("AdamW", name) for name in ("adamw", "adamw~2", "adamw~3")]
     assert titles == ["AdamW", "AdamW, again", "AdamW, copy 3"]
 

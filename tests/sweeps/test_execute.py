@@ -12,6 +12,7 @@ from sweeps import __main__ as command
 from sweeps import execute, sweep
 from sweeps.contestants import contestants, optimizer_class
 from sweeps.drive import Driver
+from sweeps.options import parser
 from sweeps.progress import Bar
 
 

@@ -38,7 +38,7 @@ def phases(contestant):
         "phases",
         "",
         (
-            *(stage(name, "I", 25) for name in ONE),
+            *(stage(name, "I", 34) for name in ONE),
             *(stage(name, "II", 5, start="consensus", tune="sensitive", after=ONE) for name in TWO),
             stage("220k-1x", "III", 5, start="law", tune="sensitive", after=(*ONE, *TWO)),
         ),
@@ -172,7 +172,7 @@ def test_the_policy_transfer_tunes_on_the_smallest_scale_only(phases, finish, ru
     done, _ = finish(sweep, steep)
     for name, cell in done.cells.items():
         small = cell["task"].startswith("27k")
-        assert (len(cell["tuning"]), len(cell["reports"])) == ((25, 3) if small else (0, 3)), name
+        assert (len(cell["tuning"]), len(cell["reports"])) == ((34, 3) if small else (0, 3)), name
         assert cell["complete"]
         assert cell["winner"] is not None
 
@@ -203,4 +203,4 @@ def test_law_transfer_follows_the_ratio(phases, finish):
 def test_later_phases_wait_for_all_that_they_need(phases):
     now = plan(phases, {})
     assert {trial.task for trial in now.ready} == set(ONE)
-    assert now.remaining == 6 * 28 + 3 * 8
+    assert now.remaining == 6 * 37 + 3 * 8

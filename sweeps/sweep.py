@@ -76,7 +76,7 @@ class Contestant:
         unknown = [name for name in self.essential if name not in axes]
         if unknown:
             raise ValueError(
-                f"{self.name} calls {unknown[0]} essential but it has no axis in its {scale.ladder} space"
+                f"{self.name} calls {unknown[0]} essential but gives it no axis in its {scale.ladder} space"
             )
         return axes
 

@@ -126,5 +126,5 @@ def test_a_file_starts_where_it_says(tmp_path):
 def test_an_essential_hyperparameter_without_an_axis_is_one_clear_line():
     (adamw,) = contestants(["adamw"])
     odd = dataclasses.replace(adamw, recipe_fixed={"head_lr_ratio": 1.0})
-    with pytest.raises(ValueError, match="adamw calls head_lr_ratio essential but it has no axis"):
+    with pytest.raises(ValueError, match="adamw calls head_lr_ratio essential but gives it no axis"):
         odd.axes(scales.get("27k"))

@@ -115,8 +115,9 @@ class Info:
 
     `summary` is at most three sentences. `essential` names the hyperparameters that even the smallest
     search tunes, of its own or of the recipe; without any every search tunes them all. The entries of this
-    package name five each, so that none is tuned more closely than another: the rate, the weight decay, the
-    coefficient of the average that becomes the step, and the recipe's two ratios. `version` is part of every
+    package name five each, so that none is tuned more closely than another: the rate, the weight decay (or what
+    the file says takes its place), the coefficient of the average that becomes the step, and the recipe's two
+    ratios. `version` is part of every
     trial's identity: raise it when the rule or its hyperparameters change.
     """
 
@@ -178,12 +179,14 @@ class Optimizer:
 
     def build_jax(self, run: Run) -> Any:
         """Return an optax.GradientTransformationExtraArgs over flat dicts; its updates are added to the
-        parameters, rate and decay included. `update` receives the keyword `loss_fn` (see Run)."""
+        parameters, rate and decay included, those of embedding, norms and head times the recipe's ratios.
+        `update` receives the keyword `loss_fn` (see Run)."""
         raise NotImplementedError(f"{self.info.title} has no jax build")
 
     def build_torch(self, params: Mapping[str, Any], run: Run) -> Any:
         """Return a torch.optim.Optimizer over `params` (name -> torch Parameter). The trainer sets every
-        group's lr to its initial lr times `run.multiplier(step)` before each step."""
+        group's lr to its initial lr times `run.multiplier(step)` before each step, and scales the step that
+        embedding, norms and head have taken by the recipe's ratios."""
         raise NotImplementedError(f"{self.info.title} has no torch build")
 
     @property

@@ -120,8 +120,8 @@ def falls_with_scale(evidence: Evidence) -> Verdict:
         if len(order) > 1:
             ends.append((best[order[0]], best[order[-1]]))
     lower = sum(large["speedup"] < small["speedup"] for small, large in ends)
-    falls = sum(large["hi"] < small["lo"] for small, large in ends)
-    rises = sum(large["lo"] > small["hi"] for small, large in ends)
+    falls = sum(bool(large["hi"] < small["lo"]) for small, large in ends)
+    rises = sum(bool(large["lo"] > small["hi"]) for small, large in ends)
     numbers = {"ratios": len(ends), "lower": lower, "lower_beyond_noise": falls, "higher_beyond_noise": rises}
     if not ends:
         return Verdict(claim, "undecided", "No ratio was run at two scales.", numbers)
@@ -187,7 +187,7 @@ def winner_depends_on_data(evidence: Evidence) -> Verdict:
                 clear &= all(pairs.interval(str(o), best)[1] > 0 for o in model.optimizer[at] if o != best)
         if len(winners) > 1:
             scales, changes = scales + 1, changes + (len(set(winners.values())) > 1)
-            constant += clear and len(set(winners.values())) == 1
+            constant += int(clear and len(set(winners.values())) == 1)
         for flip in rows(ratio, (ratio["scale"] == scale) & (ratio["status"] == "confirmed")).to_dict(
             "records"
         ):

@@ -27,14 +27,13 @@ def transfer_unfair(evidence: Evidence) -> Verdict:
     that took over a setting being the sample, they cost less than what a tenth more tokens are worth.
     """
     claim = "One optimizer's best hyperparameters are not another's"
-    found = pd.DataFrame(columns=["target", "cost", "error"])
+    found = pd.DataFrame(columns=["target", "cost", "dear"])
     for name in ("peak_lr", "weight_decay"):
         if len(evidence.runs) and f"hp.{name}" in evidence.runs:
             costs = transfer_cost(evidence.runs, [name], evidence.band, evidence.run_sd)
             real = costs["cost"].notna() & (costs["changed"] > 0) & (costs["others"] == 0)
             found = pd.concat([found, rows(costs, real).loc[:, found.columns]]) if real.any() else found
-    cost, error = found["cost"].to_numpy(float), found["error"].to_numpy(float)
-    dear = int((cost > stats.norm.ppf(0.975) * error).sum())
+    cost, dear = found["cost"].to_numpy(float), int(found["dear"].sum())
     numbers = {"transfers": len(cost), "dear": dear}
     if len(cost) < FEW:
         return Verdict(claim, "undecided", f"Only {len(cost)} such transfers were run.", numbers)

@@ -3,10 +3,13 @@
 The lowest of N noisy losses is lower than any of them is expected to be: of forty equal settings by 2.2
 standard deviations of a run. Whatever is compared with it looks dear. The luck is what the lowest of the
 settings that may be the best would have were they equal; simulated, a reference freed of it calls 2.5 % of
-equal settings dear, where the minimum itself does 27 %. Next: whatif.py and tuning.py, which compare with it.
+equal settings dear, where the minimum itself does 27 %. One run of each setting counts, on the seed that most
+have: only settings that were lucky there ran again, and what their other seeds cost more is that luck's end and
+not the seeds' doing. Next: whatif.py and tuning.py, which compare with it.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -21,43 +24,72 @@ PRIOR_DF = 4.0  # weight of all optimizers' replicates in the noise of one
 _GRID = np.linspace(-8.0, 8.0, 401)
 
 
-def level(loss: Floats, seeds: Floats, sd: float) -> tuple[float, float]:
-    """The expected loss of the best of these settings and its standard error, nats.
+def single_runs(cell: Cell) -> Floats:
+    """One run's loss of each setting: on the seed that most have, else its mean at that seed's level."""
+    first = cell.by_seed[:, _commonest(cell.by_seed)]
+    return np.where(np.isnan(first), cell.loss, first)
 
-    loss, seeds: of each setting its mean and the number of runs in it. sd: of one run's loss; where it is NaN
-    the level is the lowest loss and the error NaN.
+
+@dataclass(frozen=True)
+class Level:
+    """What the best of some settings is expected to reach: loss and its standard error, nats (NaN: unknown).
+
+    near: the loss up to which a setting may be the best. behind: how unlucky one of these others is expected to
+    have been, since the luckiest was another.
     """
-    best = int(np.argmin(loss))
+
+    loss: float
+    error: float
+    near: float
+    behind: float
+
+    def rise(self, loss: Floats) -> Floats:
+        """How far settings other than the best lie above it, by one run's loss of each."""
+        return loss - self.loss - np.where(loss <= self.near, self.behind, 0.0)
+
+
+def level(loss: Floats, sd: float, df: float) -> Level:
+    """The level of these settings. loss: of one run of each. sd, df: of a run, and how well that is known: the
+    luck is so many sds, so their error is in that of the level. Where sd is NaN the level is the lowest loss.
+    """
+    lowest = float(loss.min())
     if not np.isfinite(sd):
-        return float(loss[best]), float("nan")
-    apart = sd * np.sqrt((1 / seeds + 1 / seeds[best]) / 2)
-    rivals = tuple(sorted(seeds[loss <= loss[best] + NEAR * apart].tolist()))
-    mean, spread = _lowest(rivals)
-    return float(loss[best] - sd * mean), sd * spread
+        return Level(lowest, float("nan"), lowest, 0.0)
+    near = lowest + NEAR * sd
+    count = int((loss <= near).sum())
+    luck, spread = _lowest(count)
+    error = sd * float(np.hypot(spread, luck / np.sqrt(2 * df)))
+    return Level(lowest - sd * luck, error, near, -sd * luck / max(count - 1, 1))
+
+
+def _commonest(by_seed: Floats) -> int:
+    return int(np.argmax((~np.isnan(by_seed)).sum(axis=0)))
 
 
 @lru_cache(maxsize=4096)
-def _lowest(seeds: tuple[float, ...]) -> tuple[float, float]:
-    """Mean and standard deviation of the lowest of independent means of so many runs, in sds of a run."""
-    above = np.exp(stats.norm.logsf(_GRID[:, None] * np.sqrt(seeds)).sum(axis=1))
+def _lowest(count: int) -> tuple[float, float]:
+    """Mean and standard deviation of the lowest of so many independent standard normals."""
+    above = stats.norm.sf(_GRID) ** count
     density, middle = -np.diff(above), (_GRID[1:] + _GRID[:-1]) / 2
     mean = float(density @ middle)
     return mean, float(np.sqrt(density @ (middle - mean) ** 2))
 
 
-def run_sds(cells: Sequence[Cell], noise_sd: float | None = None) -> Mapping[str, float]:
-    """The standard deviation of one tuning run by optimizer: from settings that ran on several seeds, moderated
-    towards all optimizers' by PRIOR_DF. `noise_sd`, or NaN, where no setting did."""
+def run_noise(cells: Sequence[Cell], noise_sd: float | None = None) -> Mapping[str, tuple[float, float]]:
+    """The standard deviation of one tuning run and its df by optimizer: from settings that ran on several more
+    seeds than the one that most have (see above), moderated towards all optimizers' by PRIOR_DF. `noise_sd`, or
+    NaN, where no setting did, with infinite df."""
     found: dict[str, list[float]] = {}
     for cell in cells:
         squares = found.setdefault(cell.labels["optimizer"], [0.0, 0.0])
-        for i, value in enumerate(_residual(cell.by_seed)):
+        again = np.delete(cell.by_seed, _commonest(cell.by_seed), axis=1)
+        for i, value in enumerate(_residual(again)):
             squares[i] += value
     ss, df = (sum(part[i] for part in found.values()) for i in (0, 1))
     if not df:
-        return dict.fromkeys(found, float("nan") if noise_sd is None else noise_sd)
+        return dict.fromkeys(found, (float("nan") if noise_sd is None else noise_sd, float("inf")))
     return {
-        name: float(np.sqrt((own + PRIOR_DF * ss / df) / (own_df + PRIOR_DF)))
+        name: (float(np.sqrt((own + PRIOR_DF * ss / df) / (own_df + PRIOR_DF))), own_df + PRIOR_DF)
         for name, (own, own_df) in found.items()
     }
 

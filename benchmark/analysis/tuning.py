@@ -12,7 +12,7 @@ import pandas as pd
 
 from benchmark.analysis.budget import best_so_far, budget_medians, budget_swaps, expected_best_of_k
 from benchmark.analysis.choosing import choosing, first_searches
-from benchmark.analysis.level import level, run_sds
+from benchmark.analysis.level import level, run_noise, single_runs
 from benchmark.analysis.settings import CELL, STUDY_BAND, Floats, cells, table, tuned
 from benchmark.analysis.whatif import claimed, transfer_cost
 
@@ -44,22 +44,23 @@ def sensitivity(runs: pd.DataFrame, band: float = 0.0, noise_sd: float | None = 
     """
     found = []
     known = tuned(runs)
-    noise = run_sds(known, noise_sd)
+    noise = run_noise(known, noise_sd)
     for cell in known:
         best = cell.centre(band)
-        sd = noise[cell.labels["optimizer"]]
-        reference, spread = level(cell.loss, cell.seeds, sd)
+        sd, df = noise[cell.labels["optimizer"]]
+        single = single_runs(cell)
+        reference = level(single, sd, df)
         for name in cell.names:
             _, line = cell.along(best, name)
             line = line[line != best]
-            rise = cell.loss[line] - reference
+            rise = reference.rise(single[line])
             finite = rise[np.isfinite(rise)]
             low, middle, high = np.quantile(finite, [0, 0.5, 1]) if len(finite) else [np.nan] * 3
             counts = {"n": len(finite), "diverged": len(rise) - len(finite)}
             sizes = {"min_rise": low, "median_rise": middle, "max_rise": high}
             what = {"hyperparameter": name, "best_value": cell.column(name)[best]}
             if len(rise):
-                error = float(np.hypot(sd / np.sqrt(np.median(cell.seeds[line])), spread))
+                error = float(np.hypot(sd, reference.error))
                 found.append({**cell.labels, **what, **counts, **sizes, "error": error})
     columns = ["hyperparameter", "best_value", "n", "diverged", "min_rise", "median_rise", "max_rise", "error"]
     return table(found, [*CELL, *columns])

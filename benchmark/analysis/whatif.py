@@ -12,9 +12,9 @@ import pandas as pd
 from scipy import stats
 
 from benchmark.analysis import curve
-from benchmark.analysis.level import level, run_sds
+from benchmark.analysis.level import Level, level, run_noise, single_runs
 from benchmark.analysis.residuals import by_scale
-from benchmark.analysis.settings import CELL, Cell, rows, table, tuned
+from benchmark.analysis.settings import CELL, Cell, Floats, rows, table, tuned
 from benchmark.analysis.speedup import speedups
 
 GPT3_LR = 6e-4  # peak rate of the 125M model in the GPT-3 report (arXiv 2005.14165, table 2.1)
@@ -33,29 +33,33 @@ def transfer_cost(
     shared: hyperparameters that are carried over, such as ["peak_lr"]; all that both have by default.
     noise_sd: of one tuning run in nats, used where no setting ran on several seeds.
     Returns TASK, source, target, carried (how many), changed (in how many the two best settings differ), others
-    (in how many of its remaining ones the trial found differs from the target's best), loss, cost (nats above
-    what the target's best is expected to reach; infinite where it diverged; 0 where the trial is the best
-    itself), error (standard error of the cost: NaN where the noise is unknown, and then the reference is the
-    lowest loss) and trial_id. The trial is the target's own that agrees with the source's best in everything
-    carried and is nearest to the target's best in the rest; where there is none, loss, cost and error are NaN.
-    Pivot `cost` by source and target for the matrix.
+    (in how many of its remaining ones the trial found differs from the target's best), loss (of one run), cost
+    (nats above what the target's best is expected to reach; infinite where it diverged; 0 where the trial is
+    the best itself), error (standard error of the cost; NaN where the noise is unknown, and then the reference
+    is the lowest loss), dear (beyond what noise does in 2.5 % of equal settings) and trial_id. The trial is the
+    target's own that agrees with the source's best in everything carried and is nearest to the target's best in
+    the rest; where there is none, loss, cost and error are NaN. Pivot `cost` by source and target for the
+    matrix.
     """
     cells = tuned(runs)
-    noise = run_sds(cells, noise_sd)
+    noise = run_noise(cells, noise_sd)
     by_task: dict[str, list[tuple[Cell, int]]] = {}
     for cell in cells:
         by_task.setdefault(cell.labels["task"], []).append((cell, cell.centre(band)))
     found = []
     for members in by_task.values():
         for target, own in members:
-            sd = noise[target.labels["optimizer"]]
-            reference = level(target.loss, target.seeds, sd)
+            sd, df = noise[target.labels["optimizer"]]
+            single = single_runs(target)
+            reference = level(single, sd, df)
             task = {c: target.labels[c] for c in TASK}
             for source, given in members:
                 names = {"source": source.labels["optimizer"], "target": target.labels["optimizer"]}
                 trial = _transferred(target, own, source.setting(given), shared)
-                found.append({**task, **names, **trial, **_cost(target, own, trial["at"], reference, sd)})
-    columns = ["source", "target", "carried", "changed", "others", "loss", "cost", "error", "trial_id"]
+                found.append(
+                    {**task, **names, **trial, **_cost(target, single, own, trial["at"], reference, sd, df)}
+                )
+    columns = ["source", "target", "carried", "changed", "others", "loss", "cost", "error", "dear", "trial_id"]
     return table(found, [*TASK, *columns]).sort_values([*TASK, "source", "target"], ignore_index=True)
 
 
@@ -76,14 +80,18 @@ def _transferred(cell: Cell, own: int, given: dict[str, Any], shared: Sequence[s
     return {**counts, "others": int(others[near]), "at": near}
 
 
-def _cost(cell: Cell, own: int, at: int | None, reference: tuple[float, float], sd: float) -> dict[str, Any]:
+def _cost(
+    cell: Cell, single: Floats, own: int, at: int | None, reference: Level, sd: float, df: float
+) -> dict[str, Any]:
+    """What the trial cost, by one run of every setting."""
     if at is None:
-        return {"loss": np.nan, "cost": np.nan, "error": np.nan, "trial_id": ""}
-    loss = cell.loss[at]
-    cost, error = loss - reference[0], np.hypot(sd / np.sqrt(cell.seeds[at]), reference[1])
+        return {"loss": np.nan, "cost": np.nan, "error": np.nan, "dear": False, "trial_id": ""}
+    cost, error = float(reference.rise(single[at])), float(np.hypot(sd, reference.error))
     if at == own:
         cost, error = 0.0, 0.0
-    return {"loss": loss, "cost": cost, "error": float(error), "trial_id": cell.trial_id[at]}
+    known = 0.0 if np.isnan(error) else error
+    dear = cost > stats.t.ppf(0.975, df) * known
+    return {"loss": single[at], "cost": cost, "error": error, "dear": dear, "trial_id": cell.trial_id[at]}
 
 
 def claimed(
@@ -124,20 +132,18 @@ def _rises(runs: pd.DataFrame, noise_sd: float | None) -> pd.DataFrame:
     """Per task and finished rate: how far the best at that rate is expected to lie above the best of all."""
     found = []
     known = tuned(runs)
-    noise = run_sds(known, noise_sd)
+    noise = run_noise(known, noise_sd)
     for cell in known:
-        rates, sd = cell.column("peak_lr"), noise[cell.labels["optimizer"]]
-        reference, spread = level(cell.loss, cell.seeds, sd)
-        for rate in sorted(set(rates[np.isfinite(cell.loss)]) - {None}):
-            here = (rates == rate) & np.isfinite(cell.loss)
-            loss, error = level(cell.loss[here], cell.seeds[here], sd)
-            best = rate == rates[0]
-            rise = (
-                {"rise": 0.0, "error": 0.0}
-                if best
-                else {"rise": loss - reference, "error": np.hypot(error, spread)}
-            )
-            found.append({**cell.labels, "peak_lr": rate, "best": best, **rise})
+        rates, (sd, df) = cell.column("peak_lr"), noise[cell.labels["optimizer"]]
+        single = single_runs(cell)
+        reference = level(single, sd, df)
+        for rate in sorted(set(rates[np.isfinite(single)]) - {None}):
+            here = level(single[(rates == rate) & np.isfinite(single)], sd, df)
+            row = {**cell.labels, "peak_lr": rate, "best": rate == rates[0], "rise": 0.0, "error": 0.0}
+            if rate != rates[0]:
+                error = float(np.hypot(here.error, reference.error))
+                row |= {"rise": float(reference.rise(np.array(here.loss))), "error": error}
+            found.append(row)
     return table(found, [*CELL, "peak_lr", "best", "rise", "error"]).drop(columns="optimizer")
 
 

@@ -47,7 +47,7 @@ def test_a_typical_study_supports_what_it_was_made_of() -> None:
     assert len(told) == len(claims.CLAIMS)
     assert judged["Every"] == "supported" and judged["No"] == "supported" and judged["Scalar"] == "supported"
     assert judged["The"] == "supported" and judged["Sophia"] == "supported"
-    assert judged["Which"] == "undecided"  # muon leads everywhere, which refutes no change elsewhere
+    assert judged["Which"] == "refuted"  # muon leads everywhere, each time beyond noise
     assert judged["One"] == judged["A"] == judged["Rankings"] == "undecided"  # nothing was run to tell
 
 

@@ -109,15 +109,19 @@ def regrets(
     return found
 
 
+NO_RACE = dataclasses.replace(RULES, race=0.0)
+# name -> search, how many share the budget, tuning seeds
 VARIANTS: dict[str, tuple[Search, int, int]] = {
-    "coordinate descent, one seed": (coordinate, 1, 1),
+    "coordinate descent": (coordinate, 1, 1),
     "coordinate descent, three seeds": (coordinate, 1, 3),
+    "coordinate descent, two searches": (coordinate, 2, 1),
     "random": (at_random, 1, 1),
-    "gp, one search": (by_model(), 1, 3),
+    "gp": (by_model(), 1, 3),
     "gp, two searches": (by_model(), 2, 3),
-    "gp, two, by the lowest loss": (by_model(dataclasses.replace(RULES, smoothed=False)), 2, 3),
-    "gp, two, no race": (by_model(dataclasses.replace(RULES, race=0.0)), 2, 3),
-    "gp, two, no race, lowest": (by_model(dataclasses.replace(RULES, race=0.0, smoothed=False)), 2, 3),
+    "gp, by the lowest loss": (by_model(dataclasses.replace(RULES, smoothed=False)), 1, 3),
+    "gp, no race": (by_model(NO_RACE), 1, 3),
+    "gp, no race, by the lowest loss": (by_model(dataclasses.replace(NO_RACE, smoothed=False)), 1, 3),
+    "gp, opening 0.3": (by_model(dataclasses.replace(RULES, opening=0.3)), 1, 3),
 }
 
 

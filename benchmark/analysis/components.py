@@ -109,12 +109,15 @@ def estimate(
         if moved <= 1e-4 * theta[0]:
             break
     pool = theta.copy()
+    searches_differ = searched and pool[-1] > 0
+    free = merge if searches_differ else merge[:1]  # at 0 the runs of all searches tell the residual
     info, score = _score(tasks, pool)
     both = 2 * np.linalg.pinv(free @ info @ free.T, hermitian=True, rcond=_SMALL)
     pooled_df = 2 * pool[0] ** 2 / both[0, 0]
     raw, raw_df = _apart(info, score, pool)
     if optimizers > 1:
-        theta, covariance = _moderate(tasks, pool, free.T @ both @ free, searched)
+        prior = PRIOR_DF * _belongs(raw, raw_df)
+        theta, covariance = _moderate(tasks, pool, prior, free.T @ both @ free, searches_differ)
     else:
         covariance = np.zeros((size, size))
         covariance[0, 0] = both[0, 0]
@@ -172,9 +175,9 @@ def _solve(info: Floats, score: Floats) -> Floats:
 
 
 def _moderate(
-    tasks: Sequence[TaskRuns], pool: Floats, pool_covariance: Floats, searched: bool
+    tasks: Sequence[TaskRuns], pool: Floats, prior_df: Floats, pool_covariance: Floats, searched: bool
 ) -> tuple[Floats, Floats]:
-    """Each optimizer's own variance, with the pool as PRIOR_DF further observations of it.
+    """Each optimizer's own variance, with the pool as `prior_df` further observations of it.
 
     The covariance counts that the pool is itself an estimate, from runs that are partly the optimizer's own.
     """
@@ -182,7 +185,7 @@ def _moderate(
     active = len(theta) if searched else len(theta) - 1
     for _ in range(_STEPS):
         info, score = _score(tasks, theta)
-        prior = np.append(PRIOR_DF / theta[:-1] ** 2, 0.0)
+        prior = np.append(prior_df / theta[:-1] ** 2, 0.0)
         score = score + prior * pool - (0 if searched else info[:, -1] * fixed)
         whole = (info + np.diag(prior))[:active, :active]
         new = theta.copy()
@@ -194,7 +197,7 @@ def _moderate(
         if moved < 1e-3:
             break
     info, _ = _score(tasks, theta)
-    whole = (info + np.diag(np.append(PRIOR_DF / theta[:-1] ** 2, 0.0)))[:active, :active]
+    whole = (info + np.diag(np.append(prior_df / theta[:-1] ** 2, 0.0)))[:active, :active]
     covariance = np.zeros((len(theta), len(theta)))
     inverse = np.linalg.pinv(whole, hermitian=True, rcond=_SMALL)
     own = inverse @ info[:active, :active]
@@ -210,6 +213,17 @@ def _apart(info: Floats, score: Floats, pool: Floats) -> tuple[Floats, Floats]:
     raw = inverse @ (score[:-1] - info[:-1, -1] * pool[-1])
     with np.errstate(divide="ignore", invalid="ignore"):
         return raw, pool[:-1] ** 2 / np.diag(inverse)
+
+
+def _belongs(variance: Floats, df: Floats) -> Floats:
+    """How far each optimizer's variance agrees with the others': 1, or less where it is significantly larger, so
+    that a loud one is not talked down by the pool."""
+    usable = np.where(np.isfinite(df), df, 0.0)
+    total = usable.sum()
+    rest_df = np.maximum(total - usable, 1e-9)
+    rest = ((usable * variance).sum() - usable * variance) / rest_df
+    tail = stats.f.sf(variance / np.maximum(rest, 1e-300), np.maximum(usable, 1e-9), rest_df)
+    return np.where((usable > 0) & (variance > 0), np.minimum(1.0, 2 * tail), 1.0)
 
 
 def _bartlett(variance: Floats, df: Floats) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from benchmark.analysis.simulate import BASELINE, MENU, Design, dealt, study
 from benchmark.analysis.speedup import EQUIVALENCE, speedups
@@ -54,14 +55,20 @@ def outcomes(
         truth = [one.speedups[name] for name in found["optimizer"]]
         tables.append(found.assign(study=number, truth=truth))
     table = pd.concat(tables, ignore_index=True)
-    truth, verdict = table["truth"].to_numpy(float), table["verdict"].to_numpy(str)
-    far = np.maximum(truth, 1 / truth) > EQUIVALENCE
-    false = {"faster": truth <= 1, "slower": truth >= 1, "inseparable": far}
+    truth = table["truth"].to_numpy(float)
     return table.assign(
         held=(table["lo"] <= truth) & (truth <= table["hi"]),
         held_one=(table["lo_one"] <= truth) & (truth <= table["hi_one"]),
-        wrong=np.any([(verdict == word) & untrue for word, untrue in false.items()], axis=0),
+        wrong=mistaken(table),
     )
+
+
+def mistaken(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which verdicts of `outcomes` are not true."""
+    truth, verdict = table["truth"].to_numpy(float), table["verdict"].to_numpy(str)
+    far = np.maximum(truth, 1 / truth) >= EQUIVALENCE * (1 - 1e-9)
+    false = {"faster": truth <= 1, "slower": truth >= 1, "inseparable": far}
+    return np.any([(verdict == word) & untrue for word, untrue in false.items()], axis=0)
 
 
 def summary(table: pd.DataFrame) -> dict[str, float]:

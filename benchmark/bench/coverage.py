@@ -34,7 +34,7 @@ def parts(studies: int = STUDIES) -> Iterator[Part]:
     for name, (kinds, _) in simulate_flips.STUDIES.items():
         for seeds in (0,) if kinds == ("budget",) else SEEDS:  # a random search has trials, not report seeds
             arguments = (name, seeds, studies)
-            yield f"false flips: {name}", 0.1 * studies, lambda a=arguments: flips(*a)
+            yield f"false flips: {name}", 0.5 * studies, lambda a=arguments: flips(*a)
 
 
 def verdicts(design: simulate.Design, menu: str, studies: int) -> list[Figure]:

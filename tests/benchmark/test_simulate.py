@@ -35,7 +35,7 @@ def test_stated_components_are_those_of_the_committed_records() -> None:
 
 
 def test_components_are_found_again_in_runs_drawn_from_them() -> None:
-    """Two searches of four optimizers on two hundred tasks, so that each part is known to a tenth and better."""
+    """Two searches of four optimizers on two hundred tasks, so that each part is known to a tenth."""
     rng = np.random.default_rng(0)
     noise = {"adamw": 0.01, "a": 0.03, "b": 0.01, "c": 0.01}
     rows, cells = [], []

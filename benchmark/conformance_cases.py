@@ -90,6 +90,8 @@ def one_batch_trial(optimizer: Optimizer, backend: Any, seed: int, steps: int) -
     """A trial on `one_batch`: constant rate after a short warmup, clipping on."""
     scale = scales.get("13k")
     recipe = {
+        "embedding_lr_ratio": 1.0,
+        "head_lr_ratio": 1.0,
         "warmup_fraction": 0.1,
         "decay_kind": "linear",
         "decay_fraction": 0.5,

@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     corpus, scale, oracles = corpora.prepare(options.corpus), scales.get("27k"), oracle_rows()
     rows = []
-    for name in optimizers.names():
+    for name in optimizers.entrants():
         gaps = conformance.twin_deviation(cases.in_square_blocks(optimizers.get(name)()))
         curves = curve_gap(name, scale.name, corpus, sequences=16)
         row = {

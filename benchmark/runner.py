@@ -12,6 +12,7 @@ from typing import Any
 from benchmark import environment, parameters, scales
 from benchmark.corpora import Corpus
 from benchmark.spec import Cost, Outcome, Record, Trial
+from optimizers._copies import copy_title
 from optimizers.base import Optimizer
 
 
@@ -72,11 +73,12 @@ def facts(optimizer: type[Optimizer], trial: Trial) -> dict[str, Any]:
     params = parameters.roles(scales.get(trial.scale))
     count = sum(param.size for param in params.values())
     return {
-        "title": info.title,
+        "title": copy_title(info.title, trial.optimizer),
         "paper": info.paper,
         "url": info.url,
         "family": info.family,
         "summary": info.summary,
+        "ablation_of": optimizer.ablation_of,
         "state_floats_per_param": setting(optimizer, trial).state_floats(params) / count,
     }
 

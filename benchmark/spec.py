@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from optimizers.base import RECIPE as RECIPE  # part of a trial: read from here too
+from optimizers.base import Value
+
 SCHEMA = 1  # of records on disk; a reader refuses any other
 EXPERIMENT = 2  # raise when model, data order, initialization or evaluation change: old runs are then others
 
-Value = float | int | str
 Status = Literal["finished", "diverged", "failed"]
 SearchRole = Literal["tuning", "report"]
-
-# Hyperparameters that belong to the benchmark and are open to every optimizer on equal terms.
-RECIPE = ("warmup_fraction", "decay_kind", "decay_fraction", "final_lr_ratio", "clip_norm", "batch_size")
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from benchmark.outcome import EXPLODED, outcome
 from benchmark.scales import Scale
 from benchmark.schedule import DECAY_KINDS, multiplier
 from benchmark.spec import Outcome, Point, Trial
-from optimizers.base import Optimizer, Param, Run
+from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
 
 EVAL_CHUNK = 64  # sequences in one evaluation call
 
@@ -257,6 +257,7 @@ def programs(blank: Optimizer, scale: Scale, precision: str, size: int) -> Progr
             loss, grads = jax.value_and_grad(loss_fn)(values)
             grads = _clip(grads, params, optimizer.clip_roles, setting["clip_norm"])
             updates, rule_state = rule.update(grads, rule_state, values, loss_fn=loss_fn)
+            updates = _scaled(updates, params, setting["ratios"])
             return optax.apply_updates(values, updates), rule_state, losses.at[i].set(loss)
 
         losses = jnp.zeros(CHUNK, jnp.float32)
@@ -315,6 +316,7 @@ def _setting(trial: Trial, optimizer: Optimizer) -> Tree:
     return {
         "hyperparameters": {k: np.float32(v) for k, v in optimizer.floats().items()},
         "schedule": {k: np.float32(v) for k, v in schedule.items()} | {"decay_kind": np.float32(kind)},
+        "ratios": {k: np.float32(recipe[k]) for k in sorted(set(ROLE_RATIOS.values()))},
         "clip_norm": np.float32(recipe["clip_norm"]),
         "steps": np.int32(trial.steps),
         "key": np.asarray(jax.random.key_data(jax.random.key(trial.seed))),
@@ -352,6 +354,13 @@ def _clip(grads: Tree, params: Mapping[str, Param], roles: Sequence[str], clip_n
     norm = optax.tree.norm(clipped)
     factor = jnp.where((clip_norm > 0) & (norm > clip_norm), clip_norm / norm, 1.0)
     return {**grads, **{name: g * factor for name, g in clipped.items()}}
+
+
+def _scaled(updates: Tree, params: Mapping[str, Param], ratios: Mapping[str, jax.Array]) -> Tree:
+    """The updates with those of every role but hidden matrices times its ratio; after the rule, because a rule
+    may fix the norm of its step whatever the gradient."""
+    named = {name: ROLE_RATIOS.get(params[name].role) for name in updates}
+    return {name: u if (ratio := named[name]) is None else ratios[ratio] * u for name, u in updates.items()}
 
 
 @functools.lru_cache(maxsize=2)

@@ -30,7 +30,7 @@ from benchmark.outcome import EXPLODED, outcome
 from benchmark.parts_torch import sum_of_parts
 from benchmark.schedule import DECAY_KINDS, multiplier
 from benchmark.spec import Outcome, Point, Trial
-from optimizers.base import Optimizer, Param, Run
+from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 EVAL_TOKENS = 2048  # in one evaluation call: small enough for the cache here and for the logits at any scale
@@ -132,6 +132,7 @@ class TrainingRun:
         }
         self.multiplier = _schedule(trial)
         self.clip_norm = float(trial.hyperparameters["clip_norm"])
+        self.ratios = _ratios(trial, self.params)
         self.run = Run(self.params, trial.steps, self.multiplier, draw or normal(trial.seed), self.clip_norm)
         self.rule = optimizer.build_torch(self.values, self.run)
         require_every_parameter_once(self.rule, self.values)
@@ -217,8 +218,10 @@ class TrainingRun:
         for group, initial in zip(self.rule.param_groups, self.initial_lrs, strict=True):
             group["lr"] = initial * factor
         self.run.loss_fn = losses[0] if len(losses) == 1 else functools.partial(sum_of_parts, losses)
+        before = {name: self.values[name].detach().clone() for name in self.ratios}
         with sdpa_kernel(SDPBackend.MATH):  # of loss_fn: the fused kernels have no second derivative
             self.rule.step()
+        _scale_steps(self.values, before, self.ratios)
         return loss
 
     def _part_loss(self, values: Values, part: torch.Tensor, share: float) -> torch.Tensor:
@@ -302,6 +305,21 @@ def _schedule(trial: Trial) -> Callable[[Any], Any]:
     kind = DECAY_KINDS.index(str(recipe["decay_kind"]))
     shape = {name: float(recipe[name]) for name in ("warmup_fraction", "decay_fraction", "final_lr_ratio")}
     return lambda step: multiplier(np, step, trial.steps, decay_kind=kind, **shape)
+
+
+def _ratios(trial: Trial, params: Mapping[str, Param]) -> dict[str, float]:
+    """Parameter -> factor on its whole step; those with factor 1 are left out."""
+    named = {name: ROLE_RATIOS.get(param.role) for name, param in params.items()}
+    found = {name: float(trial.hyperparameters[ratio]) for name, ratio in named.items() if ratio}
+    return {name: ratio for name, ratio in found.items() if ratio != 1.0}
+
+
+@torch.no_grad()
+def _scale_steps(values: Values, before: Values, ratios: Mapping[str, float]) -> None:
+    """Move each parameter from where it was by `ratio` times the step it took; after the rule, because a rule
+    may fix the norm of its step whatever the gradient."""
+    for name, ratio in ratios.items():
+        values[name].copy_(before[name] + ratio * (values[name] - before[name]))
 
 
 def _cast(values: Values, dtype: torch.dtype) -> Values:

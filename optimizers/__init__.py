@@ -3,9 +3,10 @@
 import importlib
 from pathlib import Path
 
+from optimizers import _copies
 from optimizers.base import Axis, Info, Optimizer, Param, Run, describe
 
-__all__ = ["Axis", "Info", "Optimizer", "Param", "Run", "describe", "get", "names"]
+__all__ = ["Axis", "Info", "Optimizer", "Param", "Run", "describe", "entrants", "get", "names"]
 
 _HERE = Path(__file__).parent
 
@@ -16,8 +17,15 @@ def names() -> list[str]:
     return sorted(s for s in stems if s != "base" and not s.startswith("_") and not s.endswith("_torch"))
 
 
+def entrants() -> list[str]:
+    """Who enters where nobody is named: every contestant that is not an ablation of another."""
+    return [name for name in names() if not get(name).ablation_of]
+
+
 def get(name: str) -> type[Optimizer]:
-    """The contestant's class. Raises ValueError that lists the names there are."""
+    """The contestant's class; a copy's (`adamw~2`) is the original's. Raises ValueError that lists the names
+    there are."""
+    name, _ = _copies.split(name)
     if name not in names():
         raise ValueError(f"unknown optimizer {name!r}; choose from {', '.join(names())}")
     module = importlib.import_module(f"optimizers.{name}")

@@ -1,7 +1,13 @@
-"""The axes that several entries search, so that a beta is continued alike everywhere.
+"""The axes that several entries search, and the one rule by which every search on the micro ladder starts.
 
-Grids named PAPER are those of "Fantastic Pretraining Optimizers and Where to Find Them" (arXiv 2509.02046) at
-130M and 1x. Rates that are best on the micro ladder lie about ten times higher.
+The rule uses nothing that was found by running this suite, so that no entry is better prepared than another:
+- A rate starts at WIDTH_FACTOR times the best of "Fantastic Pretraining Optimizers and Where to Find Them"
+  (arXiv 2509.02046) at 130M and 1x, on a grid of the same octaves around it for all.
+- Every other hyperparameter starts at that study's best at 130M and 1x; AdamW's variants at AdamW's, so that
+  none has a head start on it. What the study has not tuned starts at the method's own default, and the recipe
+  at one value for all. A guard against division by zero is not searched: it stays where it does not act.
+- A grid of decays or averaging coefficients has five values, the same for all but for their unit.
+A file that departs from this says so in its docstring. Spaces named "paper" are the study's grids.
 """
 
 from optimizers.base import Axis
@@ -27,11 +33,40 @@ def epsilon(grid: tuple[float, ...], start: float) -> Axis:
     return Axis(grid, start, "log", low=1e-30, high=1e-2)
 
 
-# One start for AdamW and all that differ from it in one place: none of them gets a head start. Runs of a few
-# hundred steps want a shorter momentum than the study's: at 27k and 1x AdamW gains 0.05 nats from .8 over .9.
-MICRO_ADAM = {
-    "peak_lr": rate((0.008, 0.016, 0.032, 0.064), 0.016),
-    "weight_decay": decay((0.0, 0.1, 0.2, 0.4), 0.2),
-    "beta1": beta((0.6, 0.8, 0.9, 0.95), 0.8),
-    "beta2": beta((0.9, 0.95, 0.98, 0.99), 0.95),
-}
+WIDTH_FACTOR = 4.0  # width**-0.5 from the study's 512 to 32: half way between no correction and one by width
+OCTAVES = range(-3, 3)  # three below and two above: a rate that is too high is a trial that says little
+
+
+def micro_rate(study_best: float) -> Axis:
+    """The rate, around the study's best at 130M and 1x."""
+    start = WIDTH_FACTOR * study_best
+    return rate(tuple(float(f"{start * 2.0**octave:.4g}") for octave in OCTAVES), float(f"{start:.4g}"))
+
+
+def micro_decay(study_best: float) -> Axis:
+    """Weight decay: none, and octaves around the study's best."""
+    return decay(tuple(float(f"{study_best * factor:.4g}") for factor in (0, 0.5, 1, 2, 4)), study_best)
+
+
+def micro_momentum(study_best: float) -> Axis:
+    """The coefficient of the average that becomes the step; short runs may want a short memory."""
+    return beta((0.6, 0.8, 0.9, 0.95, 0.98), study_best)
+
+
+def micro_beta2(study_best: float) -> Axis:
+    """The coefficient of any other average."""
+    return beta((0.8, 0.9, 0.95, 0.98, 0.99), study_best)
+
+
+def micro_adam(study_best_rate: float) -> dict[str, Axis]:
+    """The axes of AdamW and of all that differ from it in one place, with its start but for the rate."""
+    return {
+        "peak_lr": micro_rate(study_best_rate),
+        "weight_decay": micro_decay(0.1),
+        "beta1": micro_momentum(0.9),
+        "beta2": micro_beta2(0.98),
+    }
+
+
+# Even the smallest search tunes the rates of all roles, the decay and the momentum: the same five for everyone.
+ADAM_ESSENTIAL = ("peak_lr", "weight_decay", "beta1", "embedding_lr_ratio", "head_lr_ratio")

@@ -4,6 +4,9 @@ The file holds one of
 - a frozen dataclass that subclasses `optimizers.Optimizer`, as the built-in entries do;
 - `space`, a dict of grids, with a function `jax_optimizer(learning_rate, ...)` that returns an optax
   transformation, or with a subclass of `torch.optim.Optimizer` (`__init__(params, lr, ...)`), or with both.
+The short form may also declare `essential`, the hyperparameters that even the smallest sweep tunes (without it,
+every sweep tunes all of them, the recipe's included), and `starts`, a dict of values where a search begins
+(without it, in the middle of each grid). A tuple of numbers from 0 upwards goes on in ratios beyond its ends.
 In the short form the docstring's first line is the title, `family` is "scalar" unless the file says "matrix",
 and state and FLOPs are measured (_user_rule.py). The file must stand alone: its source is its identity.
 """
@@ -14,14 +17,14 @@ import importlib.util
 import inspect
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
 import optimizers
 from optimizers._user_rule import UserRule
-from optimizers.base import Axis, Info, Optimizer, Value, static
+from optimizers.base import RECIPE, Axis, Info, Optimizer, Value, static
 
 Backend = Literal["jax", "torch"]
 BACKENDS: tuple[Backend, ...] = ("jax", "torch")
@@ -101,6 +104,7 @@ def _checked(path: Path, entry: type[Optimizer]) -> type[Optimizer]:
     fields = {field.name for field in dataclasses.fields(entry)}
     if "peak_lr" not in fields:
         raise ValueError(f"{path}: {entry.__name__} has no hyperparameter peak_lr, the rate that is scheduled")
+    _not_the_recipe(path, fields)
     for ladder, axes in entry.space.items():
         if not axes or set(axes) - fields:
             raise ValueError(f"{path}: space[{ladder!r}] has {sorted(axes)}; its keys must be fields")
@@ -116,13 +120,22 @@ def _checked(path: Path, entry: type[Optimizer]) -> type[Optimizer]:
     return entry
 
 
+def _not_the_recipe(path: Path, names: Container[str]) -> None:
+    for name in RECIPE:
+        if name in names:
+            raise ValueError(
+                f"{path}: {name} belongs to the recipe, which is open to all optimizers alike; take it out"
+            )
+
+
 def _short_form(
     path: Path, module: ModuleType, function: Callable[..., Any] | None, torch_class: type | None
 ) -> type[Optimizer]:
     grids = getattr(module, "space", None)
     if not isinstance(grids, Mapping) or "peak_lr" not in grids:
         raise ValueError(f'{path}: lacks `space`; add one such as space = {{"peak_lr": (0.001, 0.002, 0.004)}}')
-    axes = {name: _axis(path, name, grid) for name, grid in grids.items()}
+    _not_the_recipe(path, grids)
+    axes = {name: _axis(path, name, grid) for name, grid in grids.items()} | _started(path, module, grids)
     for build, first in ((function, "learning_rate"), (torch_class, "lr")):
         if build is not None:
             _check_signature(path, build, first, set(axes) - {"peak_lr"})
@@ -148,12 +161,31 @@ def _info(path: Path, module: ModuleType) -> Info:
     family = getattr(module, "family", "scalar")
     if family not in ("scalar", "matrix"):
         raise ValueError(f'{path}: family is "scalar" or "matrix", not {family!r}')
-    return Info(title=title.rstrip("."), paper="", url="", family=family, summary=summary)
+    essential = getattr(module, "essential", ())
+    known = (*module.space, *RECIPE)
+    if isinstance(essential, str) or not all(name in known for name in essential):
+        raise ValueError(f"{path}: essential = {essential!r} must be a tuple of names among {', '.join(known)}")
+    return Info(title.rstrip("."), "", "", family, summary, tuple(essential))
+
+
+def _started(path: Path, module: ModuleType, grids: Mapping[str, Any]) -> dict[str, Axis]:
+    """The axes whose start the file declares in `starts`."""
+    starts, found = getattr(module, "starts", {}), {}
+    if not isinstance(starts, Mapping) or not set(starts) <= set(grids):
+        raise ValueError(f"{path}: starts = {starts!r} must be a dict whose keys are in `space`")
+    for name, value in starts.items():
+        axis = _axis(path, name, grids[name])
+        if value not in axis.grid:
+            raise ValueError(f"{path}: starts[{name!r}] = {value!r} is not in its grid {axis.grid}")
+        found[name] = dataclasses.replace(axis, start=value)
+    return found
 
 
 def _axis(path: Path, name: str, grid: Any) -> Axis:
     """The grid as an axis that starts in its middle. Grids of floats are traced, all others are static."""
     if isinstance(grid, Axis):
+        if grid.start not in grid.grid:
+            raise ValueError(f"{path}: space[{name!r}] starts at {grid.start!r}, which is not in its grid")
         return grid
     if not isinstance(grid, tuple | list) or not grid:
         raise ValueError(f"{path}: space[{name!r}] must be a tuple of values, not {grid!r}")

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from optimizers._decoupled import decay_groups, decayed_step, floats
-from optimizers._spaces import MICRO_ADAM, beta, decay, epsilon, rate
+from optimizers._spaces import ADAM_ESSENTIAL, beta, decay, epsilon, micro_adam, rate
 from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, static
 
 
@@ -22,10 +22,10 @@ from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, stat
 class AdamMini(Optimizer):
     """v averages the mean of g² over a block; else AdamW (arXiv 2406.16793)."""
 
-    peak_lr: float = 0.016
-    weight_decay: float = 0.2
-    beta1: float = 0.8
-    beta2: float = 0.95
+    peak_lr: float = 0.032
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.98
     eps: float = 1e-10
     variant: str = static("reference")
 
@@ -38,10 +38,11 @@ class AdamMini(Optimizer):
             "AdamW with one step size per attention head or output row, where the Hessian has its blocks."
             " Made to halve the optimizer's memory, not to be faster."
         ),
+        essential=ADAM_ESSENTIAL,
         variants=("reference", "levanter"),
     )
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
-        "micro": MICRO_ADAM,
+        "micro": micro_adam(0.008),
         "paper": {
             "peak_lr": rate((0.004, 0.008, 0.016, 0.032), 0.008),
             "weight_decay": decay((0.0, 0.1, 0.2), 0.1),

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import optax
 
 from optimizers._decoupled import decay_groups, decayed_step, floats
-from optimizers._spaces import MICRO_ADAM, beta, decay, epsilon, rate
+from optimizers._spaces import ADAM_ESSENTIAL, beta, decay, epsilon, micro_adam, rate
 from optimizers.base import Axis, Info, Optimizer, Param, Run
 
 
@@ -15,10 +15,10 @@ from optimizers.base import Axis, Info, Optimizer, Param, Run
 class AdamW(Optimizer):
     """u = m̂ / (sqrt(v̂) + eps) with bias-corrected averages of g and g² (arXiv 1711.05101, Algorithm 2)."""
 
-    peak_lr: float = 0.016
-    weight_decay: float = 0.2
-    beta1: float = 0.8
-    beta2: float = 0.95
+    peak_lr: float = 0.032
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.98
     eps: float = 1e-10
 
     info: ClassVar[Info] = Info(
@@ -30,10 +30,10 @@ class AdamW(Optimizer):
             "Divides an average of the gradient by the root of an average of its square, coordinate by"
             " coordinate. Weight decay is kept out of both averages. The baseline of every comparison here."
         ),
-        essential=("peak_lr",),
+        essential=ADAM_ESSENTIAL,
     )
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
-        "micro": MICRO_ADAM,
+        "micro": micro_adam(0.008),
         "paper": {
             "peak_lr": rate((0.004, 0.008, 0.016, 0.032), 0.016),
             "weight_decay": decay((0.0, 0.1, 0.2), 0.1),

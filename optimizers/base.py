@@ -14,6 +14,23 @@ from typing import Any, ClassVar, Literal, Self
 Value = float | int | str
 Role = Literal["hidden", "embedding", "head", "norm"]
 ROLES: tuple[Role, ...] = ("hidden", "embedding", "head", "norm")
+# Hyperparameters that belong to the benchmark and are open to every optimizer on equal terms. The two ratios
+# scale a role's whole step, weight decay included; hidden matrices step at `peak_lr` itself.
+RECIPE = (
+    "embedding_lr_ratio",
+    "head_lr_ratio",
+    "warmup_fraction",
+    "decay_kind",
+    "decay_fraction",
+    "final_lr_ratio",
+    "clip_norm",
+    "batch_size",
+)
+ROLE_RATIOS: Mapping[Role, str] = {
+    "embedding": "embedding_lr_ratio",
+    "norm": "embedding_lr_ratio",
+    "head": "head_lr_ratio",
+}
 HIDDEN_PARTS = ("q", "k", "v", "o", "gate", "up", "down")
 
 
@@ -97,7 +114,11 @@ class Info:
     """The facts about a method that a reader of a leaderboard needs.
 
     `summary` is at most three sentences. `essential` names the hyperparameters that even the smallest
-    search tunes. `version` is part of every trial's identity: raise it when the rule changes.
+    search tunes, of its own or of the recipe; without any every search tunes them all. The entries of this
+    package name five each, so that none is tuned more closely than another: the rate, the weight decay (or what
+    the file says takes its place), the coefficient of the average that becomes the step, and the recipe's two
+    ratios. `version` is part of every
+    trial's identity: raise it when the rule or its hyperparameters change.
     """
 
     title: str
@@ -105,7 +126,7 @@ class Info:
     url: str
     family: Literal["scalar", "matrix"]
     summary: str
-    essential: tuple[str, ...] = ("peak_lr",)
+    essential: tuple[str, ...] = ()
     version: int = 1
     variants: tuple[str, ...] = ("reference",)
 
@@ -144,22 +165,28 @@ class Optimizer:
     """Base of every contestant. A subclass is a frozen dataclass; every float field is traced in jax.
 
     `space[ladder][hyperparameter]` is an Axis; ladders are "micro" and "paper". It covers the fields
-    worth tuning and may also give `recipe` hyperparameters (schedule, clipping, batch; see
-    benchmark/spec.py) another start, but never another grid: those are open to all on equal terms.
+    worth tuning. `recipe_start` may give hyperparameters of the RECIPE another start, but never another
+    grid: those are open to all on equal terms. An ablation, which shows what one of them is worth, instead
+    fixes its value in `recipe_fixed` and names in `ablation_of` the optimizer that it restricts; a sweep
+    runs it where it is asked for by name.
     """
 
     info: ClassVar[Info]
     space: ClassVar[Mapping[str, Mapping[str, Axis]]]
     recipe_start: ClassVar[Mapping[str, Value]] = {}
+    recipe_fixed: ClassVar[Mapping[str, Value]] = {}
+    ablation_of: ClassVar[str] = ""
 
     def build_jax(self, run: Run) -> Any:
         """Return an optax.GradientTransformationExtraArgs over flat dicts; its updates are added to the
-        parameters, rate and decay included. `update` receives the keyword `loss_fn` (see Run)."""
+        parameters, rate and decay included, those of embedding, norms and head times the recipe's ratios.
+        `update` receives the keyword `loss_fn` (see Run)."""
         raise NotImplementedError(f"{self.info.title} has no jax build")
 
     def build_torch(self, params: Mapping[str, Any], run: Run) -> Any:
         """Return a torch.optim.Optimizer over `params` (name -> torch Parameter). The trainer sets every
-        group's lr to its initial lr times `run.multiplier(step)` before each step."""
+        group's lr to its initial lr times `run.multiplier(step)` before each step, and scales the step that
+        embedding, norms and head have taken by the recipe's ratios."""
         raise NotImplementedError(f"{self.info.title} has no torch build")
 
     @property

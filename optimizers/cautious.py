@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from optimizers._decoupled import decay_groups, decayed_step, floats
-from optimizers._spaces import MICRO_ADAM, beta, decay, epsilon, rate
+from optimizers._spaces import ADAM_ESSENTIAL, beta, decay, epsilon, micro_adam, rate
 from optimizers.base import Axis, Info, Optimizer, Param, Run, static
 
 
@@ -24,10 +24,10 @@ class Cautious(Optimizer):
     The mean is over one tensor; weight decay is not masked.
     """
 
-    peak_lr: float = 0.016
-    weight_decay: float = 0.2
-    beta1: float = 0.8
-    beta2: float = 0.95
+    peak_lr: float = 0.032
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.98
     eps: float = 1e-10
     variant: str = static("reference")
 
@@ -40,10 +40,11 @@ class Cautious(Optimizer):
             "AdamW that leaves out every coordinate whose update and newest gradient disagree in sign. What is"
             " left of a tensor is scaled up by the share that was left out."
         ),
+        essential=ADAM_ESSENTIAL,
         variants=("reference", "levanter"),
     )
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
-        "micro": MICRO_ADAM,
+        "micro": micro_adam(0.008),
         "paper": {
             "peak_lr": rate((0.008, 0.016, 0.032), 0.016),
             "weight_decay": decay((0.0, 0.1, 0.2), 0.1),

@@ -33,7 +33,7 @@ import optax
 
 from optimizers._decoupled import decayed_step, floats
 from optimizers._matrix import block_shape, gram
-from optimizers._spaces import beta, decay, rate
+from optimizers._spaces import ADAM_ESSENTIAL, beta, decay, micro_decay, micro_momentum, micro_rate, rate
 from optimizers._stacks import Stacks, one_by_one
 from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, static
 
@@ -132,12 +132,12 @@ class Kron(Optimizer):
     """When to fit is static: a traced schedule would make every step of a pack fit."""
 
     peak_lr: float = 0.008
-    weight_decay: float = 0.5
-    beta1: float = 0.8
-    preconditioner_lr: float = 0.4
+    weight_decay: float = 0.7
+    beta1: float = 0.95
+    preconditioner_lr: float = 0.2
     min_update_probability: float = static(0.05)
     flat_start_fraction: float = static(0.4)
-    normalize_grads: int = static(0)
+    normalize_grads: int = static(1)
     block_size: int = static(0)
 
     info: ClassVar[Info] = Info(
@@ -147,17 +147,17 @@ class Kron(Optimizer):
         family="matrix",
         summary="Fits two triangular factors per matrix, step by step, so that the preconditioned gradient is"
         " white; no inverse or eigendecomposition is needed. Wants a small rate and a large decay.",
-        essential=("peak_lr", "weight_decay", "beta1"),
+        essential=ADAM_ESSENTIAL,
     )
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {
-            "peak_lr": rate((0.002, 0.004, 0.008, 0.016, 0.032), 0.008),
-            "weight_decay": decay((0.0, 0.25, 0.5, 1.0), 0.5),
-            "beta1": beta((0.8, 0.9, 0.95, 0.98), 0.8),
-            "preconditioner_lr": rate((0.1, 0.2, 0.4), 0.4),
+            "peak_lr": micro_rate(0.002),
+            "weight_decay": micro_decay(0.7),
+            "beta1": micro_momentum(0.95),
+            "preconditioner_lr": rate((0.05, 0.1, 0.2, 0.4, 0.8), 0.2),
             "min_update_probability": Axis((0.05, 0.1), 0.05),
             "flat_start_fraction": Axis((0.1, 0.2, 0.4), 0.4),
-            "normalize_grads": Axis((0, 1), 0),
+            "normalize_grads": Axis((0, 1), 1),
         },
         "paper": {
             "peak_lr": rate((0.0005, 0.001, 0.002, 0.004, 0.008), 0.002),

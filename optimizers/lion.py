@@ -7,7 +7,16 @@ from typing import Any, ClassVar
 import optax
 
 from optimizers._decoupled import decay_groups, decayed_step, floats
-from optimizers._spaces import beta, decay, rate
+from optimizers._spaces import (
+    ADAM_ESSENTIAL,
+    beta,
+    decay,
+    micro_beta2,
+    micro_decay,
+    micro_momentum,
+    micro_rate,
+    rate,
+)
 from optimizers.base import Axis, Info, Optimizer, Param, Run
 
 
@@ -15,9 +24,9 @@ from optimizers.base import Axis, Info, Optimizer, Param, Run
 class Lion(Optimizer):
     """u = sign(beta1 m + (1 - beta1) g), then m <- beta2 m + (1 - beta2) g (arXiv 2302.06675, Program 1)."""
 
-    peak_lr: float = 0.004
-    weight_decay: float = 1.2
-    beta1: float = 0.8
+    peak_lr: float = 0.008
+    weight_decay: float = 0.7
+    beta1: float = 0.9
     beta2: float = 0.95
 
     info: ClassVar[Info] = Info(
@@ -29,14 +38,14 @@ class Lion(Optimizer):
             "Every coordinate moves by the same amount, in the direction of a momentum that counts the newest"
             " gradient twice. Found by program search. Needs a smaller rate and a larger decay than AdamW."
         ),
-        essential=("peak_lr", "weight_decay"),
+        essential=ADAM_ESSENTIAL,
     )
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {
-            "peak_lr": rate((0.001, 0.002, 0.004, 0.008, 0.016), 0.004),
-            "weight_decay": decay((0.0, 0.6, 1.2, 2.4), 1.2),
-            "beta1": beta((0.6, 0.8, 0.9, 0.95), 0.8),
-            "beta2": beta((0.9, 0.95, 0.98, 0.99), 0.95),
+            "peak_lr": micro_rate(0.002),
+            "weight_decay": micro_decay(0.7),
+            "beta1": micro_momentum(0.9),
+            "beta2": micro_beta2(0.95),
         },
         "paper": {
             "peak_lr": rate((0.0005, 0.001, 0.002, 0.004, 0.008), 0.002),

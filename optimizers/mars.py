@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from optimizers._decoupled import decay_groups, decayed_step, floats
-from optimizers._spaces import MICRO_ADAM, beta, decay, epsilon, rate
+from optimizers._spaces import ADAM_ESSENTIAL, beta, decay, epsilon, micro_adam, rate
 from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, static
 
 
@@ -25,10 +25,10 @@ class Mars(Optimizer):
     The first step has no previous gradient and takes 0 for it, as the authors' code does.
     """
 
-    peak_lr: float = 0.016
-    weight_decay: float = 0.2
-    beta1: float = 0.8
-    beta2: float = 0.95
+    peak_lr: float = 0.064
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.98
     eps: float = 1e-10
     gamma: float = 0.025
     variant: str = static("reference")
@@ -42,10 +42,11 @@ class Mars(Optimizer):
             "AdamW on a gradient to which a multiple of its change since the last step is added, a cheap form"
             " of variance reduction. Needs one buffer more."
         ),
+        essential=ADAM_ESSENTIAL,
         variants=("reference", "levanter"),
     )
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
-        "micro": {**MICRO_ADAM, "gamma": rate((0.0125, 0.025, 0.05, 0.1), 0.025)},
+        "micro": {**micro_adam(0.016), "gamma": rate((0.00625, 0.0125, 0.025, 0.05, 0.1), 0.025)},
         "paper": {
             "peak_lr": rate((0.008, 0.016, 0.032), 0.016),
             "weight_decay": decay((0.0, 0.1, 0.2), 0.1),

@@ -6,7 +6,7 @@ Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"
 Hidden matrices W (out, in), with mu = `momentum`:
     B <- mu B + G;   U = G + mu B;   W <- W - lr (sqrt(max(1, out/in)) NS(U) + weight_decay W)
 NS is five Newton-Schulz steps towards U's nearest orthogonal matrix. The shape factor does not scale the
-decay. Embedding, head and norms: AdamW at `adam_lr_ratio` times the rate, with its own beta1, beta2 and eps.
+decay. Embedding, head and norms: AdamW with its own beta1, beta2 and eps; their rates are the recipe's ratios.
 
 variant "levanter" (arXiv 2509.02046): the trainer clips the AdamW parameters alone, by their joint norm; the
 reference leaves clipping to the recipe. Same rule otherwise.
@@ -22,7 +22,7 @@ import optax
 
 from optimizers._decoupled import DECAYED_ROLES
 from optimizers._matrix import adam_step, by_role, newton_schulz, newton_schulz_flops, shape_factor
-from optimizers._spaces import beta, decay, epsilon, rate
+from optimizers._spaces import beta, decay, epsilon, micro_beta2, micro_decay, micro_momentum, micro_rate, rate
 from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, static
 
 
@@ -40,11 +40,10 @@ class Muon(Optimizer):
     """peak_lr: of the hidden matrices. ns_eps: added to the norm that Newton-Schulz divides by."""
 
     peak_lr: float = 0.064
-    weight_decay: float = 0.2
-    momentum: float = 0.8
-    adam_lr_ratio: float = 0.5
+    weight_decay: float = 0.1
+    momentum: float = 0.95
     beta1: float = 0.8
-    beta2: float = 0.95
+    beta2: float = 0.98
     eps: float = 1e-10
     ns_eps: float = 1e-7
     ns_steps: int = static(5)
@@ -56,24 +55,23 @@ class Muon(Optimizer):
         url="https://kellerjordan.github.io/posts/muon/",
         family="matrix",
         summary="Momentum whose singular values are all pushed towards 1 by a Newton-Schulz iteration, for"
-        " hidden matrices. Everything else is trained by AdamW at a fraction of the rate.",
-        essential=("peak_lr", "weight_decay", "momentum"),
+        " hidden matrices. Everything else is trained by AdamW.",
+        version=2,
+        essential=("peak_lr", "weight_decay", "momentum", "embedding_lr_ratio", "head_lr_ratio"),
         variants=("reference", "levanter"),
     )
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {
-            "peak_lr": rate((0.016, 0.032, 0.064, 0.128), 0.064),
-            "weight_decay": decay((0.0, 0.1, 0.2, 0.4), 0.2),
-            "momentum": beta((0.8, 0.9, 0.95, 0.98), 0.8),
-            "adam_lr_ratio": rate((0.125, 0.25, 0.5, 1.0), 0.5),
-            "beta1": beta((0.8, 0.9, 0.95, 0.98), 0.8),
-            "beta2": beta((0.9, 0.95, 0.98, 0.99), 0.95),
+            "peak_lr": micro_rate(0.016),
+            "weight_decay": micro_decay(0.1),
+            "momentum": micro_momentum(0.95),
+            "beta1": micro_momentum(0.8),
+            "beta2": micro_beta2(0.98),
         },
         "paper": {
             "peak_lr": rate((0.004, 0.008, 0.016, 0.032, 0.064, 0.128), 0.016),
             "weight_decay": decay((0.0, 0.1, 0.2), 0.1),
             "momentum": beta((0.8, 0.9, 0.95, 0.98), 0.98),
-            "adam_lr_ratio": rate((0.1, 0.2, 0.3), 0.2),
             "beta1": beta((0.8, 0.9, 0.95, 0.98), 0.95),
             "beta2": beta((0.9, 0.95, 0.98), 0.95),
             "eps": epsilon((1e-25, 1e-20, 1e-15, 1e-10), 1e-15),
@@ -109,7 +107,7 @@ class Muon(Optimizer):
                     state.m[name], state.v[name], grads[name], t, self.beta1, self.beta2, self.eps
                 )
                 decay = self.weight_decay if run.params[name].role in DECAYED_ROLES else 0.0
-                moves[name] = -lr * self.adam_lr_ratio * (direction + decay * params[name])
+                moves[name] = -lr * (direction + decay * params[name])
             return moves, MuonState(t, momentum, m, v)
 
         return optax.GradientTransformationExtraArgs(init, update)

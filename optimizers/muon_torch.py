@@ -22,9 +22,8 @@ class MuonTorch(DecoupledTorch):
         groups = []
         for hidden in (True, False):
             members = {name: p for name, p in params.items() if (run.params[name].role == "hidden") == hidden}
-            lr = rule.peak_lr * (1.0 if hidden else rule.adam_lr_ratio)
             decayed = decay_groups(members, rule.weight_decay, run)
-            groups += [group | {"lr": lr, "hidden": hidden} for group in decayed]
+            groups += [group | {"hidden": hidden} for group in decayed]
         floats = rule.floats()
         used = {name: floats[name] for name in ("momentum", "ns_eps", "beta1", "beta2", "eps")}
         super().__init__(groups, rule.peak_lr, **used)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import optax
 
 from optimizers._decoupled import decay_groups, decayed_step, floats
-from optimizers._spaces import MICRO_ADAM, beta, decay, epsilon, rate
+from optimizers._spaces import ADAM_ESSENTIAL, beta, decay, epsilon, micro_adam, rate
 from optimizers.base import Axis, Info, Optimizer, Param, Run
 
 
@@ -18,10 +18,10 @@ class NAdamW(Optimizer):
     Dozat (2016), Algorithm 2, with a constant momentum instead of a schedule of it.
     """
 
-    peak_lr: float = 0.016
-    weight_decay: float = 0.2
-    beta1: float = 0.8
-    beta2: float = 0.95
+    peak_lr: float = 0.032
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.98
     eps: float = 1e-10
 
     info: ClassVar[Info] = Info(
@@ -33,9 +33,10 @@ class NAdamW(Optimizer):
             "AdamW with Nesterov's momentum: the newest gradient counts as if the next step's average were"
             " already known. Weight decay is decoupled."
         ),
+        essential=ADAM_ESSENTIAL,
     )
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
-        "micro": MICRO_ADAM,
+        "micro": micro_adam(0.008),
         "paper": {
             "peak_lr": rate((0.008, 0.016, 0.032), 0.016),
             "weight_decay": decay((0.0, 0.1, 0.2), 0.1),

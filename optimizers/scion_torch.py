@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from optimizers._decoupled import decay_groups
 from optimizers._decoupled_torch import DecoupledTorch, by_shape, gradient
 from optimizers.base import Run
 
@@ -13,16 +14,11 @@ if TYPE_CHECKING:
 
 
 class ScionTorch(DecoupledTorch):
-    """Steps of fixed norm; one group per kind of parameter, with its share of rate and decay."""
+    """Steps of fixed norm; groups with and without decay."""
 
     def __init__(self, rule: "Scion", params: Mapping[str, Any], run: Run) -> None:
         self.rule, self.params = rule, run.params
-        groups: dict[tuple[float, float], dict[str, Any]] = {}
-        for name, p in params.items():
-            step, decay = rule.ratio(run.params[name])
-            group = {"params": [], "ratio": step, "weight_decay": decay * rule.weight_decay}
-            groups.setdefault((step, decay), group)["params"].append((name, p))
-        super().__init__(list(groups.values()), rule.peak_lr)
+        super().__init__(decay_groups(params, rule.weight_decay, run), rule.peak_lr)
 
     def prepare(self) -> None:
         """Averages, and the steps of all hidden matrices of a shape at once."""
@@ -41,4 +37,4 @@ class ScionTorch(DecoupledTorch):
             self.steps |= dict(zip(names, together, strict=True))
 
     def direction(self, name: str, p: torch.Tensor, grad: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
-        return group["ratio"] * self.steps.pop(name)  # not kept between steps
+        return self.rule.radius(self.params[name]) * self.steps.pop(name)  # not kept between steps

@@ -27,7 +27,17 @@ import optax
 
 from optimizers._decoupled import DECAYED_ROLES, floats
 from optimizers._matrix import block_shape, gram, rotate, rotate_back
-from optimizers._spaces import beta, decay, epsilon, rate
+from optimizers._spaces import (
+    ADAM_ESSENTIAL,
+    beta,
+    decay,
+    epsilon,
+    micro_beta2,
+    micro_decay,
+    micro_momentum,
+    micro_rate,
+    rate,
+)
 from optimizers._stacks import Stacks, one_by_one
 from optimizers.base import Axis, Info, Optimizer, Param, Run, static
 
@@ -71,11 +81,11 @@ def eigenbasis(gram: Any) -> Any:
 class Soap(Optimizer):
     """shampoo_beta: averages L and R. refresh_fraction: steps between refreshes, as a fraction of the run."""
 
-    peak_lr: float = 0.032
-    weight_decay: float = 0.2
-    beta1: float = 0.9
-    beta2: float = 0.9
-    shampoo_beta: float = 0.9
+    peak_lr: float = 0.064
+    weight_decay: float = 0.1
+    beta1: float = 0.95
+    beta2: float = 0.98
+    shampoo_beta: float = 0.95
     eps: float = 1e-8
     # static: under vmap a traced interval would make every step refresh
     refresh_fraction: float = static(0.002)
@@ -89,16 +99,16 @@ class Soap(Optimizer):
         family="matrix",
         summary="Runs Adam in the eigenbasis of Shampoo's preconditioner, where gradients are nearly"
         " uncorrelated. The basis is refreshed now and then by a QR decomposition.",
-        essential=("peak_lr", "weight_decay", "beta2"),
+        essential=ADAM_ESSENTIAL,
         variants=("reference", "levanter"),
     )
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {
-            "peak_lr": rate((0.008, 0.016, 0.032, 0.064, 0.128), 0.032),
-            "weight_decay": decay((0.0, 0.1, 0.2, 0.4), 0.2),
-            "beta1": beta((0.8, 0.9, 0.95, 0.98), 0.9),
-            "beta2": beta((0.9, 0.95, 0.98, 0.99), 0.9),
-            "shampoo_beta": beta((0.9, 0.95, 0.98, 0.99), 0.9),
+            "peak_lr": micro_rate(0.016),
+            "weight_decay": micro_decay(0.1),
+            "beta1": micro_momentum(0.95),
+            "beta2": micro_beta2(0.98),
+            "shampoo_beta": micro_beta2(0.95),
             "refresh_fraction": Axis((0.002, 0.01, 0.02), 0.002),
         },
         "paper": {

@@ -12,7 +12,7 @@ class SophiaTorch(DecoupledTorch):
     """Groups carry beta1, beta2, eps and gamma (arXiv 2305.14342, Algorithm 3).
 
     interval: steps between two Hessian-vector products of `run.loss_fn`.
-    stale: the study's order: fold an estimate in after the step, and correct the momentum's bias.
+    stale: the study's order: count the step, fold a due estimate in after it, correct the momentum's bias.
     """
 
     def __init__(self, params: Any, lr: float, interval: int, stale: bool, run: Run, **rule: float) -> None:
@@ -25,7 +25,8 @@ class SophiaTorch(DecoupledTorch):
             if not self.state[p]:
                 self.state[p] = {"step": 0, "m": torch.zeros_like(p), "h": torch.zeros_like(p)}
         step = self.state[self.named()[0][1]]["step"]
-        self.estimates = {} if step % self.interval else self._hessian_diagonal(step)
+        counted = step + 1 if self.stale else step
+        self.estimates = {} if counted % self.interval else self._hessian_diagonal(step)
 
     def direction(self, name: str, p: torch.Tensor, grad: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
         state = self.state[p]

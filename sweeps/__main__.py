@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import functools
 import importlib.util
-import math
 import os
 import sys
 from pathlib import Path
@@ -14,10 +13,12 @@ from benchmark import store
 from benchmark.corpora import check_size, prepare
 from benchmark.report import live
 from benchmark.spec import Record
-from sweeps import budget, calibrate, price
+from optimizers._copies import copy_name
+from sweeps import aa, budget, calibrate, openings, price, seeds
 from sweeps import sweep as sweeps
 from sweeps.contestants import contestants
 from sweeps.drive import Driver
+from sweeps.options import AA, parser
 from sweeps.progress import Bar
 from sweeps.transfer import transferred
 
@@ -26,7 +27,7 @@ LARGE_VOCAB = 65_536  # beyond it a corpus takes long to prepare
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status is 0, 1 (an error, in one line), 2 (bad usage) or 130 (interrupted)."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     try:
         return _run(args)
     except (ValueError, OSError) as error:
@@ -38,7 +39,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    sweep, workers = _sweep(args), _workers(args)
+    copies = args.name == AA
+    sweep, workers = _prepared(aa.sweep(args) if copies else _sweep(args), args), _workers(args)
 
     @functools.cache
     def speed() -> calibrate.Speed:
@@ -47,14 +49,16 @@ def _run(args: argparse.Namespace) -> int:
     if args.max_hours:
         sweep, line = budget.within(sweep, args.max_hours, workers, speed, args.results)
         print(line, file=sys.stderr)
+    sweep = seeds.settled(sweep, args.results, args.reuse, args.sealed)
     if args.dry_run:
-        print(price.table(sweep, _known(args), workers, speed()))
+        print(price.table(sweep, _known(sweep, args), workers, speed()))
         return 0
     args.results.mkdir(parents=True, exist_ok=True)
     driver = Driver(
         sweep,
         args.results,
         reuse=args.reuse,
+        openings=_openings(sweep, args),
         pack=args.pack,
         timeout_seconds=args.timeout,
         retry_failed=args.retry_failed,
@@ -73,6 +77,9 @@ def _run(args: argparse.Namespace) -> int:
     if not driver.done:
         print("Interrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
         return 130
+    if copies:
+        print("\n".join(aa.verdicts(sweep, driver.current)))
+        return 0
     return _report(args, sweep.name)
 
 
@@ -102,14 +109,19 @@ def _report(args: argparse.Namespace, name: str) -> int:
 
 
 def _sweep(args: argparse.Namespace) -> sweeps.Sweep:
-    """The named sweep with the command's choices and the prepared corpus filled in."""
+    """The named sweep with its contestants, the baseline twice: see aa.py."""
     sweep = sweeps.select(_policy(sweeps.named(args.name), args), args.tasks)
-    names = args.optimizers or list(sweep.optimizers) or optimizers.names()
+    names = args.optimizers or list(sweep.optimizers) or optimizers.entrants()
     if sweep.baseline not in names:
         names = [sweep.baseline, *names]  # nothing can be said without it; finished trials are not run again
+    names = dict.fromkeys((*names, copy_name(sweep.baseline, 2)))  # what chance makes of it, on every page
+    return dataclasses.replace(sweep, contestants=contestants(tuple(names), args.optimizer, args.backend))
+
+
+def _prepared(sweep: sweeps.Sweep, args: argparse.Namespace) -> sweeps.Sweep:
+    """The sweep with the command's other choices and the prepared corpus."""
     sweep = dataclasses.replace(
         sweep,
-        contestants=contestants(names, args.optimizer, args.backend),
         corpus=_absolute(args.corpus or sweep.corpus),
         backend=args.backend,
         precision=args.precision,
@@ -123,9 +135,9 @@ def _policy(sweep: sweeps.Sweep, args: argparse.Namespace) -> sweeps.Sweep:
     """The sweep under another search or transfer policy: a sweep with a name and folder of its own."""
     if args.transfer:
         sweep = transferred(sweep, args.transfer)
-    if args.search == "random":
-        protocol = dataclasses.replace(sweep.protocol, search="random")
-        sweep = dataclasses.replace(sweep, name=f"{sweep.name}-random", protocol=protocol)
+    if args.search != sweep.protocol.search:
+        protocol = dataclasses.replace(sweep.protocol, search=args.search)
+        sweep = dataclasses.replace(sweep, name=f"{sweep.name}-{args.search}", protocol=protocol)
     return sweep
 
 
@@ -166,119 +178,16 @@ def _slots_here(slots_per_gpu: int) -> int:
     return min(cores, gpus * slots_per_gpu) if gpus else cores
 
 
-def _known(args: argparse.Namespace) -> dict[str, Record]:
+def _openings(sweep: sweeps.Sweep, args: argparse.Namespace) -> list[Record]:
+    return [] if args.own_opening else list(openings.committed(sweep))
+
+
+def _known(sweep: sweeps.Sweep, args: argparse.Namespace) -> dict[str, Record]:
     """The records that a run with these options would not make again."""
-    found = [r for root in args.reuse for _, r in store.records(root)]
+    found = [*_openings(sweep, args), *(r for root in args.reuse for _, r in store.records(root))]
     if args.results.is_dir():
         found += [r for _, r in store.records(args.results, archives=False)]
     return {r.trial.trial_id: r for r in found if not (r.status == "failed" and args.retry_failed)}
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sweeps",
-        description="Tune and compare optimizers, then build the leaderboard. Running it again resumes.",
-        epilog="Example: python -m sweeps quick --optimizers adamw,muon --optimizer mine.py",
-    )
-    parser.add_argument("name", metavar="NAME", help=f"the sweep: {', '.join(sweeps.NAMES)}")
-    which = parser.add_argument_group("what to run")
-    which.add_argument("--optimizers", type=_list, default=[], metavar="A,B", help="these only (default: all)")
-    which.add_argument(
-        "--optimizer", type=Path, action="append", default=[], metavar="FILE", help="your own, from a file"
-    )
-    which.add_argument("--tasks", type=_list, default=[], metavar="T,U", help="these only, such as 27k-1x")
-    which.add_argument(
-        "--search", choices=("coordinate", "random"), default="coordinate", help="random: independent draws"
-    )
-    which.add_argument(
-        "--transfer",
-        choices=("constant", "law", "width"),
-        help="tune at the smallest scale only and carry the setting on by this rule",
-    )
-    which.add_argument(
-        "--corpus", metavar="NAME", help="gcide, apidocs, local:PATH or hub:NAME (default: the sweep's)"
-    )
-    how = parser.add_argument_group("how to run it")
-    how.add_argument("--backend", choices=("jax", "torch"), default="jax", help="(default: jax)")
-    how.add_argument(
-        "--precision", choices=("float32", "bfloat16"), default="float32", help="(default: float32)"
-    )
-    how.add_argument(
-        "--executor", choices=("ray", "serial"), default="ray", help="serial needs no Ray (default: ray)"
-    )
-    how.add_argument(
-        "--pack", type=_positive, default=1, metavar="K", help="train K alike trials at once (GPU)"
-    )
-    how.add_argument("--slots-per-gpu", type=_positive, default=1, metavar="N", help="trials that share a GPU")
-    how.add_argument(
-        "--timeout",
-        type=_seconds,
-        default=3600.0,
-        metavar="SECONDS",
-        help="a trial has hung that takes longer than this and than its FLOPs at 10 TFLOP/s (default: 3600; "
-        "0: no limit)",
-    )
-    how.add_argument("--retry-failed", action="store_true", help="run trials again that failed before")
-    price = parser.add_argument_group("what it costs")
-    price.add_argument(
-        "--dry-run", action="store_true", help="print trials, tokens, FLOPs, time and memory only"
-    )
-    price.add_argument(
-        "--max-hours",
-        type=_above_zero,
-        metavar="H",
-        help="cut tuning, alike for all, until the sweep takes H hours",
-    )
-    price.add_argument(
-        "--workers",
-        type=_positive,
-        metavar="N",
-        help="trials that run at once, at most (default: one a core, or a GPU slot)",
-    )
-    price.add_argument(
-        "--flops-per-second",
-        type=_above_zero,
-        metavar="F",
-        help="a worker's peak (default: training is timed here)",
-    )
-    where = parser.add_argument_group("where")
-    where.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="(default: results)"
-    )
-    where.add_argument(
-        "--reuse",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="take finished trials from here too",
-    )
-    where.add_argument(
-        "--out", type=Path, default=Path("reports"), metavar="DIR", help="the site (default: reports)"
-    )
-    return parser
-
-
-def _list(text: str) -> list[str]:
-    return [part for part in text.split(",") if part]
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return value
-
-
-def _above_zero(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
-
-
-def _seconds(text: str) -> float:
-    return 0.0 if float(text) == 0 else _above_zero(text)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.calibrate import Speed
-from sweeps.cells import cells_of
+from sweeps.cells import Cell, cells_of
 from sweeps.price import cell_line
 from sweeps.sweep import Sweep
 
-LEAST = 10  # tuning trials of a search: with fewer a learning rate is hardly bracketed
+LEAST = 12  # tuning trials of an optimizer on a task: with fewer a rate is hardly bracketed in each search
 
 
 def within(
@@ -19,7 +19,7 @@ def within(
 ) -> tuple[Sweep, str]:
     """The sweep under a name of its own, with the largest number of tuning trials above which no search goes
     and with which all of it takes at most so many hours; and a line that says so. It is never given more
-    trials than it states.
+    trials than it states. Report seeds are counted up to the last look, though many cells need fewer.
 
     The number is remembered in the sweep's manifest, so that a sweep that is resumed plans as it did,
     whatever is timed today. Raises ValueError where even LEAST trials take longer.
@@ -48,13 +48,24 @@ def capped(sweep: Sweep, hours: float, trials: int) -> Sweep:
 
 @dataclass(frozen=True)
 class _Cost:
-    """Of one cell: its stated tuning trials and hours of one worker, of a tuning trial and of all reports."""
+    """Of one cell: hours of one worker, of a tuning trial and of all its report runs."""
 
-    optimizer: str
-    task: str
-    budget: int
+    cell: Cell
     tuning: float
     reports: float
+
+    @property
+    def optimizer(self) -> str:
+        return self.cell.contestant.name
+
+    @property
+    def task(self) -> str:
+        return self.cell.stage.task.name
+
+    def hours(self, trials: int) -> float:
+        """With at most so many tuning trials of all searches together."""
+        stage = dataclasses.replace(self.cell.stage, budget=min(self.cell.stage.budget, trials))
+        return dataclasses.replace(self.cell, stage=stage).budget * self.tuning + self.reports
 
 
 def _costs(sweep: Sweep, speed: Speed) -> list[_Cost]:
@@ -63,15 +74,15 @@ def _costs(sweep: Sweep, speed: Speed) -> list[_Cost]:
     for cell in cells_of(sweep):
         tuning, reports = (
             cell_line(sweep, cell, *counts, speed).worker_seconds / 3600
-            for counts in ((1, 0), (0, len(sweep.protocol.report_seeds)))
+            for counts in ((1, 0), (0, len(cell.share(range(sweep.protocol.looks[-1])))))
         )
-        costs.append(_Cost(cell.contestant.name, cell.stage.task.name, cell.stage.budget, tuning, reports))
+        costs.append(_Cost(cell, tuning, reports))
     return costs
 
 
 def _hours(costs: Iterable[_Cost], trials: int) -> float:
     """Of one worker, with at most so many tuning trials in a cell."""
-    return sum(min(cost.budget, trials) * cost.tuning + cost.reports for cost in costs)
+    return sum(cost.hours(trials) for cost in costs)
 
 
 def _remembered(sweep: Sweep, hours: float, results: Path) -> int | None:

@@ -1,6 +1,6 @@
-"""Cells: one optimizer on one task, what its search starts from, and what came of it."""
+"""Cells: one optimizer on one task, searched several times over, and what came of each search."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -12,34 +12,56 @@ from sweeps.ledger import Entry, Noise
 from sweeps.space import Setting
 from sweeps.sweep import Contestant, Stage, Sweep
 
+SEED_STRIDE = 100  # between the tuning seeds of one search and of the next
+
 
 @dataclass(frozen=True)
 class Cell:
-    """One search. seed_offset: added to the tuning seeds, for a search that is repeated."""
+    """One search of an optimizer on a task: number `search` of `searches`, which share the stage's budget."""
 
     contestant: Contestant
     stage: Stage
-    seed_offset: int = 0
+    search: int = 0
+    searches: int = 1
+    is_baseline: bool = False
 
     @cached_property
     def key(self) -> str:
-        repeat = f"#{self.seed_offset}" if self.seed_offset else ""
-        return f"{self.contestant.name}/{self.stage.task.name}{repeat}"
+        return _key(self.contestant.name, self.stage.task.name, self.search)
 
     @cached_property
     def after(self) -> tuple[str, ...]:
-        """Keys of the cells whose winners this one needs."""
-        return tuple(f"{self.contestant.name}/{name}" for name in self.stage.after)
+        """Keys of the searches whose winners this one needs: those of its own number."""
+        return tuple(_key(self.contestant.name, name, self.search) for name in self.stage.after)
+
+    @cached_property
+    def budget(self) -> int:
+        """Its tuning trials; those of a stage that cannot be divided go to the first searches."""
+        return len(self.share(range(self.stage.budget)))
+
+    @property
+    def reported(self) -> bool:
+        """Whether its winner is run on report seeds. In an opening that is so for the baseline alone."""
+        return self.stage.phase != "opening" or self.is_baseline
+
+    def share(self, whole: Sequence[int]) -> Sequence[int]:
+        """This search's part of what all of them share, dealt out in turn: a longer list with the same
+        beginning gives a longer part with the same beginning."""
+        return whole[self.search :: self.searches]
 
 
 @dataclass(frozen=True)
 class Opening:
-    """Where a search begins. axes: what it tunes, in the order of its first pass; notes: for the manifest."""
+    """Where a search begins. axes: what it tunes, in the order of its first pass; notes: for the manifest.
+
+    carried: the start comes from another task, so that what is best lies near it.
+    """
 
     start: Setting
     axes: Mapping[str, Axis]
     prior: Noise = field(default_factory=Noise)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    carried: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,8 +80,8 @@ class Solved:
     """A cell's search as far as the records take it.
 
     complete: it will ask for no further tuning trial. near: settings within the noise band of the winner,
-    itself included. swings: hyperparameter -> largest loss difference of one step. skipped: why it was not
-    searched at all, or empty.
+    itself included. swings: hyperparameter -> largest loss difference of one step. reports: (trial, id) of its
+    report runs, those of the later looks last. method: `Protocol.search`. skipped: why it was not searched at all, or empty.
     """
 
     cell: Cell
@@ -74,6 +96,7 @@ class Solved:
     band: float
     swings: Mapping[str, float]
     reports: tuple[tuple[Trial, str], ...]
+    method: str = "coordinate"
     skipped: str = ""
 
 
@@ -92,16 +115,15 @@ def cells_of(sweep: Sweep) -> tuple[Cell, ...]:
         )
     if sweep.baseline not in {c.name for c in sweep.contestants}:
         raise ValueError(f"sweep {sweep.name} has no baseline {sweep.baseline!r} among its optimizers; add it")
-    cells = [
-        Cell(contestant, stages[name])
+    searches = sweep.protocol.searches
+    return tuple(
+        Cell(contestant, stages[name], search, searches, contestant.name == sweep.baseline)
         for name in order
+        for search in range(searches)
         for contestant in sweep.contestants
         if stages[name].phase != "baseline" or contestant.name == sweep.baseline
-    ]
-    repeats = [
-        Cell(cell.contestant, cell.stage, offset)
-        for cell in cells
-        if (cell.contestant.name, cell.stage.task.name) in sweep.protocol.repeats
-        for offset in sweep.protocol.repeat_offsets
-    ]
-    return (*cells, *repeats)
+    )
+
+
+def _key(optimizer: str, task: str, search: int) -> str:
+    return f"{optimizer}/{task}#{search}" if search else f"{optimizer}/{task}"

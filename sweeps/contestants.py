@@ -1,6 +1,7 @@
 """Names and files to contestants, and back to the classes that workers build: the one place that loads
 optimizers for a sweep."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import optimizers
 from benchmark import parameters, scales
 from optimizers import _user
+from optimizers._copies import copy_name, copy_title, split
 from optimizers._user import backends
 from optimizers.base import Optimizer
 from sweeps.sweep import Contestant, contestant_of
@@ -16,15 +18,16 @@ from sweeps.sweep import Contestant, contestant_of
 def contestants(
     names: Sequence[str], files: Sequence[Path] = (), backend: str = "jax"
 ) -> tuple[Contestant, ...]:
-    """Registered optimizers by name and users' own by file, in this order, each once.
+    """Registered optimizers by name and users' own by file, in this order, each once. `adamw~2` is a copy.
 
     Raises ValueError for an unknown name, a file that is not an optimizer or not one for this backend, or a
     name that stands twice.
     """
     found = []
     for name in dict.fromkeys(names):
-        cls = optimizers.get(name)
-        found.append(contestant_of(cls, name, f"{name}@{cls.info.version}"))
+        cls, (original, number) = optimizers.get(name), split(name)
+        first = contestant_of(cls, original, f"{original}@{cls.info.version}")
+        found.append(copy_of(first, number))
     for file in files:
         cls, rule = _load(str(file.resolve()))
         if file.stem in {c.name for c in found}:
@@ -36,6 +39,12 @@ def contestants(
         _try_out(file, cls)
         found.append(contestant_of(cls, file.stem, rule, str(file.resolve())))
     return tuple(found)
+
+
+def copy_of(contestant: Contestant, number: int) -> Contestant:
+    """The n-th copy: the same rule from the same file under another name, so that it is tuned anew."""
+    name = copy_name(contestant.name, number)
+    return dataclasses.replace(contestant, name=name, title=copy_title(contestant.title, name))
 
 
 def _try_out(file: Path, entry: type[Optimizer]) -> None:

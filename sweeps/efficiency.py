@@ -33,7 +33,7 @@ def equal_trials(tokens: int, count: int) -> Sweep:
         name="efficiency",
         title="Equal trials",
         stages=(Stage(Task(scale, round(ratio, 4)), "I", 1, tune="essential"),),
-        protocol=Protocol(report_seeds=tuple(range(1000, 1000 + count))),
+        protocol=Protocol(searches=1, looks=(count,)),
         contestants=contestants(["adamw"], [], "jax"),
         corpus=corpus.name,
         corpus_hash=corpus.corpus_hash,

@@ -30,7 +30,7 @@ SWEEP = Sweep(
             for name in ("1.2b-0.5x", "1.2b-16x")
         ),
     ),
-    protocol=Protocol(tuning_seeds=(0, 1, 2)),
+    protocol=Protocol(looks=(4, 8)),
     corpus="hub:fineweb-edu",
     precision="bfloat16",
 )

@@ -1,16 +1,18 @@
 """`plan(sweep, records) -> trials still to run`: pure, and defined whatever the records are.
 
 Each cell's search is replayed on the records until it asks for one that is not there. Resuming, adapting
-and a dry run are therefore the same call. Next: solve.py, which replays one cell; summary.py, which says
-what came of each.
+and a dry run are therefore the same call. Next: solve.py, which replays one cell; looks.py, which says how
+many report runs it gets; summary.py, which says what came of each.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
 
 from benchmark.spec import Record, Trial
+from sweeps import looks
 from sweeps.cells import Cell, Solved, cells_of
 from sweeps.solve import Known, outcome, solve
 from sweeps.summary import summarize
@@ -23,11 +25,13 @@ class Memory:
     """What a caller that plans again and again may hand in each time; it saves time and changes nothing.
 
     solved: by cell, the solved cells that a search rested on, and what came of it.
+    looked: what looks.py made of report losses that it has seen before.
     """
 
     sweep: Sweep | None = None
     cells: tuple[Cell, ...] = ()
     solved: dict[str, tuple[tuple[Solved, ...], Solved]] = field(default_factory=dict)
+    looked: looks.Looked = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,12 @@ class Plan:
 
     ready: every trial that can run now and has no record, the most urgent first.
     purposes: trial id -> purpose, for each of them.
-    left: cell key -> trials still to run there, blocked ones included; remaining: in all.
+    left: cell key -> trials still to run there, blocked ones included; remaining: in all. Both are the least
+        there can be: a verdict that stays open asks for more report runs.
     remaining_tokens: their tokens.
-    solved: by key, what came of each cell so far; the cell itself while others hold it up.
+    solved: by key, what came of each cell so far, with the report runs of its looks so far; the cell itself
+        while others hold it up.
+    due: cell key -> report runs of its looks so far.
     """
 
     ready: tuple[Trial, ...]
@@ -47,6 +54,7 @@ class Plan:
     remaining_tokens: int
     solved: Mapping[str, Solved | Cell]
     known: Known = field(repr=False)
+    due: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def remaining(self) -> int:
@@ -73,13 +81,17 @@ def plan(sweep: Sweep, records: Known | Iterable[Record], memory: Memory | None 
     )
     memory = Memory() if memory is None else memory
     if memory.sweep is not sweep:
-        memory.sweep, memory.cells, memory.solved = sweep, cells_of(sweep), {}
+        memory.sweep, memory.cells, memory.solved, memory.looked = sweep, cells_of(sweep), {}, {}
     solved: dict[str, Solved | Cell] = {}
     for cell in memory.cells:
         needed = tuple(n for n in map(solved.__getitem__, cell.after) if isinstance(n, Solved) and n.complete)
         free = len(needed) == len(cell.after)
         solved[cell.key] = _solve(sweep, cell, needed, known, memory) if free else cell
-    return _gather(sweep, memory.cells, solved, known)
+    due = looks.due(sweep, solved, known, memory.looked)
+    for key, state in solved.items():
+        if isinstance(state, Solved):
+            solved[key] = dataclasses.replace(state, reports=state.reports[: due[key]])
+    return _gather(sweep, memory.cells, solved, known, due)
 
 
 def _solve(sweep: Sweep, cell: Cell, needed: tuple[Solved, ...], known: Known, memory: Memory) -> Solved:
@@ -94,7 +106,13 @@ def _solve(sweep: Sweep, cell: Cell, needed: tuple[Solved, ...], known: Known, m
     return result
 
 
-def _gather(sweep: Sweep, cells: tuple[Cell, ...], solved: Mapping[str, Solved | Cell], known: Known) -> Plan:
+def _gather(
+    sweep: Sweep,
+    cells: tuple[Cell, ...],
+    solved: Mapping[str, Solved | Cell],
+    known: Known,
+    due: Mapping[str, int],
+) -> Plan:
     """Collect what is ready, the longest remaining chain of tokens first, and count what remains."""
     urgent: dict[str, tuple[tuple[float, bool, int], Trial, str]] = {}
     counts: dict[str, int] = {}
@@ -102,9 +120,9 @@ def _gather(sweep: Sweep, cells: tuple[Cell, ...], solved: Mapping[str, Solved |
     held_up: dict[str, float] = {}  # the longest chain that waits for a cell
     for place, cell in reversed(list(enumerate(cells))):
         cost = cell.stage.task.tokens
-        left, waiting = _left(sweep, cell, solved[cell.key], known)
+        left, waiting = _left(cell, solved[cell.key], known, due[cell.key])
         counts[cell.key], tokens = left, tokens + left * cost
-        path = left * cost + (0.0 if cell.seed_offset else held_up.get(cell.key, 0.0))
+        path = left * cost + held_up.get(cell.key, 0.0)
         for name in cell.after:
             held_up[name] = max(held_up.get(name, 0.0), path)
         for trial, trial_id, purpose in waiting:
@@ -119,18 +137,17 @@ def _gather(sweep: Sweep, cells: tuple[Cell, ...], solved: Mapping[str, Solved |
         remaining_tokens=tokens,
         solved=solved,
         known=known,
+        due=due,
     )
 
 
-def _left(
-    sweep: Sweep, cell: Cell, state: Solved | Cell, known: Known
-) -> tuple[int, list[tuple[Trial, str, str]]]:
+def _left(cell: Cell, state: Solved | Cell, known: Known, due: int) -> tuple[int, list[tuple[Trial, str, str]]]:
     """How many trials a cell still needs, and those of them that can run now."""
     if isinstance(state, Cell):
-        return cell.stage.budget + len(sweep.protocol.report_seeds), []
+        return cell.budget + due, []
     if state.complete:
         missing = [(trial, trial_id, "report") for trial, trial_id in state.reports if trial_id not in known]
         return len(missing), missing
     waiting = [(a.trial, a.trial_id, a.purpose) for a in state.asked if a.status is None]
     spent = len(state.asked) - len(waiting)
-    return cell.stage.budget - spent + len(sweep.protocol.report_seeds), waiting
+    return max(cell.budget - spent, len(waiting)) + due, waiting

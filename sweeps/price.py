@@ -35,7 +35,7 @@ def price(sweep: Sweep, known: Mapping[str, Record], speed: Speed) -> list[Line]
     phases: dict[str, list[Line]] = {}
     for cell in cells_of(sweep):
         left = state.left[cell.key]
-        reports = min(left, len(sweep.protocol.report_seeds))  # they come last
+        reports = min(left, state.due[cell.key])  # they come last
         line = cell_line(sweep, cell, left - reports, reports, speed)
         phases.setdefault(cell.stage.phase, []).append(line)
     return [total(phase, lines) for phase, lines in phases.items()]
@@ -95,7 +95,8 @@ def table(sweep: Sweep, known: Mapping[str, Record], workers: int, speed: Speed)
     who = ", ".join(c.name for c in sweep.contestants)
     notes = (
         f"hours: with {workers} workers that train {BUSY:.0%} of the time; {speed.basis}.",
-        "trials: those still to run; a search that exhausts its space takes fewer.",
+        f"trials: those still to run, at the least: report seeds up to {sweep.protocol.looks[0]} each, and more where"
+        f" a verdict is open then (up to {sweep.protocol.looks[-1]}); a search that exhausts its space takes fewer.",
         "memory: peak of the largest trial's arrays, estimated; a process takes 0.6 to 1.5 GB more.",
     )
     return "\n".join([f"Sweep {sweep.name}: {who}", head, *rows, *notes])

@@ -27,7 +27,8 @@ class Bar:
             print(f"Sweep {driver.sweep.name}: all trials are finished already.", file=sys.stderr)
         else:
             print(
-                f"Sweep {driver.sweep.name}: {left} trials, {tokens / 1e6:.0f}M tokens to go.", file=sys.stderr
+                f"Sweep {driver.sweep.name}: at least {left} trials, {tokens / 1e6:.0f}M tokens to go.",
+                file=sys.stderr,
             )
         interactive = sys.stderr.isatty()
         self.bar = tqdm(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from benchmark.spec import Value
 from optimizers.base import Axis
-from sweeps.ledger import Ledger
+from sweeps.ledger import Ledger, Noise
 from sweeps.space import Grid, Key, Setting, Step, key, moved
 
 RESTART_LEAST = 5  # a start and both neighbours of two hyperparameters: fewer trials refine instead
@@ -24,10 +24,16 @@ LEAST_SHARE = 0.01  # of a grid step: finer values are the same value
 
 @dataclass(frozen=True)
 class Found:
-    """What a search chose. swings: hyperparameter -> largest loss difference that one step made."""
+    """What a search chose. swings: hyperparameter -> largest loss difference that one step made.
+
+    near: settings that are as good within the noise, and noise: of a paired difference, where the search has
+    a model of both; None where the ledger's own comparisons say it.
+    """
 
     winner: Setting | None
     swings: Mapping[str, float]
+    near: tuple[Setting, ...] | None = None
+    noise: Noise | None = None
 
 
 def coordinate_descent(

@@ -5,12 +5,16 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from benchmark.spec import SearchRole, Status, Trial
-from sweeps.cells import Asked, Cell, Opening, Solved
+from sweeps.cells import SEED_STRIDE, Asked, Cell, Opening, Solved
+from sweeps.gp_search import gp_search
 from sweeps.ledger import Ledger, Noise, Waiting
 from sweeps.protocol import Found, coordinate_descent
 from sweeps.random_search import random_search
+from sweeps.seeds import report_seeds
 from sweeps.space import Setting
 from sweeps.sweep import Sweep
+
+BRACKETS = 6  # trials above its budget that the baseline may spend, at most, to take its rate off an edge
 
 
 class HasOutcome(Protocol):
@@ -40,17 +44,21 @@ def solve(sweep: Sweep, cell: Cell, begin: Opening, known: Known) -> Solved:
     def possible(setting: Setting) -> bool:
         return stage.task.steps(int(setting["batch_size"])) >= protocol.min_steps
 
-    seeds = [seed + cell.seed_offset for seed in protocol.tuning_seeds]
-    ledger = Ledger(lookup, stage.budget, seeds, possible, begin.prior, protocol.band)
+    seeds = [seed + SEED_STRIDE * cell.search for seed in protocol.tuning_seeds]
+    ledger = Ledger(lookup, cell.budget, seeds, possible, begin.prior, protocol.band)
     runnable, complete = possible(begin.start), True
     found = Found(begin.start if runnable else None, {})
-    if runnable and stage.budget:
+    if runnable and cell.budget:
         try:
             found = _search(sweep, cell, begin, ledger)
         except Waiting:
             found, complete = Found(None, {}), False
     winner = found.winner
-    reports = [trial_of(sweep, cell, winner, seed, "report") for seed in protocol.report_seeds if winner]
+    noise = found.noise or (ledger.noise() if complete else Noise())
+    band = ledger.band() if complete and found.noise is None else noise.band
+    near = found.near if found.near is not None else tuple(ledger.near(winner)) if winner else ()
+    own = cell.share(report_seeds(sweep)) if winner and cell.reported else ()
+    reports = [trial_of(sweep, cell, winner, seed, "report") for seed in own if winner]
     return Solved(
         cell=cell,
         opening=begin,
@@ -58,12 +66,13 @@ def solve(sweep: Sweep, cell: Cell, begin: Opening, known: Known) -> Solved:
         entries=tuple(ledger.entries),
         complete=complete,
         winner=winner,
-        tuning_loss=ledger.loss(winner) if winner and stage.budget else None,
-        near=tuple(ledger.near(winner)) if winner else (),
-        noise=ledger.noise() if complete else Noise(),
-        band=ledger.band() if complete else math.inf,
+        tuning_loss=ledger.loss(winner) if winner and cell.budget else None,
+        near=near,
+        noise=noise,
+        band=band if complete else math.inf,
         swings=found.swings,
         reports=tuple((trial, trial.trial_id) for trial in reports),
+        method=protocol.search,
         skipped="" if runnable else f"fewer than {protocol.min_steps} steps with every batch size tried",
     )
 
@@ -102,6 +111,10 @@ def trial_of(sweep: Sweep, cell: Cell, setting: Setting, seed: int, role: Search
 
 
 def _search(sweep: Sweep, cell: Cell, begin: Opening, ledger: Ledger) -> Found:
-    if sweep.protocol.search == "random":
-        return random_search(ledger, begin.axes, begin.start, cell.key)
-    return coordinate_descent(ledger, begin.axes, begin.start, tuple(begin.axes), cell.key)
+    protocol, salt = sweep.protocol, f"{sweep.protocol.salt}{cell.key}"
+    if protocol.search == "random":
+        return random_search(ledger, begin.axes, begin.start, salt)
+    if protocol.search == "coordinate":
+        return coordinate_descent(ledger, begin.axes, begin.start, tuple(begin.axes), salt)
+    beyond = BRACKETS if cell.contestant.name == sweep.baseline else 0
+    return gp_search(ledger, begin.axes, begin.start, salt, begin.carried, beyond)

@@ -44,17 +44,17 @@ class Grid:
 
     @classmethod
     def of(cls, axis: Axis) -> "Grid":
-        return cls(axis, tuple(sorted(axis.grid)) if _ordered(axis) else axis.grid)
+        return cls(axis, tuple(sorted(axis.grid)) if is_ordered(axis) else axis.grid)
 
     def steps(self, value: Value) -> list[Step]:
         """Where one step leads: down and up on an ordered grid, else to every other value."""
-        if not _ordered(self.axis):
+        if not is_ordered(self.axis):
             return [Step(v, True, False) for v in self.values if v != value]
         return [step for upward in (False, True) if (step := self.step(value, upward))]
 
     def step(self, value: Value, upward: bool) -> Step | None:
         """The next value in one direction, beyond the end where the axis allows it, or None."""
-        if not _ordered(self.axis):
+        if not is_ordered(self.axis):
             return None
         side = [
             v for v in self.values if (_number(v) > _number(value) if upward else _number(v) < _number(value))
@@ -119,7 +119,8 @@ def snapped(axis: Axis, value: float) -> Value:
     return float(f"{flip(float(f'{flip(min(max(value, axis.low), axis.high)):.3g}')):.6g}")
 
 
-def _ordered(axis: Axis) -> bool:
+def is_ordered(axis: Axis) -> bool:
+    """Whether the values of an axis are numbers, not words."""
     return not any(isinstance(value, str) for value in axis.grid)
 
 

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from benchmark.spec import SCHEMA, Value
+from sweeps.box import Line
 from sweeps.cells import Cell, Solved
-from sweeps.space import Grid, Key, key, moved
+from sweeps.seeds import report_seeds
+from sweeps.space import Grid, Key, Setting, key, moved
 from sweeps.sweep import Sweep
 
 if TYPE_CHECKING:  # plan.py calls this file
@@ -23,8 +25,8 @@ def summarize(state: Solved | Cell, known: Mapping[str, Any]) -> dict[str, Any]:
         "optimizer": cell.contestant.name,
         "task": cell.stage.task.name,
         "phase": cell.stage.phase,
-        "budget": cell.stage.budget,
-        "seed_offset": cell.seed_offset,
+        "budget": cell.budget,
+        "search": cell.search,
         "complete": False,
         "winner": None,
         "tuning_loss": None,
@@ -37,13 +39,14 @@ def summarize(state: Solved | Cell, known: Mapping[str, Any]) -> dict[str, Any]:
         "unbracketed": {},
         "noise": {"sd": None, "df": 0, "band": None},
         "swings": {},
+        "near": {},
         "tuned": [],
         "start": cell.stage.start,
     }
     if isinstance(state, Cell):
         return facts
     finished = [asked for asked in state.asked if asked.status is not None]
-    open_sides = unbracketed(state) if state.complete and state.winner and cell.stage.budget else {}
+    open_sides = unbracketed(state) if state.complete and state.winner and cell.budget else {}
     reported = [known[trial_id].status for _, trial_id in state.reports if trial_id in known]
     facts |= {
         "complete": state.complete and len(reported) == len(state.reports),
@@ -58,6 +61,7 @@ def summarize(state: Solved | Cell, known: Mapping[str, Any]) -> dict[str, Any]:
         "unbracketed": open_sides,
         "noise": {"sd": state.noise.sd, "df": state.noise.df, "band": _finite(state.band)},
         "swings": dict(state.swings),
+        "near": _near(state),
         "tuned": [
             n for n in state.opening.axes if len({asked.trial.hyperparameters[n] for asked in finished}) > 1
         ],
@@ -70,9 +74,15 @@ def summarize(state: Solved | Cell, known: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unbracketed(state: Solved) -> dict[str, str]:
-    """Hyperparameter -> side ("down", "up") on which the grid goes on from the winner's value, but no trial
-    of this cell shows that going on there is no better. Those that no trial varied are not judged."""
+    """Hyperparameter -> side ("down", "up") on which the grid goes on from the winner's value, but the search
+    does not know what lies there. Those that no trial varied are not judged.
+
+    Coordinate descent knows it by a trial that differs in this alone and is no better; a model, and draws, by
+    any trial beyond the winner's value.
+    """
     assert state.winner is not None
+    if state.method != "coordinate":
+        return _beyond_all(state, state.winner)
     losses: dict[Key, dict[int, float]] = {}
     settings = {}
     for entry in state.entries:
@@ -93,6 +103,22 @@ def unbracketed(state: Solved) -> dict[str, str]:
             if not closed and grid.step(best, upward):
                 found[name] = f"{found[name]}, {side}" if name in found else side
     return found
+
+
+def _beyond_all(state: Solved, winner: Setting) -> dict[str, str]:
+    found = {}
+    for name, axis in state.opening.axes.items():
+        tried = {entry.setting[name] for entry in state.entries}
+        sides = Line(axis).open_sides(winner[name], tried) if len(tried) > 1 else []
+        if sides:
+            found[name] = ", ".join("up" if upward else "down" for upward in sides)
+    return found
+
+
+def _near(state: Solved) -> dict[str, list[Value]]:
+    """Hyperparameter -> its values among the settings within the noise band of the winner."""
+    names = state.opening.axes if state.near else ()
+    return {name: list(dict.fromkeys(setting[name] for setting in state.near)) for name in names}
 
 
 def manifest(sweep: Sweep, plan: "Plan") -> dict[str, Any]:
@@ -121,7 +147,7 @@ def manifest(sweep: Sweep, plan: "Plan") -> dict[str, Any]:
             for s in sweep.stages
         ],
         "optimizers": {c.name: _optimizer(sweep, c.name) for c in sweep.contestants},
-        "protocol": dataclasses.asdict(sweep.protocol),
+        "protocol": {**dataclasses.asdict(sweep.protocol), "report_seeds": report_seeds(sweep)},
         "cells": plan.cells,
         "trial_ids": [i for i in dict.fromkeys(ids) if i in plan.known],
     }
@@ -134,6 +160,7 @@ def _optimizer(sweep: Sweep, name: str) -> dict[str, Any]:
     return {
         **{fact: getattr(contestant, fact) for fact in facts},
         "essential": list(contestant.essential),
+        "ablation_of": contestant.ablation_of,
         "space": {n: {"grid": list(a.grid), "start": a.start, "scale": a.scale} for n, a in space.items()},
     }
 
@@ -146,10 +173,8 @@ def _badges(state: Solved, open_sides: Mapping[str, str], reported: list[str]) -
     badges = [f"optimum on edge: {name}" for name in open_sides]
     if state.skipped:
         badges.append(f"skipped: {state.skipped}")
-    elif state.complete and len(state.asked) < state.cell.stage.budget:
-        badges.append(
-            f"unequal budget: {len(state.asked)} of {state.cell.stage.budget}, its space is exhausted"
-        )
+    elif state.complete and len(state.asked) < state.cell.budget:
+        badges.append(f"unequal budget: {len(state.asked)} of {state.cell.budget}, its space is exhausted")
     if state.complete and state.winner is None and not state.skipped:
         badges.append("no trial finished")
     bad = sum(status != "finished" for status in reported)
@@ -167,9 +192,9 @@ def _prediction_error(state: Solved) -> dict[str, Any]:
 
 
 def _account(purpose: str) -> str:
-    """What a trial is booked under: the hyperparameter it varies, or extension, refinement, replicate, ..."""
+    """What a trial is booked under: the hyperparameter it varies, or extension, bracket, replicate, race, ..."""
     first, _, second = purpose.partition(" ")
-    return second if second in ("extension", "refinement") else first
+    return second if second in ("extension", "refinement", "bracket") else first
 
 
 def _no_better(there: Mapping[int, float], here: Mapping[int, float]) -> bool:

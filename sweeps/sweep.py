@@ -10,15 +10,19 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from benchmark.scales import Scale
-from benchmark.spec import Evaluation, Value
+from benchmark.spec import RECIPE, Evaluation, Value
 from benchmark.tasks import Task, parse
 from optimizers.base import Axis, Optimizer
 
+Phase = Literal["opening", "I", "II", "III", "baseline"]
 Start = Literal["stated", "winner", "consensus", "law", "constant", "width"]
 NAMES = ("quick", "smoke", "micro", "paper")
 
+_RATIO = Axis((0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 1.0, "log")
 _SHAPE = {
-    "decay_kind": Axis(("cosine", "linear"), "cosine"),
+    "embedding_lr_ratio": _RATIO,
+    "head_lr_ratio": _RATIO,
+    "decay_kind": Axis(("cosine", "linear"), "linear"),
     "decay_fraction": Axis((0.2, 0.4, 0.6, 0.8, 1.0), 1.0),
     "final_lr_ratio": Axis((0.0, 0.1), 0.0),
     "clip_norm": Axis((0.0, 1.0, 2.0), 1.0),
@@ -37,6 +41,7 @@ class Contestant:
     rule: identity of the update rule, "adamw@1" or "mine#<hash>".
     defaults: every field of the optimizer. space: ladder -> hyperparameter -> Axis.
     recipe_start: starts of RECIPE hyperparameters that differ from the usual ones.
+    recipe_fixed: RECIPE hyperparameters that it may not vary. ablation_of: whom it restricts by them, or "".
     source: the user's file that it was read from, "" for a registered optimizer.
     """
 
@@ -52,6 +57,8 @@ class Contestant:
     defaults: Mapping[str, Value]
     recipe_start: Mapping[str, Value]
     source: str = ""
+    recipe_fixed: Mapping[str, Value] = field(default_factory=dict)
+    ablation_of: str = ""
 
     def axes(self, scale: Scale) -> dict[str, Axis]:
         """The whole space at a scale: its own hyperparameters first, then the recipe. Raises ValueError
@@ -64,6 +71,7 @@ class Contestant:
         recipe = {**RECIPE_SPACE[scale.ladder], "batch_size": Axis(scale.batch_sizes, scale.batch_size)}
         starts = {name: value for name, value in self.recipe_start.items() if name in recipe}
         recipe |= {name: dataclasses.replace(recipe[name], start=value) for name, value in starts.items()}
+        recipe = {name: axis for name, axis in recipe.items() if name not in self.recipe_fixed}
         axes = {**self.space[scale.ladder], **recipe}
         unknown = [name for name in self.essential if name not in axes]
         if unknown:
@@ -74,12 +82,18 @@ class Contestant:
 
     def start(self, scale: Scale) -> dict[str, Value]:
         """The stated starting point at a scale: every hyperparameter of a trial."""
-        return {**self.defaults, **{name: axis.start for name, axis in self.axes(scale).items()}}
+        return {
+            **self.defaults,
+            **self.recipe_fixed,
+            **{name: axis.start for name, axis in self.axes(scale).items()},
+        }
 
 
 def contestant_of(cls: type[Optimizer], name: str, rule: str, source: str = "") -> Contestant:
     """A contestant from its class. `rule` is its identity (see `Trial.rule`)."""
     default = cls()
+    everywhere = [n for n in next(iter(cls.space.values())) if all(n in axes for axes in cls.space.values())]
+    everything = sorted((*everywhere, *RECIPE), key=lambda n: n != "peak_lr")  # a search begins with the rate
     return Contestant(
         name=name,
         rule=rule,
@@ -88,11 +102,13 @@ def contestant_of(cls: type[Optimizer], name: str, rule: str, source: str = "") 
         url=cls.info.url,
         family=cls.info.family,
         summary=cls.info.summary,
-        essential=cls.info.essential,
+        essential=cls.info.essential or tuple(n for n in everything if n not in cls.recipe_fixed),
         space=cls.space,
         defaults={f.name: getattr(default, f.name) for f in dataclasses.fields(default)},
         recipe_start=cls.recipe_start,
         source=source,
+        recipe_fixed=cls.recipe_fixed,
+        ablation_of=cls.ablation_of,
     )
 
 
@@ -100,8 +116,9 @@ def contestant_of(cls: type[Optimizer], name: str, rule: str, source: str = "") 
 class Stage:
     """One task of a sweep, and how it is tuned there.
 
-    phase: "I", "II", "III", or "baseline" for the ratios at which only the baseline is run.
-    budget: tuning trials per optimizer; 0 means that the setting is carried over and only reported.
+    phase: "I", "II", "III"; "opening" where a search only begins: all are tuned, and the baseline alone is
+        reported, for its curve; or "baseline" for the ratios at which only the baseline is run.
+    budget: tuning trials per optimizer, which its searches share; 0 means that the setting is carried over and only reported.
     start: "stated": the optimizer's starting point; "winner": the winner of `after[0]`; "consensus": the
         value that Phase I tasks agree on, and where they disagree the nearest one's; "law": a power law
         through the winners of `after`; "constant": the nearest winner among `after`; "width": the same,
@@ -111,14 +128,14 @@ class Stage:
     """
 
     task: Task
-    phase: Literal["I", "II", "III", "baseline"]
+    phase: Phase
     budget: int
     start: Start = "stated"
     tune: Literal["all", "essential", "sensitive"] = "all"
     after: tuple[str, ...] = ()
 
 
-def stage(name: str, phase: Literal["I", "II", "III", "baseline"], budget: int, **how: object) -> Stage:
+def stage(name: str, phase: Phase, budget: int, **how: object) -> Stage:
     """A stage from its task's name, as sweeps write it."""
     return Stage(parse(name), phase, budget, **how)  # pyright: ignore[reportArgumentType]
 
@@ -127,25 +144,34 @@ def stage(name: str, phase: Literal["I", "II", "III", "baseline"], budget: int, 
 class Protocol:
     """How a search is run, with numbers that are the same for every optimizer.
 
-    tuning_seeds: the first is every trial's, the others are for replicates.
+    search: "gp" models the loss (gp_search.py), "coordinate" changes one hyperparameter at a time
+        (protocol.py), "random" draws (random_search.py).
+    searches: independent searches of every optimizer on every task, each with other tuning seeds, an opening
+        of its own and its share of the budget and of the report seeds: what choosing adds to the noise is seen.
+    tuning_seeds: of search 0; the first is every trial's, the others are for replicates and the last race.
+    looks: numbers of report seeds, all searches together. All have the first; where the verdict is still open
+        then (looks.py), more are added up to the next.
+    report_seeds: what seeds.py derives from the sweep or draws anew, at least the last look's number.
+    sealed: the report seeds were drawn for this sweep, so that nobody can have seen them before.
+    salt: names a study of several that are alike but for their openings.
     band: a stated noise band in nats per token; None measures it, which needs two tuning seeds or more.
     min_steps: a batch size that leaves fewer steps is not tried.
     width_exponents: for the start "width": value ~ width**exponent, by optimizer ("*" is any other).
-    repeats: (optimizer, task) of a search that is done again, once for each offset in `repeat_offsets`,
-        which is added to its tuning seeds.
     max_trials: the tuning trials at which the stages' budgets were cut to fit `max_hours`; see budget.py.
     """
 
-    search: Literal["coordinate", "random"] = "coordinate"
-    tuning_seeds: tuple[int, ...] = (0,)
-    report_seeds: tuple[int, ...] = (1000, 1001, 1002)
+    search: Literal["gp", "coordinate", "random"] = "gp"
+    searches: int = 2
+    tuning_seeds: tuple[int, ...] = (0, 1, 2)
+    looks: tuple[int, ...] = (6,)
+    report_seeds: tuple[int, ...] = ()
+    sealed: bool = False
+    salt: str = ""
     band: float | None = None
     min_steps: int = 50
     width_exponents: Mapping[str, Mapping[str, float]] = field(
         default_factory=lambda: {"*": {"peak_lr": -1.0, "weight_decay": 1.0}}
     )
-    repeats: tuple[tuple[str, str], ...] = ()
-    repeat_offsets: tuple[int, ...] = (100, 200)
     max_hours: float | None = None
     max_trials: int | None = None
 

@@ -27,7 +27,8 @@ def opening(cell: Cell, needed: Sequence[Solved], protocol: Protocol) -> Opening
     space, start = contestant.axes(task.scale), contestant.start(task.scale)
     trained = [solved for solved in needed if solved.winner is not None]
     sensitive, notes = tuple(space), {"start": "stated"}
-    if cell.stage.start != "stated" and trained:
+    is_carried = cell.stage.start != "stated" and bool(trained)
+    if is_carried:
         carried, sensitive, notes = _carried(cell, trained, space, protocol)
         start |= carried
     start = _runnable(start, task, protocol.min_steps)
@@ -37,7 +38,7 @@ def opening(cell: Cell, needed: Sequence[Solved], protocol: Protocol) -> Opening
         "sensitive": _by_swing(sensitive, needed) or contestant.essential,
     }[cell.stage.tune]
     axes = {name: anchored(space[name], start[name]) for name in names}
-    return Opening(start, axes, sum((s.noise for s in needed), Noise()), notes)
+    return Opening(start, axes, sum((s.noise for s in needed), Noise()), notes, is_carried)
 
 
 def consensus(solved: Sequence[Solved], space: Mapping[str, Axis]) -> tuple[dict[str, Value], tuple[str, ...]]:
@@ -144,11 +145,11 @@ def _predict(
 def _whole(contestant: Contestant, space: Mapping[str, Axis]) -> tuple[str, ...]:
     """Every hyperparameter in the order of a first pass: the essential ones, batch size (the study found it
     first or second everywhere), the optimizer's own, the rest of the recipe."""
-    first = dict.fromkeys((*contestant.essential, "batch_size"))
+    first = dict.fromkeys(n for n in (*contestant.essential, "batch_size") if n in space)
     return (
         *first,
         *(n for n in space if n not in first and n not in RECIPE),
-        *(n for n in RECIPE if n not in first),
+        *(n for n in RECIPE if n not in first and n in space),
     )
 
 

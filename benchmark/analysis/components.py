@@ -17,6 +17,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 PRIOR_DF = 4.0  # weight of the pool beside an optimizer's own runs: noise differs by a factor of two (micro-27k)
 _STEPS = 12
+_DOUBTFUL = 1.0
 _SMALL = 1e-9  # share of a variance, or of an eigenvalue, that is taken for nothing
 
 
@@ -99,18 +100,11 @@ def estimate(
     if info[:-1, :-1].sum() * theta[0] ** 2 <= _SMALL * sum(len(t.loss) for t in tasks):  # free of the unit
         return _without_residual(theta, noise_sd)
     free = merge if searched else merge[:1]
-    for _ in range(_STEPS):
-        info, score = _score(tasks, theta)
-        inner = free @ info @ free.T
-        solved = _solve(inner, free @ (score - (0 if searched else info[:, -1] * theta[-1])))
-        new = np.append(solved, [] if searched else stand_in) @ merge
-        new = np.maximum(new, [*([_SMALL * theta[0]] * optimizers), 0.0])
-        moved, theta = np.abs(new - theta).max(), new
-        if moved <= 1e-4 * theta[0]:
-            break
-    pool = theta.copy()
-    searches_differ = searched and pool[-1] > 0
-    free = merge if searches_differ else merge[:1]  # at 0 the runs of all searches tell the residual
+    pool = _common(tasks, theta, free)
+    searches_differ = searched and pool[-1] > _doubt(tasks, pool, free)
+    if searched and not searches_differ:  # then the runs of all searches tell the residual
+        free = merge[:1]
+        pool = _common(tasks, np.append(pool[:-1], 0.0), free)
     info, score = _score(tasks, pool)
     both = 2 * np.linalg.pinv(free @ info @ free.T, hermitian=True, rcond=_SMALL)
     pooled_df = 2 * pool[0] ** 2 / both[0, 0]
@@ -135,6 +129,28 @@ def _start(tasks: Sequence[TaskRuns]) -> float:
     squares = [np.var(t.loss[t.row == r]) for t in tasks for r in np.unique(t.row) if (t.row == r).sum() > 1]
     everything = [np.var(t.loss) for t in tasks]
     return float(max(np.mean(squares or [0.0]), _SMALL * np.max(everything, initial=0.0), 1e-16))
+
+
+def _common(tasks: Sequence[TaskRuns], theta: Floats, free: Floats) -> Floats:
+    """One residual variance for all optimizers, and the choosing's if `free` has two rows; otherwise it stays."""
+    for _ in range(_STEPS):
+        info, score = _score(tasks, theta)
+        given = info[:, -1] * theta[-1] if len(free) == 1 else 0.0
+        solved = _solve(free @ info @ free.T, free @ (score - given))
+        new = theta.copy()
+        new[:-1] = max(solved[0], _SMALL * theta[0])
+        if len(free) == 2:
+            new[-1] = max(solved[1], 0.0)
+        moved, theta = np.abs(new - theta).max(), new
+        if moved <= 1e-4 * theta[0]:
+            break
+    return theta
+
+
+def _doubt(tasks: Sequence[TaskRuns], pool: Floats, free: Floats) -> float:
+    """A choosing variance that could as well be none: _DOUBTFUL standard errors."""
+    info, _ = _score(tasks, pool)
+    return float(_DOUBTFUL * np.sqrt(2 * np.linalg.pinv(free @ info @ free.T, hermitian=True, rcond=_SMALL)[1, 1]))
 
 
 def _score(tasks: Sequence[TaskRuns], theta: Floats) -> tuple[Floats, Floats]:

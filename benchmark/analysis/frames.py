@@ -4,14 +4,14 @@ One sweep, one corpus, one backend, one precision: losses of different experimen
 or failed run stays a row, because a gap would hide it. Next: speedup.py.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 SAME = ["corpus", "corpus_hash", "tokenizer_hash", "backend", "precision", "experiment", "eval_split"]
-COLUMNS = ["optimizer", "scale", "chinchilla_ratio", "seed", "val_loss", "task", "status", "reason", "trial_id"]
-RUN = ["optimizer", "scale", "chinchilla_ratio", "seed"]
+RUN = ["optimizer", "scale", "chinchilla_ratio", "search", "seed"]
+COLUMNS = [*RUN, "val_loss", "task", "status", "reason", "trial_id"]
 
 
 def report_losses(
@@ -20,11 +20,14 @@ def report_losses(
     corpus: str | None = None,
     backend: str | None = None,
     precision: str | None = None,
+    searches: Mapping[str, Sequence[int]] | None = None,
 ) -> pd.DataFrame:
     """The report runs as a losses frame: val_loss is inf for a diverged run and NaN for a failed one.
 
     trial_ids: the runs of one sweep, as its manifest lists them; all if None.
     corpus, backend, precision: keep these only.
+    searches: trial id -> the searches of its cell whose winner it ran: several where they chose alike. A run
+        that is not in it is of search 0.
 
     Also returns task, status, reason and trial_id. Raises ValueError where the runs left are not of one
     experiment, or where two of them are the same optimizer, task and seed with different settings.
@@ -43,6 +46,8 @@ def report_losses(
                 f"report runs differ in {column} ({', '.join(found)}) and cannot be compared; choose one, "
                 "or pass one sweep's trial_ids"
             )
+    owners = [tuple((searches or {}).get(i) or (0,)) for i in chosen["trial_id"]]
+    chosen = chosen.assign(search=owners).explode("search", ignore_index=True).astype({"search": int})
     twice = chosen.duplicated(RUN).to_numpy()
     if twice.any():
         first = chosen.iloc[int(twice.argmax())]

@@ -144,7 +144,7 @@ def _with_point(lo: Floats, hi: Floats, point: Floats) -> tuple[Floats, Floats]:
 def _no_law(fitted: curve.Curve, means: Floats) -> str:
     """What is wrong with the shape of a curve of three free parameters; empty where it is a law."""
     exponent = float(fitted.exponent[0])
-    if fitted.flag or exponent > 0 and fitted.floor[0] < means.min():
+    if fitted.flag or (exponent > 0 and fitted.floor[0] < means.min()):
         return ""
     return f"the baseline's curve is no law here: B = {exponent:.2g}, floor {fitted.floor[0]:.3g}"
 

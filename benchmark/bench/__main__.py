@@ -81,7 +81,7 @@ def _throughput(options: argparse.Namespace, clock: Clock) -> Part:
 
 
 def _cost(options: argparse.Namespace, clock: Clock) -> Part:
-    names = sorted(optimizers.names(), key=lambda name: name != "adamw")
+    names = sorted(optimizers.entrants(), key=lambda name: name != "adamw")
     yield "cost of a step", 60, lambda: costs.steps("100k", names, options.rounds, clock)
     for scale, count in UPDATES.items() if options.full else [*UPDATES.items()][:1]:
         arguments = (scale, names, count, options.rounds, clock)

@@ -53,7 +53,7 @@ def setting(name: str, scale: Scale, steps: int, seed: int = 0) -> tuple[Trial, 
     """A trial of the bench and its optimizer, at the optimizer's own defaults."""
     optimizer = optimizers.get(name)()
     optimizer = optimizer.replace(peak_lr=LR) if "peak_lr" in optimizer.floats() else optimizer
-    recipe = dict(zip(RECIPE, (0.1, "cosine", 1.0, 0.0, CLIP_NORM, scale.batch_size), strict=True))
+    recipe = dict(zip(RECIPE, (1.0, 1.0, 0.1, "cosine", 1.0, 0.0, CLIP_NORM, scale.batch_size), strict=True))
     trial = Trial(
         optimizer=name,
         rule=name,

@@ -52,7 +52,7 @@ def _read(folder: Path) -> tuple[float, float, float]:
 
 def write(folder: Path, count: int) -> int:
     """Write a sweep of at most `count` records, equally many in each cell; returns how many."""
-    names = optimizers.names()
+    names = optimizers.entrants()
     wanted = [tasks.parse(f"{scale}-{ratio}x") for scale in SCALES for ratio in RATIOS]
     each = count // (len(names) * len(wanted))
     cells, lines = {}, []
@@ -68,7 +68,7 @@ def write(folder: Path, count: int) -> int:
 
 def _cell(name: str, task: tasks.Task, count: int) -> Iterator[Record]:
     """Tuning runs at random rates, then the report runs, on a made-up law with made-up noise."""
-    place = optimizers.names().index(name)
+    place = optimizers.entrants().index(name)
     rng = np.random.default_rng([place, task.tokens])
     base, rule = c.setting(name, task.scale, task.steps(task.scale.batch_size))
     law = 3.0 + 0.8 * (task.tokens / 1e6 * (1 + 0.05 * place)) ** -0.3

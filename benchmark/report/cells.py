@@ -5,7 +5,7 @@ file:// address, where no page may fetch another.
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -18,6 +18,7 @@ from benchmark.report.study import Study, TaskFacts
 if TYPE_CHECKING:
     from benchmark.report.site import Site
 
+SEARCHES = ("coordinate", "random")  # and those searches that are not the usual one
 TRANSFER = ("constant", "law", "width")  # the rules that give a sweep a name of its own
 
 
@@ -60,10 +61,20 @@ def _context(
         "curve": line_chart(series, style.look(optimizer)[0], f"Loss curves of {title} at {task.name}", beside),
         "beside": len(beside),
         "seeds": len(series),
-        "winner": [(name, text.value(v)) for name, v in sorted(study.winner(optimizer, task.name).items())],
+        "winner": chosen(study.winners(optimizer, task.name)),
+        "searches": len(study.winners(optimizer, task.name)),
         "command": command(study, optimizer, task.name),
         "records": rows(runs.assign(peak_lr=rates).sort_values(["role", "finished_at", "trial_id"])),
     }
+
+
+def chosen(winners: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Each hyperparameter with its value, or where searches chose differently with the value of each."""
+    found = []
+    for name in sorted({name for winner in winners for name in winner}):
+        values = [text.value(winner.get(name)) for winner in winners]
+        found.append((name, values[0] if len(set(values)) == 1 else " · ".join(values)))
+    return found
 
 
 def _curves(runs: pd.DataFrame, curves: Mapping[str, pd.DataFrame]) -> list[list[tuple[float, float]]]:
@@ -76,6 +87,10 @@ def command(study: Study, optimizer: str, task: str) -> str:
     if study.theirs:
         return "# figures of others: there is nothing here to run again"
     manifest = study.manifest
+    if study.copies:
+        name, _, number = str(manifest["name"]).removeprefix("aa-").rpartition("-")
+        how = ["--optimizer-name", study.baseline, "--copies", str(len(study.optimizers))]
+        return shlex.join(["python", "-m", "sweeps", "aa", "--sweep", name, "--study", number, *how])
     name, options = _policy(str(manifest["name"]), manifest["protocol"])
     names, tasks = [optimizer], [task]
     if "--max-hours" in options:  # how many trials fit depends on all that is run, so all of it is named
@@ -94,7 +109,8 @@ def _policy(name: str, protocol: Mapping[str, Any]) -> tuple[str, list[str]]:
     hours, options = protocol.get("max_hours"), []
     if hours:
         name, options = name.removesuffix(f"-{hours:g}h"), ["--max-hours", f"{hours:g}"]
-    if name.endswith("-random"):
-        name, options = name.removesuffix("-random"), ["--search", "random", *options]
+    for search in SEARCHES:
+        if name.endswith(f"-{search}"):
+            name, options = name.removesuffix(f"-{search}"), ["--search", search, *options]
     base, _, rule = name.rpartition("-")
     return (base, ["--transfer", rule, *options]) if rule in TRANSFER and base else (name, options)

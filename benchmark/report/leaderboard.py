@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from benchmark import scales
+from benchmark.analysis.speedup import EQUIVALENCE
 from benchmark.report import charts, paper, progress, sentence, style, text
 from benchmark.report.frames import rows as dicts
 from benchmark.report.frames import where
@@ -128,7 +129,7 @@ class Board:
 def board(study: Study, task: TaskFacts) -> Board:
     """The rows of a task, best loss first; an optimizer without a finished report run comes last."""
     found = {r["optimizer"]: r for r in dicts(study.results_for(task.name))}
-    waiting = [o for o in study.optimizers if study.cell(o, task.name) and o not in found]
+    waiting = [o for o in study.optimizers if o not in found and _is_open(study, o, task.name)]
     tables = {metric: where(table, task=task.name) for metric, table in study.metrics.items()}
     axes = {metric: bar_axis(table) for metric, table in tables.items()}
     rows = []
@@ -142,6 +143,12 @@ def board(study: Study, task: TaskFacts) -> Board:
     return Board(task, rows, ones, shared, f"leaderboard-{task.name}" if drawn else "")
 
 
+def _is_open(study: Study, optimizer: str, task: str) -> bool:
+    """Whether a cell without results will have some, or has tried in vain: an opening's is merely passed on."""
+    cell = study.cell(optimizer, task)
+    return bool(cell) and not (cell["complete"] and study.winners(optimizer, task))
+
+
 def _shared(rows: Sequence[Row]) -> dict[str, str]:
     """The badges that every row carries, of three rows or more; "extrapolated" is never the baseline's."""
     if len(rows) < 3:
@@ -153,7 +160,7 @@ def _shared(rows: Sequence[Row]) -> dict[str, str]:
 def _meanings(boards: Sequence[Board]) -> dict[str, str]:
     """Every kind of badge on the page with its meaning; those that say it themselves are left out."""
     seen = {name: meaning for b in boards for r in b.rows for name, meaning in {**r.badges, **b.shared}.items()}
-    return {name.partition(":")[0]: meaning for name, meaning in sorted(seen.items()) if meaning != name}
+    return {_kind(name): meaning for name, meaning in sorted(seen.items()) if meaning != name}
 
 
 def save_figures(site: "Site", folder: str, study: Study, boards: Sequence[Board]) -> None:
@@ -200,7 +207,8 @@ def _row(
     speedups: Mapping[str, Speedup],
 ) -> Row:
     runs = where(study.runs, optimizer=optimizer, task=task.name)
-    tuning = where(runs, role="tuning")
+    spent = study.tuned_by(optimizer, task.name)
+    tuning = study.runs.loc[study.runs["trial_id"].isin(list(spent))] if spent else where(runs, role="tuning")
     known = result or {"val_loss": math.nan, "val_loss_sd": math.nan, "n": 0}
     return Row(
         optimizer=optimizer,
@@ -223,13 +231,18 @@ def _row(
 
 
 def _badges(cell: Mapping[str, Any], result: dict[str, Any] | None, is_baseline: bool) -> dict[str, str]:
-    found = {str(b): BADGES.get(str(b).partition(":")[0], str(b)) for b in cell.get("badges", ())}
+    found = {b: BADGES.get(_kind(b), b) for b in cell.get("badges", ())}
     checks = {"incomplete": bool(cell) and not cell.get("complete", True)}
     if result is not None:
         checks["single seed"] = result["n"] == 1
         checks["extrapolated"] = bool(result["extrapolated"]) and not is_baseline
         checks["diverged seeds"] = "diverged seeds" in result["flags"]
     return found | {name: BADGES[name] for name, holds in checks.items() if holds}
+
+
+def _kind(badge: str) -> str:
+    """A badge's words before a colon, and before the searches that it is said of."""
+    return badge.partition(":")[0].partition(" (search")[0]
 
 
 def _state(runs: pd.DataFrame, task: TaskFacts) -> float | None:
@@ -279,6 +292,28 @@ def place(value: float, axis: tuple[float, float]) -> float:
     return round(100 * math.log(min(max(value, low), high) / low) / math.log(high / low), 1)
 
 
+def freedoms(study: Study) -> list[tuple[str, ...]]:
+    """What each of the baseline's freedoms is worth at the headline task: its variants that lack some of them,
+    each tuned by the same protocol, and the tokens that the full baseline saves over it."""
+    task = study.headline
+    lacking = [o for o, facts in study.optimizers.items() if facts["ablation_of"] == study.baseline]
+    found = {r["optimizer"]: r for r in dicts(study.results_for(task.name))} if task else {}
+    shown = sorted((found[o] for o in lacking if o in found), key=lambda r: -r["val_loss"])
+    return [
+        (
+            study.titles[r["optimizer"]],
+            text.fixed(r["val_loss"]),
+            text.fixed(r["gap"]),
+            text.times(1 / r["speedup"]),
+            text.interval(1 / r["hi"], 1 / r["lo"]),
+            text.verdict({"faster": "slower", "slower": "faster"}.get(r["verdict"], r["verdict"])),
+            str(int(r["n"])),
+        )
+        for r in shown
+        if text.is_number(r["speedup"]) and r["speedup"] > 0 and r["lo"] > 0
+    ]
+
+
 def page(study: Study) -> dict[str, Any]:
     """What the leaderboard's template needs; the headline's task comes first, for readers without scripts."""
     boards = [b for b in (board(study, task) for task in study.tasks) if b.rows]
@@ -288,6 +323,9 @@ def page(study: Study) -> dict[str, Any]:
         "heading": "Leaderboard",
         "answer": sentence.lines(study),
         "meanings": _meanings(boards),
+        "equivalence": EQUIVALENCE,
+        "looks": study.looks,
+        "freedoms": freedoms(study),
         "progress": progress.line(study) if study.headline else "",
         "ratios": sorted({b.task.ratio for b in boards}),
         "metrics": list(study.metrics),

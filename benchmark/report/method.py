@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from benchmark.analysis import residuals
 from benchmark.report import text
-from benchmark.report.frames import rows, where
+from benchmark.report.frames import groups, rows, where
 from benchmark.report.study import Study
 
 
@@ -31,6 +32,7 @@ def page(study: Study, damaged: tuple[str, ...]) -> dict[str, Any]:
             )
             for t in study.tasks
         ],
+        "noise": _noise(study),
         "machines": _machines(study),
         "outcomes": [(s, len(where(runs, status=s))) for s in ("finished", "diverged", "failed")],
         "excluded": [
@@ -40,6 +42,28 @@ def page(study: Study, damaged: tuple[str, ...]) -> dict[str, Any]:
         ],
         "damaged": damaged,
     }
+
+
+def _noise(study: Study) -> list[tuple[str, ...]]:
+    """The parts of the noise, scale by scale: what is shared, then each optimizer's own."""
+    if not len(study.losses):
+        return []
+    table = []
+    for scale, own in groups(residuals.noise(study.losses, study.noise_sd, study.choosing_sd), "scale").items():
+        first = rows(own)[0]
+        p = text.fixed(first["heterogeneity_p"], 3)
+        stated = "stated, not measured: no cell was searched twice" if not first["choosing_df"] else ""
+        table += [
+            (scale, "choosing, of one search", *_size(first, "choosing"), stated),
+            (scale, "residual of a run, all optimizers", *_size(first, "pooled"), f"equal noise: p = {p}"),
+            *((scale, study.titles[r["optimizer"]], *_size(r, "residual"), "residual of a run") for r in rows(own)),
+        ]
+    return table
+
+
+def _size(row: dict[str, Any], part: str) -> tuple[str, str]:
+    df = row[f"{part}_df"]
+    return text.fixed(row[f"{part}_sd"], 4), text.fixed(df, 1) if df else text.MISSING
 
 
 def _budget(study: Study, task: str) -> str:

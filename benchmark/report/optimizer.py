@@ -137,9 +137,13 @@ def _cost(study: Study, runs: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _settings(study: Study, name: str) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of the best hyperparameters: one row per hyperparameter, one column per task."""
-    winners = {t.name: study.winner(name, t.name) for t in study.tasks}
-    winners = {task: winner for task, winner in winners.items() if winner}
+    """Head and rows of the best hyperparameters: one row per hyperparameter, one column per task and search."""
+    found = {t.name: study.winners(name, t.name) for t in study.tasks}
+    winners = {
+        f"{task}, search {i}" if len(chosen) > 1 else task: winner
+        for task, chosen in found.items()
+        for i, winner in enumerate(chosen, 1)
+    }
     names = sorted({hp for winner in winners.values() for hp in winner})
     body = [[hp, *(text.value(w.get(hp)) for w in winners.values())] for hp in names]
     return ["Hyperparameter", *winners], body

@@ -9,7 +9,7 @@ from benchmark.report.study import Study
 
 
 def page(study: Study) -> dict[str, Any]:
-    cells = study.manifest["cells"]
+    cells = study.manifest["cells"]  # one entry per search
     spent = sum(_in(study, c.get("tuning", ())) for c in cells.values())
     return {
         "heading": "Progress",
@@ -78,7 +78,7 @@ def line(study: Study) -> str:
     done = sum(bool(cell.get("complete")) for cell in cells)
     failed = len(where(study.runs, status="failed"))
     return (
-        f"{done} of {len(cells)} cells are complete{f', {failed} runs failed' if failed else ''}."
+        f"{done} of {len(cells)} searches are complete{f', {failed} runs failed' if failed else ''}."
         if done < len(cells)
         else ""
     )

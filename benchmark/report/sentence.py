@@ -1,25 +1,28 @@
-"""The answer in three lines: who is best and by how much, and what cannot be told apart.
+"""The answer in four lines: who is best and by how much, what cannot be told apart, and what a second AdamW says.
 
 The page's first sentences and the last lines of a sweep are this text.
 """
 
 from typing import Any
 
+from benchmark.analysis.speedup import EQUIVALENCE
 from benchmark.report import text
 from benchmark.report.frames import rows, where
 from benchmark.report.study import Study, studies
 from benchmark.store import Results
 
+Lines = tuple[str, str, str, str]
 
-def answer(results: Results, sweep: str) -> tuple[str, str, str]:
-    """The three lines for a sweep. Raises ValueError that lists the sweeps if there is none of this name."""
+
+def answer(results: Results, sweep: str) -> Lines:
+    """The lines for a sweep. Raises ValueError that lists the sweeps if there is none of this name."""
     found = {study.name: study for study in studies(results)}
     if sweep not in found:
         raise ValueError(f"no sweep {sweep!r} in the results; there are {', '.join(found) or 'none'}")
     return lines(found[sweep])
 
 
-def lines(study: Study) -> tuple[str, str, str]:
+def lines(study: Study) -> Lines:
     """The answer at the study's largest comparable task; no line claims what its interval does not."""
     task = study.headline
     if task is None:
@@ -28,18 +31,21 @@ def lines(study: Study) -> tuple[str, str, str]:
             f"A speedup needs finished report runs of {study.baseline_title} and of another optimizer on the"
             " same task.",
             "",
+            "",
         )
-    found = [r for r in rows(study.results_for(task.name)) if r["n"] > 0]
+    named = {*study.contestants, study.baseline}
+    found = [r for r in rows(study.results_for(task.name)) if r["n"] > 0 and r["optimizer"] in named]
     # its mean is over the runs that finished: what has a diverged one is not named as the best
     table = sorted(found, key=lambda r: _diverged(study, r) > 0)
-    return _speedup(study, table, task.name), _ties(study, table, task.name), _inseparable(study, table)
+    first = _speedup(study, table, task.name)
+    return first, _ties(study, table, task.name), _open(study, table), _check(study, task.name)
 
 
 def _why_none(study: Study) -> str:
     cells = study.manifest.get("cells", {}).values()
     done = sum(bool(c.get("complete")) for c in cells)
     if done < len(cells):
-        return f"{done} of {len(cells)} cells are complete"
+        return f"{done} of {text.count(len(cells), 'search', 'searches')} are complete"
     finished = study.losses.loc[study.losses["val_loss"] < float("inf"), "optimizer"]
     names = [study.titles[o] for o in dict.fromkeys(finished)]
     return f"only {text.names(names)} finished its report runs" if names else "no report run has finished"
@@ -86,7 +92,8 @@ def _spread(study: Study, row: dict[str, Any]) -> str:
     )
     gone = _diverged(study, row)
     lost = f"; {gone} of {gone + n} seeds diverged" if gone else ""
-    return f"({ends}, n\u00a0=\u00a0{n} seed{'s' if n != 1 else ''}{lost})"
+    of = text.count(int(row["searches"]), "search", "searches")
+    return f"({ends}, n\u00a0=\u00a0{text.count(n, 'seed')} over {of}{lost})"
 
 
 def _ties(study: Study, table: list[dict[str, Any]], task: str) -> str:
@@ -96,20 +103,37 @@ def _ties(study: Study, table: list[dict[str, Any]], task: str) -> str:
     if ties and max(r["n"] for r in table) == 1:
         return f"One seed does not separate {first} from {text.names(ties, 'or')}."
     if ties:
-        return f"The seeds do not separate {first} from {text.names(ties, 'or')}."
-    return f"The seeds separate {first} from every other optimizer." if bands[0] == (1, 1) else ""
+        return f"The runs do not separate {first} from {text.names(ties, 'or')}."
+    return f"The runs separate {first} from every other optimizer." if bands[0] == (1, 1) else ""
 
 
-def _inseparable(study: Study, table: list[dict[str, Any]]) -> str:
+def _open(study: Study, table: list[dict[str, Any]]) -> str:
+    """Who is neither faster nor slower than the baseline, and in which of the three ways."""
     base = study.baseline_title
-    others = [r for r in table if r["optimizer"] != study.baseline]
-    same = [study.titles[r["optimizer"]] for r in others if r["verdict"].endswith("inseparable")]
-    unknown = [study.titles[r["optimizer"]] for r in others if not r["verdict"]]
-    said = [f"Inseparable from tuned {base}: {text.names(same)}."] if same else []
+
+    def titles(*verdicts: str) -> str:
+        others = [r for r in table if r["optimizer"] != study.baseline]
+        return text.names([study.titles[r["optimizer"]] for r in others if r["verdict"] in verdicts])
+
+    same, undecided = titles("inseparable"), titles("undecided", "paired undecided")
+    unknown = titles("")
+    said = [f"Inseparable from tuned {base}, within a factor of {EQUIVALENCE:g}: {same}."] if same else []
+    said += [f"Undecided: {undecided}."] if undecided else []
     if unknown:
-        said.append(
-            f"Not known to be separable from tuned {base}, for want of an interval: {text.names(unknown)}."
+        said.append(f"Not known to be separable from tuned {base}, for want of an interval: {unknown}.")
+    return " ".join(said) or f"Every other optimizer is separable from tuned {base}."
+
+
+def _check(study: Study, task: str) -> str:
+    """What the baseline tuned a second time comes to: the same optimizer, so anything but 1 is an error."""
+    found = rows(where(study.speedups, optimizer=study.again, task=task)) if study.again else []
+    if not found or not text.is_number(found[0]["speedup"]):
+        return ""
+    row, base = found[0], study.baseline_title
+    said = f"{text.fixed(row['speedup'], 2)} {text.interval(row['lo'], row['hi'])}"
+    if row["verdict"] in ("faster", "slower"):
+        return (
+            f"The check failed: {base} tuned a second time reads {row['verdict']} than itself, {said}; a verdict"
+            " here may be as false as that one."
         )
-    if said:
-        return " ".join(said)
-    return f"Every other optimizer is separable from tuned {base}."
+    return f"The check: {base} tuned a second time reads {row['verdict']} against itself, {said}."

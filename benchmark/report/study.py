@@ -6,23 +6,27 @@ A page reads a Study and nothing else. Next: sentence.py, the one sentence that 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from benchmark import scales
-from benchmark.analysis import cost, flips, frames, speedup, tuning
+from benchmark.analysis import choosing, cost, flips, frames, speedup, tuning
 from benchmark.analysis.evidence import Evidence
 from benchmark.published import study as published
-from benchmark.report import verdict
 from benchmark.report.frames import column, known, rows, where
 from benchmark.spec import Record
 from benchmark.store import Results
 
 LOSSES = ["optimizer", "scale", "chinchilla_ratio", "seed", "val_loss"]
-NO_FACTS = {"title": "", "paper": "", "url": "", "family": "", "summary": "", "rule": "", "space": {}}
+NO_FACTS = {
+    "title": "", "paper": "", "url": "", "family": "", "summary": "", "rule": "", "space": {}, "ablation_of": "",
+}  # fmt: skip
 ASSUMED_NOISE_SD = 0.003  # nats; the study's own acceptance band (arXiv 2509.02046), for its single seeds
+# nats; what choosing adds where every cell is one search. Measured at 27k-1x, three searches of 40 trials each:
+# 0 for AdamW, .0165 for Muon (results/micro-27k-1x); their root mean square. Of others' figures: their band.
+ASSUMED_CHOOSING_SD = 0.012
 
 
 @dataclass(frozen=True)
@@ -38,17 +42,13 @@ class TaskFacts:
 
 @dataclass(frozen=True)
 class Study:
-    """A sweep's manifest with exactly the runs it names. `name` is its folder below results.
-
-    repeats: the runs of searches that were done again on other tuning seeds; no comparison uses them.
-    """
+    """A sweep's manifest with exactly the runs it names. `name` is its folder below results."""
 
     name: str
     manifest: Mapping[str, Any]
     runs: pd.DataFrame
     curves: pd.DataFrame
     by_id: Mapping[str, Record]
-    repeats: pd.DataFrame
 
     @property
     def title(self) -> str:
@@ -104,25 +104,96 @@ class Study:
         """Non-embedding parameters by scale, also where a scale is not on our ladders."""
         return {t.scale: t.num_params for t in self.tasks}
 
-    def cell(self, optimizer: str, task: str) -> Mapping[str, Any]:
-        """The manifest's entry for an optimizer on a task; empty where it was not asked for."""
-        return self.manifest.get("cells", {}).get(f"{optimizer}/{task}", {})
+    @cached_property
+    def _searches(self) -> Mapping[str, list[Mapping[str, Any]]]:
+        """"optimizer/task" -> the manifest's entry of each of its searches, in their order."""
+        found: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
+        for key, entry in self.manifest.get("cells", {}).items():
+            cell, _, number = key.partition("#")
+            found.setdefault(cell, []).append((int(number or 0), entry))
+        return {cell: [e for _, e in sorted(all_, key=lambda pair: pair[0])] for cell, all_ in found.items()}
 
-    def winner(self, optimizer: str, task: str) -> Mapping[str, Any]:
-        """The chosen hyperparameters: the manifest's, or those of the report runs; empty without either."""
-        chosen = self.cell(optimizer, task).get("winner")
+    def searches(self, optimizer: str, task: str) -> list[Mapping[str, Any]]:
+        """The manifest's entries for an optimizer on a task, one per search; none where it was not asked for."""
+        return self._searches.get(f"{optimizer}/{task}", [])
+
+    def cell(self, optimizer: str, task: str) -> Mapping[str, Any]:
+        """The searches of an optimizer on a task taken together: budget, tuning, reports, complete and badges
+        (a badge that only some of them carry says which). Empty where it was not asked for."""
+        found = self.searches(optimizer, task)
+        if not found:
+            return {}
+        return {
+            "budget": sum(int(e.get("budget") or 0) for e in found),
+            "complete": all(bool(e.get("complete")) for e in found),
+            "badges": _badges([[str(b) for b in e.get("badges", ())] for e in found]),
+            **{k: list(dict.fromkeys(i for e in found for i in e.get(k, ()))) for k in ("tuning", "reports")},
+        }
+
+    def winners(self, optimizer: str, task: str) -> list[Mapping[str, Any]]:
+        """The hyperparameters that each search chose: the manifest's, or those of the report runs; empty
+        without either."""
+        chosen = [e["winner"] for e in self.searches(optimizer, task) if e.get("winner")]
         reported = where(self.losses, optimizer=optimizer, task=task)["trial_id"].tolist()
-        return chosen or (self.by_id[reported[0]].trial.hyperparameters if reported else {})
+        return chosen or [self.by_id[i].trial.hyperparameters for i in reported[:1]]
+
+    @cached_property
+    def contestants(self) -> list[str]:
+        """Who is compared with the baseline: neither its copies nor variants that lack one of its freedoms."""
+        named = {o: facts for o, facts in self.optimizers.items() if o != self.baseline and "~" not in o}
+        return [o for o, facts in named.items() if not facts["ablation_of"]]
+
+    @property
+    def copies(self) -> bool:
+        """Whether it is nothing but copies of one optimizer: a check of the sweep itself."""
+        return str(self.manifest["name"]).startswith("aa-")
+
+    def tuned_by(self, optimizer: str, task: str) -> set[str]:
+        """The tuning trials that an optimizer's settings on a task rest on: its own, and those of the searches
+        that it started from."""
+        found: set[str] = set()
+        for entry in self.searches(optimizer, task):
+            while entry:
+                found.update(entry.get("tuning", ()))
+                entry = self.manifest["cells"].get(entry.get("from", ""), {})
+        return found
+
+    @property
+    def again(self) -> str:
+        """The baseline's second entry, tuned anew like any contestant: what the same optimizer comes to. Empty
+        where the sweep has none."""
+        return next((o for o in self.optimizers if o.startswith(f"{self.baseline}~")), "")
 
     @cached_property
     def losses(self) -> pd.DataFrame:
-        """analysis.frames.report_losses: report runs, one row per optimizer, scale, ratio and seed."""
-        return frames.report_losses(self.runs)
+        """analysis.frames.report_losses: report runs, one row per optimizer, scale, ratio, search and seed."""
+        owners: dict[str, list[int]] = {}
+        for entries in self._searches.values():
+            for number, entry in enumerate(entries):
+                for trial_id in entry.get("reports", ()):
+                    owners.setdefault(trial_id, []).append(number)
+        return frames.report_losses(self.runs, searches=owners)
+
+    @cached_property
+    def compared(self) -> pd.DataFrame:
+        """The losses of the baseline and of the contestants proper: what is ranked."""
+        named = [*self.contestants, self.baseline]
+        return cast(pd.DataFrame, self.losses.loc[self.losses["optimizer"].isin(named)])
 
     @cached_property
     def noise_sd(self) -> float | None:
         """The assumed sd of one run: only for published figures, which have one seed."""
         return ASSUMED_NOISE_SD if self.theirs else None
+
+    @property
+    def choosing_sd(self) -> float:
+        """The assumed sd of what choosing adds: used only where no cell was searched twice."""
+        return ASSUMED_NOISE_SD if self.theirs else ASSUMED_CHOOSING_SD
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Report seeds at each look; empty where their number was fixed."""
+        return tuple(int(n) for n in self.manifest.get("protocol", {}).get("looks") or ())
 
     @cached_property
     def band(self) -> float:
@@ -141,15 +212,20 @@ class Study:
 
     @cached_property
     def speedups(self) -> pd.DataFrame:
-        """analysis.speedup.speedups of the losses, with a `task` column.
+        """analysis.speedup.speedups of the losses, with a `task` column: the verdicts that every page shows.
 
-        Its verdicts are those of verdict.py, which every page shows.
+        The study's own figures keep its own formula. "paired faster": one ratio of the baseline gives no curve
+        to convert nats with, so that the comparison at that ratio stands without a speedup.
         """
         if self.baseline not in set(self.losses["optimizer"]):
             return _with_task(pd.DataFrame(columns=speedup.COLUMNS))
-        table = _with_task(speedup.speedups(self.losses, self.baseline, self.noise_sd))
-        own = known(where(table, optimizer=self.baseline), "val_loss")
-        return table.assign(verdict=[verdict.of(r, self.baseline, set(own["task"])) for r in rows(table)])
+        method = "study" if self.is_source else "anchored"
+        assumed = (self.noise_sd, self.choosing_sd)
+        table = _with_task(
+            speedup.speedups(self.losses, self.baseline, *assumed, looks=self.looks, method=method)
+        )
+        bare = table["speedup"].isna() & ~table["verdict"].isin(["", "baseline"])
+        return table.assign(verdict=np.where(bare, "paired " + table["verdict"], table["verdict"]))
 
     @cached_property
     def compares(self) -> bool:
@@ -203,7 +279,7 @@ class Study:
         """(optimizer, task) -> the best and the worst rank that the seeds allow."""
         if not len(self.losses):
             return {}
-        table = _with_task(flips.rank_bands(self.losses, self.noise_sd))
+        table = _with_task(flips.rank_bands(self.compared, self.noise_sd, self.choosing_sd))
         return {(r["optimizer"], r["task"]): (int(r["rank_lo"]), int(r["rank_hi"])) for r in rows(table)}
 
     @cached_property
@@ -211,7 +287,10 @@ class Study:
         """analysis.flips.flips of every kind."""
         if not len(self.losses) or self.baseline not in set(self.losses["optimizer"]):
             return pd.DataFrame(columns=flips.COLUMNS)
-        return flips.flips(self.curves, self.losses, self.runs, self.baseline, self.noise_sd)
+        owners = self.compared.loc[:, ["trial_id", "search"]]
+        curves = self.curves.merge(owners, on="trial_id") if len(self.curves) else self.curves
+        assumed = (self.noise_sd, self.choosing_sd)
+        return flips.flips(curves, self.compared, self.runs, self.baseline, *assumed)
 
     def results_for(self, task: str) -> pd.DataFrame:
         """The speedup rows of a task, best loss first."""
@@ -250,24 +329,23 @@ def _study(name: str, results: Results) -> Study:
     if runs.empty:
         runs = pd.DataFrame(columns=["trial_id", "role", "status", "task", "sweep", "tokens", *LOSSES])
     given = results.sweeps.get(name, {})
-    ids = _trial_ids(given) if "trial_ids" in given else set(where(runs, sweep=name)["trial_id"])
+    ids = set(given["trial_ids"]) if "trial_ids" in given else set(where(runs, sweep=name)["trial_id"])
     mine = runs.loc[runs["trial_id"].isin(sorted(ids))].reset_index(drop=True)
-    again = set(given.get("trial_ids", ())) - ids
-    repeats = runs.loc[runs["trial_id"].isin(sorted(again))].reset_index(drop=True)
     curves = results.curves
     if len(curves):
         curves = curves.loc[curves["trial_id"].isin(sorted(ids))].reset_index(drop=True)
     by_id = {str(i): results.by_id[str(i)] for i in mine["trial_id"]}
-    return Study(name, {**_described(name, mine, by_id), **given}, mine, curves, by_id, repeats)
+    return Study(name, {**_described(name, mine, by_id), **given}, mine, curves, by_id)
 
 
-def _trial_ids(manifest: Mapping[str, Any]) -> set[str]:
-    """The runs that a comparison may use. A search that was repeated on other seeds (`optimizer/task#offset`)
-    is left out: its report runs have other settings at the same seeds."""
-    repeats = [c for key, c in manifest.get("cells", {}).items() if "#" in key.rsplit("/", 1)[-1]]
-    repeated = {i for c in repeats for i in (*c.get("tuning", ()), *c.get("reports", ()))}
-    cells = [c for key, c in manifest.get("cells", {}).items() if "#" not in key.rsplit("/", 1)[-1]]
-    return set(manifest["trial_ids"]) - (repeated - {i for c in cells for i in (*c["tuning"], *c["reports"])})
+def _badges(of_each: list[list[str]]) -> list[str]:
+    """The badges of a cell's searches, once each; one that not all of them carry names its searches."""
+    found = []
+    for badge in dict.fromkeys(b for badges in of_each for b in badges):
+        carriers = [str(i) for i, badges in enumerate(of_each, 1) if badge in badges]
+        among = "" if len(carriers) == len(of_each) else f" (search {', '.join(carriers)} of {len(of_each)})"
+        found.append(f"{badge}{among}")
+    return found
 
 
 def _described(name: str, runs: pd.DataFrame, by_id: Mapping[str, Record]) -> dict[str, Any]:

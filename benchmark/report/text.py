@@ -7,7 +7,9 @@ from typing import Any
 from markupsafe import Markup
 
 MISSING = "–"
-VERDICTS = {"faster": "▲ faster", "slower": "▼ slower", "inseparable": "≈ inseparable"}
+VERDICTS = {
+    "faster": "▲ faster", "slower": "▼ slower", "inseparable": "≈ inseparable", "undecided": "? undecided",
+}  # fmt: skip
 PAIRED = "paired test, no speedup"  # one ratio of the baseline's gives no curve to read a speedup off
 
 
@@ -96,9 +98,9 @@ def value(thing: Any) -> str:
     return str(thing)
 
 
-def count(number: int, thing: str) -> str:
-    """3 seeds, 1 seed."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+def count(number: int, thing: str, things: str = "") -> str:
+    """3 seeds, 1 seed; `things` is a plural that takes more than an s."""
+    return f"{number} {thing if number == 1 else things or thing + 's'}"
 
 
 def names(titles: list[str], conjunction: str = "and") -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from benchmark.analysis import choosing, tuning
 from benchmark.report import charts, text
 from benchmark.report import tuning_charts as drawn
-from benchmark.report.frames import groups, rows, together, where
+from benchmark.report.frames import groups, rows, where
 from benchmark.report.study import Study, TaskFacts
 
 
@@ -76,9 +76,7 @@ def _page(study: Study, task: TaskFacts | None, tables: Tables) -> dict[str, Any
 
 def _repeated(study: Study) -> pd.DataFrame:
     cells = study.manifest["cells"]
-    if not any(c.get("seed_offset") for c in cells.values()):
-        return pd.DataFrame()
-    return choosing.choosing(together([study.runs, study.repeats]), cells)
+    return choosing.choosing(study.runs, cells) if any("#" in key for key in cells) else pd.DataFrame()
 
 
 def _claims(study: Study) -> pd.DataFrame:

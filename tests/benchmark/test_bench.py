@@ -196,7 +196,7 @@ def test_what_was_not_measured_again_is_kept_with_its_date(tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [("jax", "adamw"), ("jax", "soap"), *itertools.product(("torch", "theirs"), optimizers.names())],
+    [("jax", "adamw"), ("jax", "soap"), *itertools.product(("torch", "theirs"), optimizers.entrants())],
 )
 def test_every_update_alone_moves_parameters(kind, name, monkeypatch, tmp_path):
     monkeypatch.setenv("OPTIMIZER_BENCHMARK_CACHE", str(tmp_path))

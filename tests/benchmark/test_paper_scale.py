@@ -26,7 +26,7 @@ STEPS, BATCH, LENGTH = 4, 2, 64
 
 def trial() -> Trial:
     built, scale = optimizers.get("adamw")(), scales.get("130m")
-    recipe = dict(zip(RECIPE, (0.25, "cosine", 1.0, 0.0, 1.0, BATCH), strict=True))
+    recipe = dict(zip(RECIPE, (1.0, 1.0, 0.25, "cosine", 1.0, 0.0, 1.0, BATCH), strict=True))
     return Trial(
         optimizer="adamw",
         rule="adamw@1",

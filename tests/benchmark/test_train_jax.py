@@ -42,6 +42,8 @@ def trial(optimizer="adamw", ratio=0.05, seed=0, points=0, **changes) -> tuple[T
     built = optimizers.get(optimizer)()
     recipe = {
         "warmup_fraction": 0.1,
+        "embedding_lr_ratio": 1.0,
+        "head_lr_ratio": 1.0,
         "decay_kind": "cosine",
         "decay_fraction": 1.0,
         "final_lr_ratio": 0.0,
@@ -98,6 +100,7 @@ def test_nothing_recompiles_when_float_hyperparameters_change(corpus):
         {"weight_decay": 0.0, "beta1": 0.0, "beta2": 0.5, "eps": 1e-6},
         {"warmup_fraction": 0.0, "decay_kind": "linear", "decay_fraction": 0.3, "final_lr_ratio": 0.2},
         {"clip_norm": 0},
+        {"embedding_lr_ratio": 4.0, "head_lr_ratio": 0.5},
     ):
         train(trial(**changes), corpus=corpus)
     train(trial(ratio=0.1), corpus=corpus)  # another ratio of the scale is the same program too
@@ -124,6 +127,8 @@ def test_every_float_hyperparameter_matters(corpus):
         {"decay_fraction": 0.5},
         {"final_lr_ratio": 0.5},
         {"clip_norm": 0.1},
+        {"embedding_lr_ratio": 2.0},
+        {"head_lr_ratio": 2.0},
     ):
         assert train(trial(**changes), corpus=corpus)[0].val_loss != base, changes
 
@@ -134,11 +139,33 @@ def test_runs_are_deterministic_and_seeds_differ(corpus):
 
 
 def test_a_pack_equals_its_single_runs(corpus):
-    pairs = [trial(seed=0), trial(seed=1, peak_lr=0.01), trial(seed=2, clip_norm=0.0, decay_kind="linear")]
+    pairs = [
+        trial(seed=0),
+        trial(seed=1, peak_lr=0.01, head_lr_ratio=2.0),
+        trial(seed=2, clip_norm=0.0, decay_kind="linear", embedding_lr_ratio=4.0),
+    ]
     packed = train(*pairs, corpus=corpus)
     for pair, together in zip(pairs, packed, strict=True):
         (alone,) = train(pair, corpus=corpus)
         assert together.val_loss == pytest.approx(alone.val_loss, abs=1e-5)  # summation order differs
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "scion"])
+def test_a_ratio_scales_its_roles_whole_step(corpus, optimizer):
+    """Decay included and after the rule: Scion's step has the same norm whatever the gradient's."""
+
+    def step(**changes) -> dict[str, np.ndarray]:
+        pair = trial(optimizer, weight_decay=0.5, warmup_fraction=0.0, **changes)
+        pack, progress = train_jax._Pack([pair[0]], [pair[1]], corpus), train_jax.Progress(curves=[[]])
+        before = parameters.initial(scales.get("13k"), 0)
+        pack.advance(progress, 1)
+        return {name: np.asarray(value) - before[name] for name, value in pack.carry[0].items()}
+
+    plain, scaled = step(), step(embedding_lr_ratio=4.0, head_lr_ratio=0.5)
+    factors = {"embedding": 4.0, "norm": 4.0, "head": 0.5, "hidden": 1.0}
+    for name, param in parameters.roles(scales.get("13k")).items():
+        np.testing.assert_allclose(scaled[name], factors[param.role] * plain[name], atol=1e-6)
+        assert np.abs(plain[name]).max() > 1e-3
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "soap"])

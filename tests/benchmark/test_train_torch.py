@@ -54,6 +54,7 @@ def test_loss_falls_and_the_record_is_complete() -> None:
         {"warmup_fraction": 0.5, "final_lr_ratio": 0.5},
         {"clip_norm": 0.05},
         {"clip_norm": 0.0, "weight_decay": 2.0},
+        {"embedding_lr_ratio": 4.0, "head_lr_ratio": 0.5, "weight_decay": 1.0},
     ],
     ids=lambda changes: ",".join(changes),
 )

@@ -69,8 +69,8 @@ def test_without_correction_and_clipping_it_is_adamw(
     """gamma = 0, norms below 1, and clip_norm = 0, which means off."""
     params, run = toy_params(), request.getfixturevalue(backend)
     grads = gradients(params, scale=0.03)
-    mars = run(Mars(gamma=0.0, variant=variant), params, grads, clip_norm=0.0)
-    assert_close(mars, run(AdamW(), params, grads), 1e-12)
+    mars = run(Mars(peak_lr=0.02, gamma=0.0, variant=variant), params, grads, clip_norm=0.0)
+    assert_close(mars, run(AdamW(peak_lr=0.02), params, grads), 1e-12)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -79,7 +79,7 @@ def test_only_the_first_step_of_a_constant_gradient_is_corrected(
 ) -> None:
     """c = (1 + gamma beta1 / (1 - beta1)) g at first, for want of an earlier gradient; then c = g."""
     params = {name: p for name, p in toy_params().items() if p.role == "hidden"}
-    opt, run = Mars(gamma=0.1), request.getfixturevalue(backend)
+    opt, run = Mars(peak_lr=0.02, beta1=0.8, gamma=0.1), request.getfixturevalue(backend)
     constant = {name: np.stack([g[0]] * 6) for name, g in gradients(params, scale=0.03).items()}
     boosted = {name: np.concatenate([1.4 * g[:1], g[1:]]) for name, g in constant.items()}  # 1 + .1 x .8 / .2
-    assert_close(run(opt, params, constant), run(AdamW(), params, boosted), 1e-12)
+    assert_close(run(opt, params, constant), run(AdamW(peak_lr=0.02, beta1=0.8), params, boosted), 1e-12)

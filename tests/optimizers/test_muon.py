@@ -16,7 +16,6 @@ RULE = Muon(
     peak_lr=0.02,
     weight_decay=0.1,
     momentum=0.9,
-    adam_lr_ratio=0.3,
     beta1=0.8,
     beta2=0.95,
     eps=1e-9,
@@ -36,13 +35,12 @@ def oracle(rule: Muon, params: Fixture, grads: Fixture, start: Fixture) -> dict[
     hidden = [values[n] for n, p in params.items() if p.role == "hidden"]
     decayed = [values["head"]]
     rest = [values[n] for n, p in params.items() if p.role in ("embedding", "norm")]
-    rate = rule.peak_lr * rule.adam_lr_ratio
     muon = torch.optim.Muon(
         hidden, lr=rule.peak_lr, weight_decay=rule.weight_decay, momentum=rule.momentum, eps=rule.ns_eps
     )
     adam = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": rule.weight_decay}, {"params": rest, "weight_decay": 0.0}],
-        lr=rate,
+        lr=rule.peak_lr,
         betas=(rule.beta1, rule.beta2),
         eps=rule.eps,
     )
@@ -51,7 +49,7 @@ def oracle(rule: Muon, params: Fixture, grads: Fixture, start: Fixture) -> dict[
         factor = 1.0 - 0.5 * step / steps
         muon.param_groups[0]["lr"] = rule.peak_lr * factor
         for group in adam.param_groups:
-            group["lr"] = rate * factor
+            group["lr"] = rule.peak_lr * factor
         for name, value in values.items():
             value.grad = torch.tensor(grads[name][step])
         muon.step()

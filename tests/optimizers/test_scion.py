@@ -14,15 +14,15 @@ from optimizers.scion import Scion
 
 Fixture = Any
 SHAPES = {"embed": (12, 8), "a.q": (8, 8), "a.up": (20, 8), "a.down": (8, 20), "norm": (8,), "head": (12, 8)}
-RULE = Scion(peak_lr=0.02, weight_decay=0.1, momentum=0.9, embedding_lr_ratio=0.5, head_lr_ratio=10.0).replace(
+RULE = Scion(peak_lr=0.02, weight_decay=0.1, momentum=0.9, head_radius=10.0).replace(
     ns_eps=1e-30
 )  # the oracle divides by max(norm, eps): equal where eps vanishes
 BACKENDS = ["run_jax", "run_torch"]
 NORMS = {
     "hidden": (LMONorm.SPECTRAL, {}, 1.0),
-    "embedding": (LMONorm.COL, {"transpose": True}, 0.5),
+    "embedding": (LMONorm.COL, {"transpose": True}, 1.0),
     "head": (LMONorm.SIGN, {}, 10.0),
-    "norm": (LMONorm.BIAS, {}, 0.5),
+    "norm": (LMONorm.BIAS, {}, 1.0),
 }
 
 
@@ -31,7 +31,7 @@ def oracle(rule: Scion, params: Fixture, grads: Fixture, start: Fixture) -> dict
     values = {name: torch.nn.Parameter(torch.tensor(x)) for name, x in start.items()}
     optimizers = {}
     for name, param in params.items():
-        norm, options, ratio = NORMS[param.role]
+        norm, options, radius = NORMS[param.role]
         decays = param.role in ("hidden", "head")
         optimizers[name] = SCION(
             [values[name]],
@@ -40,7 +40,7 @@ def oracle(rule: Scion, params: Fixture, grads: Fixture, start: Fixture) -> dict
             constraint=decays,
             norm_type=norm,
             norm_kwargs=options,
-            scale=ratio / rule.weight_decay if decays else ratio,
+            scale=radius / rule.weight_decay if decays else radius,
         )
     steps, path = len(grads["embed"]), {name: [] for name in values}
     peaks = {name: optimizer.param_groups[0]["lr"] for name, optimizer in optimizers.items()}
@@ -94,8 +94,8 @@ def test_steps_have_the_norm_of_their_layer(run_jax: Fixture, gradients: Fixture
         grads[name][0] = left * np.linspace(1.0, 0.5, 8) @ right
     zeros = {name: np.zeros(p.shape) for name, p in params.items()}
     step = {n: -x[0] / RULE.peak_lr for n, x in run_jax(RULE, params, grads, zeros).items()}
-    np.testing.assert_allclose(np.sqrt((step["embed"] ** 2).mean(axis=1)), 0.5, rtol=1e-5)
-    np.testing.assert_allclose(np.sqrt((step["norm"] ** 2).mean()), 0.5, rtol=1e-5)
+    np.testing.assert_allclose(np.sqrt((step["embed"] ** 2).mean(axis=1)), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(np.sqrt((step["norm"] ** 2).mean()), 1.0, rtol=1e-5)
     np.testing.assert_allclose(np.abs(step["head"]), 10.0 / 8, rtol=1e-12)
     for name, factor in (("a.up", (18 / 8) ** 0.5), ("a.down", (8 / 18) ** 0.5)):
         sizes = np.linalg.svd(step[name], compute_uv=False) / factor
@@ -117,14 +117,14 @@ def test_a_token_that_has_not_occurred_stays(
 def test_levanter_is_signum_outside_hidden_matrices(run_jax: Fixture, gradients: Fixture) -> None:
     params = describe({"embed": (12, 8), "head": (12, 8), "norm": (8,)}, heads=1)
     grads = gradients(params)
-    rule = RULE.replace(variant="levanter", weight_decay=0.0, beta1=0.8, signum_lr_ratio=0.3)
+    rule = RULE.replace(variant="levanter", weight_decay=0.0, beta1=0.8)
     zeros = {name: np.zeros(p.shape) for name, p in params.items()}
     path = run_jax(rule, params, grads, zeros, multiplier=lambda step: 1.0)
     for name in params:
         m, value = np.zeros(params[name].shape), np.zeros(params[name].shape)
         for step, grad in enumerate(grads[name]):
             m = 0.8 * m + 0.2 * grad
-            value = value - 0.02 * 0.3 * np.sign(m)
+            value = value - 0.02 * np.sign(m)
             np.testing.assert_allclose(path[name][step], value, atol=1e-14)
 
 

@@ -47,7 +47,7 @@ def twin(opt: Sophia, matrix: np.ndarray, normal: Fixture) -> Fixture:
             at += size
 
     def rule(grads: Fixture, t: int, values: Fixture) -> Fixture:
-        due = (t - 1) % interval == 0
+        due = (t - 1 if opt.variant == "reference" else t) % interval == 0
         if due and opt.variant == "reference":
             refresh(t)
         u = {}
@@ -129,6 +129,26 @@ def test_concave_coordinates_make_sign_steps(
         np.testing.assert_allclose(path[name][0], start - 0.1 * np.sign(grads[name][0]), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize(("backend", "xp"), [("run_jax", jnp), ("run_torch", torch)])
+def test_levanter_makes_sign_steps_until_an_interval_is_over(
+    backend: str, xp: Any, request: pytest.FixtureRequest, gradients: Fixture, normal: Fixture
+) -> None:
+    """With H diagonal and no averaging: steps 1 to 4 are signs, 5 to 8 use the estimate made after step 4."""
+    rule = {"gamma": 1.0, "beta1": 0.0, "beta2": 0.0, "weight_decay": 0.0, "refresh_fraction": 0.2}
+    opt = Sophia(peak_lr=0.01, variant="levanter", **rule)
+    grads, diagonal = gradients(SHAPES, scale=1e-2), np.linspace(1.0, 4.0, SIZE)
+    loss = quadratic(np.diag(diagonal), xp)
+    path = request.getfixturevalue(backend)(opt, PARAMS, grads, loss_fn=loss, multiplier=lambda step: 1.0)
+    at = 0
+    for name, shape in SHAPES.items():
+        curvature = diagonal[at : at + int(np.prod(shape))].reshape(shape)
+        at += int(np.prod(shape))
+        moves = -np.diff(path[name], axis=0) / 0.01  # of steps 2, 3, ...
+        np.testing.assert_allclose(moves[:3], np.sign(grads[name][1:4]), atol=1e-9)
+        estimate = normal(f"noise {name}", (STEPS, *shape))[3] ** 2 * curvature
+        np.testing.assert_allclose(moves[3:7], np.clip(grads[name][4:8] / estimate, -1, 1), atol=1e-9)
+
+
 def test_flops_count_the_refreshes() -> None:
     """Half as many refreshes, half the Hessian-vector products; more tokens, dearer ones."""
     often, seldom = Sophia(refresh_fraction=0.01), Sophia(refresh_fraction=0.02)
@@ -136,6 +156,13 @@ def test_flops_count_the_refreshes() -> None:
         opt.extra_flops(PARAMS, 1000, 2000) - opt.extra_flops(PARAMS, 1000, 1000) for opt in (often, seldom)
     ]
     assert products == pytest.approx([18 * 18 * 1000 / 10, 18 * 18 * 1000 / 20])
+
+
+def test_flops_of_levanter_leave_out_the_refresh_that_it_does_not_make() -> None:
+    """31 steps in intervals of 15: before steps 1, 16 and 31, or after steps 15 and 30."""
+    both = (Sophia(refresh_fraction=0.5), Sophia(refresh_fraction=0.5, variant="levanter"))
+    products = [opt.extra_flops(PARAMS, 31, 2000) - opt.extra_flops(PARAMS, 31, 1000) for opt in both]
+    assert products == pytest.approx([18 * 18 * 1000 * 3 / 31, 18 * 18 * 1000 * 2 / 31])
 
 
 def test_without_a_loss_it_says_what_is_missing(run_torch: Fixture, gradients: Fixture) -> None:

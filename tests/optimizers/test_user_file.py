@@ -96,6 +96,16 @@ def test_title_space_and_start_come_from_the_file(write: WriteFile) -> None:
     assert entry().floats() == {"peak_lr": 0.2, "beta": 0.8}
     assert entry.space["micro"]["peak_lr"].beyond((0.1, 0.2, 0.4), upward=True) == 0.8
     assert entry.space["micro"]["beta"].scale == "log1m"
+    assert entry.info.essential == ()
+
+
+def test_essential_starts_and_axes_may_be_declared(write: WriteFile) -> None:
+    more = 'from optimizers import Axis\nessential = ["peak_lr", "head_lr_ratio"]\nstarts = {"beta": 0.9}\n'
+    text = OPTAX.format(rule=SGD, arguments="").replace("(0.1, 0.2, 0.4)", 'Axis((0.1, 0.3), 0.3, "log")')
+    entry = _user.load(write(text.replace("\nspace", f"\n{more}space")))
+    assert entry.info.essential == ("peak_lr", "head_lr_ratio")
+    assert entry().floats() == {"peak_lr": 0.3, "beta": 0.9}
+    assert entry.space["micro"]["peak_lr"].scale == "log"
 
 
 def test_whole_numbers_are_static(write: WriteFile) -> None:
@@ -143,6 +153,37 @@ def test_weight_decay_spares_norms_and_embedding_when_masked(write: WriteFile) -
         (
             'space = {"peak_lr": (0.1,)}\ndef jax_optimizer(learning_rate, eps=float("inf")): ...',
             "eps=inf; defaults must be finite",
+        ),
+        (
+            'space = {"peak_lr": (0.1,), "clip_norm": (0.5, 1.0)}\ndef jax_optimizer(learning_rate): ...',
+            "clip_norm belongs to the recipe, which is open to all optimizers alike; take it out",
+        ),
+        (
+            'space = {"peak_lr": (0.1,)}\nessential = ("beta",)\ndef jax_optimizer(learning_rate): ...',
+            "essential = ('beta',) must be a tuple of names among peak_lr, embedding_lr_ratio, head_lr_ratio",
+        ),
+        (
+            'space = {"peak_lr": (0.1,)}\nessential = "peak_lr"\ndef jax_optimizer(learning_rate): ...',
+            "must be a tuple of names",
+        ),
+        (
+            'space = {"peak_lr": (0.1,)}\nstarts = {"peak_lr": 0.3}\ndef jax_optimizer(learning_rate): ...',
+            "starts['peak_lr'] = 0.3 is not in its grid (0.1,)",
+        ),
+        (
+            'space = {"peak_lr": (0.1,)}\nstarts = {"clip_norm": 1.0}\ndef jax_optimizer(learning_rate): ...',
+            "must be a dict whose keys are in `space`",
+        ),
+        (
+            "from optimizers import Axis\n"
+            'space = {"peak_lr": Axis((0.1,), 0.2)}\ndef jax_optimizer(learning_rate): ...',
+            "space['peak_lr'] starts at 0.2, which is not in its grid",
+        ),
+        (
+            DATACLASS.format(**FACTS).replace(
+                "peak_lr: float = 0.1", "peak_lr: float = 0.1; clip_norm: float = 1"
+            ),
+            "clip_norm belongs to the recipe",
         ),
         (DATACLASS.format(**FACTS | {"space": "pass"}), "lacks `space`"),
         (DATACLASS.format(**FACTS | {"info": "pass"}), "lacks `info`"),

@@ -1,5 +1,6 @@
 """Properties of a whole plan, on sweeps whose training runs are simulated."""
 
+import dataclasses
 import json
 import math
 import random
@@ -10,13 +11,14 @@ from hypothesis import strategies as st
 
 from benchmark.spec import RECIPE, Outcome, Record
 from sweeps.plan import Memory, plan
+from sweeps.solve import BRACKETS
 from sweeps.summary import manifest
 from sweeps.sweep import Protocol, Sweep, stage
 
 PROPERTY = settings(
     derandomize=True,
     deadline=None,
-    max_examples=15,
+    max_examples=8,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 ONE, TWO = ("27k-1x", "27k-2x", "55k-1x"), ("55k-2x",)
@@ -34,23 +36,37 @@ def phases(pair):
             stage("100k-1x", "III", 5, start="law", tune="sensitive", after=(*ONE, *TWO)),
             stage("27k-4x", "baseline", 4, start="consensus", tune="sensitive", after=ONE),
         ),
-        Protocol(tuning_seeds=(0, 1, 2)),
         contestants=pair,
     )
 
 
-@pytest.mark.parametrize("which", ["small", "phases"])
+@pytest.fixture
+def coordinates(phases):
+    """The same by coordinate descent, one search a cell."""
+    protocol = Protocol(search="coordinate", searches=1, looks=(3,))
+    return dataclasses.replace(phases, protocol=protocol)
+
+
+@pytest.mark.parametrize("which", ["small", "phases", "coordinates"])
 def test_every_optimizer_gets_exactly_the_budget(which, request, finish, valley):
+    """Split over its searches; only the baseline may take more, to get its rate off an edge."""
     sweep = request.getfixturevalue(which)
     done, known = finish(sweep, valley)
     assert not done.ready
+    budgets = dict.fromkeys(((c["optimizer"], c["task"]) for c in done.cells.values()), 0)
     for name, cell in done.cells.items():
         assert cell["complete"], name
-        assert sum(cell["spent"].values()) == len(cell["tuning"]) == cell["budget"], name
+        spent = sum(cell["spent"].values())
+        assert len(cell["tuning"]) == spent, name
+        over = BRACKETS if cell["optimizer"] == "adamw" and sweep.protocol.search == "gp" else 0
+        assert cell["budget"] <= spent <= cell["budget"] + min(over, cell["spent"].get("bracket", 0)), name
         assert len(cell["reports"]) == 3
-    assert len(known) == sum(cell["budget"] + 3 for cell in done.cells.values())
-    others = {name for name, cell in done.cells.items() if cell["phase"] == "baseline"}
-    assert others == {"adamw/27k-4x"}
+        budgets[cell["optimizer"], cell["task"]] += cell["budget"]
+    stages = {s.task.name: s.budget for s in sweep.stages}
+    assert budgets == {(optimizer, task): stages[task] for optimizer, task in budgets}
+    assert len(known) == sum(len(cell["tuning"]) + 3 for cell in done.cells.values())
+    others = {cell["optimizer"] for cell in done.cells.values() if cell["phase"] == "baseline"}
+    assert others == {"adamw"}
 
 
 @PROPERTY
@@ -87,8 +103,9 @@ def test_a_plan_is_total_whatever_the_outcomes(small, finish, salt):
     done, known = finish(small, outcome)
     json.dumps(manifest(small, done), allow_nan=False)
     spent = {name: sum(cell["spent"].values()) for name, cell in done.cells.items()}
-    assert spent == {name: cell["budget"] for name, cell in done.cells.items()}
-    assert all(cell["diverged"] + cell["failed"] <= cell["budget"] for cell in done.cells.values())
+    assert all(spent[name] >= cell["budget"] for name, cell in done.cells.items())
+    assert all(spent[name] == cell["budget"] for name, cell in done.cells.items() if "lion" in name)
+    assert all(cell["diverged"] + cell["failed"] <= spent[name] for name, cell in done.cells.items())
     assert plan(small, known | {"of another sweep": Outcome("failed")}).cells == done.cells
 
 
@@ -115,8 +132,7 @@ def test_remaining_counts_down_to_zero(small, finish, valley):
         before = plan(small, seen)
         seen[trial_id] = outcome
         now = plan(small, seen)
-        assert now.remaining == before.remaining - 1
-        assert before.remaining_tokens > now.remaining_tokens
+        assert now.remaining >= before.remaining - 1  # what an edge asks for beyond the budget comes on top
     assert now.done
 
 
@@ -145,5 +161,5 @@ def test_trials_are_complete_and_tuning_and_reporting_are_apart(small, finish, v
 
 def test_the_baseline_and_what_others_wait_for_come_first(small):
     now = plan(small, {})
-    assert {now.purposes[trial.trial_id] for trial in now.ready} == {"start", "peak_lr up", "peak_lr down"}
-    assert [trial.optimizer for trial in now.ready] == ["adamw"] * 3 + ["lion"] * 3
+    assert {now.purposes[trial.trial_id] for trial in now.ready} == {"start", "opening"}
+    assert [trial.optimizer for trial in now.ready] == ["adamw"] * 4 + ["lion"] * 4  # two searches of each

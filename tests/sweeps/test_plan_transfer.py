@@ -38,11 +38,11 @@ def phases(contestant):
         "phases",
         "",
         (
-            *(stage(name, "I", 25) for name in ONE),
+            *(stage(name, "I", 33) for name in ONE),
             *(stage(name, "II", 5, start="consensus", tune="sensitive", after=ONE) for name in TWO),
             stage("220k-1x", "III", 5, start="law", tune="sensitive", after=(*ONE, *TWO)),
         ),
-        Protocol(tuning_seeds=(0, 1, 2)),
+        Protocol(search="coordinate", searches=1, looks=(3,)),
         contestants=(contestant("adamw", SPACE),),
     )
 
@@ -65,7 +65,7 @@ def test_an_agreed_value_is_preferred_to_the_nearest_winner(phases, finish):
         off = abs(float(trial.hyperparameters["weight_decay"]) - best)
         return Outcome("finished", val_loss=3.0 + 0.01 * off + 0.01 * (trial.seed % 3))
 
-    sweep = dataclasses.replace(phases, protocol=Protocol(tuning_seeds=(0, 1, 2), band=0.005))
+    sweep = dataclasses.replace(phases, protocol=dataclasses.replace(phases.protocol, band=0.005))
     done, _ = finish(sweep, outcome)
     assert done.cells["adamw/55k-1x"]["winner"]["weight_decay"] == 0.1
     assert done.solved["adamw/55k-2x"].opening.start["weight_decay"] == 0.2
@@ -172,7 +172,7 @@ def test_the_policy_transfer_tunes_on_the_smallest_scale_only(phases, finish, ru
     done, _ = finish(sweep, steep)
     for name, cell in done.cells.items():
         small = cell["task"].startswith("27k")
-        assert (len(cell["tuning"]), len(cell["reports"])) == ((25, 3) if small else (0, 3)), name
+        assert (len(cell["tuning"]), len(cell["reports"])) == ((33, 3) if small else (0, 3)), name
         assert cell["complete"]
         assert cell["winner"] is not None
 
@@ -203,4 +203,4 @@ def test_law_transfer_follows_the_ratio(phases, finish):
 def test_later_phases_wait_for_all_that_they_need(phases):
     now = plan(phases, {})
     assert {trial.task for trial in now.ready} == set(ONE)
-    assert now.remaining == 6 * 28 + 3 * 8
+    assert now.remaining == 6 * 36 + 3 * 8

@@ -102,6 +102,7 @@ def compiled(scale: scales.Scale, batch: int) -> float:
     setting = {
         "hyperparameters": {k: np.float32(v) for k, v in optimizer.floats().items()},
         "schedule": dict.fromkeys(names, np.float32(0.1)),
+        "ratios": dict.fromkeys(("embedding_lr_ratio", "head_lr_ratio"), np.float32(1)),
         "clip_norm": np.float32(1),
         "steps": np.int32(100),
         "key": np.asarray(jax.random.key_data(jax.random.key(0))),

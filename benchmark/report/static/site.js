@@ -101,7 +101,7 @@ function show() {
 
 // What a speedup is counted in: the page holds tokens, each row the other metrics as they are to be shown.
 const inTokens = new Map();
-const LABELS = { faster: "▲ faster", slower: "▼ slower", inseparable: "≈ inseparable", "": "–" };
+const LABELS = { faster: "▲ faster", slower: "▼ slower", inseparable: "≈ inseparable", undecided: "? undecided", "": "–" };
 
 function count(current) {
   current.querySelector("table").style.setProperty("--o", JSON.parse(current.dataset.one)[state.metric]);

@@ -11,13 +11,15 @@ from benchmark import store
 from benchmark.report import cells
 from benchmark.report.study import studies
 from sweeps import __main__ as sweeping
+from sweeps import options
 from sweeps.sweep import named
 
 MINE = {"rule": "mine#0123abcd", "family": "scalar", "space": {}}
 POLICIES = [
-    ("quick", {"search": "coordinate"}, []),
+    ("quick", {"search": "gp"}, []),
+    ("quick-coordinate", {"search": "coordinate"}, ["--search", "coordinate"]),
     ("quick-random", {"search": "random"}, ["--search", "random"]),
-    ("quick-width", {"search": "coordinate"}, ["--transfer", "width"]),
+    ("quick-width", {"search": "gp"}, ["--transfer", "width"]),
     ("quick-law-random", {"search": "random"}, ["--transfer", "law", "--search", "random"]),
 ]
 
@@ -31,17 +33,17 @@ def command(tmp_path: Path, study_of: Callable[..., list], writer: Callable[...,
     return told
 
 
-@pytest.mark.parametrize(("name", "protocol", "options"), POLICIES)
+@pytest.mark.parametrize(("name", "protocol", "words"), POLICIES)
 def test_a_policy_is_named(
-    command: Callable[..., str], name: str, protocol: dict[str, Any], options: list[str]
+    command: Callable[..., str], name: str, protocol: dict[str, Any], words: list[str]
 ) -> None:
     how = ["--corpus", "apidocs", "--backend", "torch", "--precision", "bfloat16"]
     given = {"name": name, "protocol": protocol, "corpus": how[1], "backend": how[3], "precision": how[5]}
     got = shlex.split(command("muon", **given))
     assert got == [
-        *("python", "-m", "sweeps", "quick", "--optimizers", "muon", "--tasks", "27k-2x"), *options, *how,
+        *("python", "-m", "sweeps", "quick", "--optimizers", "muon", "--tasks", "27k-2x"), *words, *how,
     ]  # fmt: skip
-    asked = sweeping._parser().parse_args(got[3:])
+    asked = options.parser().parse_args(got[3:])
     assert sweeping._policy(named(asked.name), asked).name == name
 
 

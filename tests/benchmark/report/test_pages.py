@@ -43,7 +43,7 @@ def test_a_row_holds_the_numbers_of_its_records(results: Path) -> None:
 def test_one_seed_has_no_interval_and_says_so(tmp_path: Path, study_of: Study, writer: Writer) -> None:
     runs = [r for r in study_of(("adamw", "muon")) if r.trial.role == "tuning" or r.trial.seed == 101]
     results = writer(tmp_path / "results", "quick", runs)
-    assert "no interval, n\u00a0=\u00a01 seed)" in answer(store.load(results), "quick")[0]
+    assert "no interval, n\u00a0=\u00a01 seed over 1 search)" in answer(store.load(results), "quick")[0]
     index = page(results, tmp_path / "out", "index.html")
     assert len(re.findall(r'class="badge"[^>]*>single seed<', index)) == 6
     assert "<dt>single seed</dt><dd>one report seed" in index
@@ -103,7 +103,7 @@ def test_an_unfinished_sweep_shows_its_progress(tmp_path: Path, study_of: Study,
     runs = [r for r in study_of() if (r.trial.optimizer, r.trial.role) != ("lion", "report")]
     results = writer(tmp_path / "results", "quick", runs)
     index = page(results, tmp_path / "out", "index.html")
-    assert "8 of 10 cells are complete" in index
+    assert "8 of 10 searches are complete" in index
     progress = (tmp_path / "out" / "quick" / "progress.html").read_text()
     assert "5/5 tuned, no report run yet" in progress
     cells = r'Muon</th><td>27k-2x</td><td class="num">1\.\d\d×</td><td class="num">\[1\.\d\d, 1\.\d\d\]</td>'

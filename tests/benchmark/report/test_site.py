@@ -43,14 +43,14 @@ def test_intervals_in_seconds_say_what_is_not_in_them(site: Path) -> None:
 
 
 def test_the_page_opens_with_the_answer_that_a_sweep_prints(site: Path, results: Path) -> None:
-    best, ties, _ = answer(store.load(results), "quick")
+    best, ties, _, _ = answer(store.load(results), "quick")
     heading = re.search(r'<h1 id="answer">(.*?)</h1>', (site / "index.html").read_text())
     assert heading is not None
     assert html.unescape(heading[1]) == best
     assert best.count(".") == 1 + len(re.findall(r"\d\.\d", best)), "one sentence"
     assert "27k-2x" in best
-    assert re.search(r"interval \d\.\d\d to \d\.\d\d, n\s=\s3 seeds", best)
-    assert ties == "The seeds do not separate Muon from Soap."
+    assert re.search(r"interval \d\.\d\d to \d\.\d\d, n\s=\s3 seeds over 1 search", best)
+    assert ties == "The runs do not separate Muon from Soap."
 
 
 def test_an_unknown_sweep_is_named(results: Path) -> None:

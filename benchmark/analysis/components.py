@@ -97,7 +97,7 @@ def estimate(
     searched = bool(info[-1, -1] > _SMALL * max(info.sum(), 1e-300))
     if not searched:
         theta[-1] = stand_in
-    if info[:-1, :-1].sum() <= _SMALL * sum(len(t.loss) for t in tasks):
+    if info[:-1, :-1].sum() * theta[0] ** 2 <= _SMALL * sum(len(t.loss) for t in tasks):  # free of the unit
         return _without_residual(theta, noise_sd)
     free = merge if searched else merge[:1]
     pool = _common(tasks, theta, free)

@@ -28,7 +28,7 @@ def page(study: Study, published: Study | None) -> dict[str, Any]:
 def judged(study: Study) -> list[Verdict]:
     if not len(study.losses):
         return []
-    families = {name: str(study.optimizers[name]["family"]) for name in [*study.contestants, study.baseline]}
+    families = {name: str(facts["family"]) for name, facts in study.optimizers.items()}
     sizes = {scale: float(count) for scale, count in study.sizes.items()}
     assumed = (study.noise_sd, study.choosing_sd)
     evidence = Evidence(study.compared, families, sizes, study.runs, study.curves, study.baseline, *assumed)

@@ -125,8 +125,8 @@ def test_a_damaged_file_is_named_on_the_method_page(tmp_path: Path, study_of: St
     assert "not a record (JSONDecodeError" in page(results, tmp_path / "out", "quick/method.html")
 
 
-def test_repeated_searches_do_not_enter_the_comparison(tmp_path: Path, study_of: Study, writer: Writer) -> None:
-    plain = writer(tmp_path / "plain", "quick", study_of(("adamw", "muon")))
+def test_every_search_of_a_cell_enters_the_comparison(tmp_path: Path, study_of: Study, writer: Writer) -> None:
+    """Also where an older manifest names a second search by the offset of its seeds, and both ran on the same."""
     again = [r for r in study_of(("muon",)) if r.trial.task == "27k-1x"]
     repeats = [_with_lr(r, 0.9) for r in again]
     both = writer(tmp_path / "both", "quick", [*study_of(("adamw", "muon")), *repeats])
@@ -137,8 +137,13 @@ def test_repeated_searches_do_not_enter_the_comparison(tmp_path: Path, study_of:
     gone = {k: [i for i in cell[k] if i in ids] for k in ("tuning", "reports")}
     manifest["cells"] |= {"muon/27k-1x": {**cell, **kept}, "muon/27k-1x#100": {**cell, **gone}}
     (both / "quick" / "sweep.json").write_text(json.dumps(manifest))
-    tables = [studies(store.load(where))[0].speedups for where in (plain, both)]
-    assert tables[0].equals(tables[1])
+    study = studies(store.load(both))[0]
+    row = study.speedups.query("optimizer == 'muon' and task == '27k-1x'").iloc[0]
+    assert (row["n"], row["searches"]) == (6, 2)
+    reports = [study.by_id[i].val_loss for i in (*kept["reports"], *gone["reports"])]
+    assert row["val_loss"] == pytest.approx(sum(reports) / 6)
+    assert len(study.winners("muon", "27k-1x")) == 2
+    assert "choosing_sd given" not in row["flags"]
 
 
 def _with_lr(record, factor: float):

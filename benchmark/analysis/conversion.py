@@ -42,9 +42,9 @@ class Conversion:
     def bound(self, log_ratio: Floats, gap: Floats, error: Floats, df: Floats, tail: Floats) -> Floats:
         """The speedup that the true one is below with probability `tail`, one per cell.
 
-        gap, error, df: the difference to the baseline in nats with its standard error and degrees of freedom. The
-        noise of the gap is integrated exactly within each draw of the curve, so that the bound is above 1 if and
-        only if the gap's own bound is below 0. Infinite or 0 beyond REACH.
+        gap, error, df: the difference to the baseline in nats with its standard error and degrees of freedom.
+        The noise of the gap is integrated within each draw of the curve, so that the bound is above 1
+        where the gap's own bound is below 0. Infinite or 0 beyond REACH.
         """
         low, high = np.full(len(gap), -REACH), np.full(len(gap), REACH)
         for _ in range(_STEPS):
@@ -88,4 +88,3 @@ def draw(ratios: Floats, means: Floats, cells: Floats, rng: np.random.Generator)
     slope = np.maximum(slope - blend * miss_slope * near, _LEAST * slope)
     steps = slope * np.diff(nodes)
     return Conversion(nodes, -np.hstack([np.zeros((len(means), 1)), np.cumsum(steps, axis=1)]))
-

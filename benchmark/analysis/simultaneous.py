@@ -67,7 +67,7 @@ def student(probability: float | Floats, df: Floats) -> Floats:
 
 
 def _normal(t: Floats, df: float) -> Floats:
-    """The normal deviate with the tail of |t|, by Wallace's approximation (1959; within .1 % for 3 df or more)."""
+    """The normal deviate with the tail of |t|, by Wallace's approximation (1959; within .1 % from 3 df on)."""
     return np.sqrt(df * np.log1p(t * t / df)) * (8 * df + 1) / (8 * df + 3)
 
 

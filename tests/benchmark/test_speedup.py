@@ -13,7 +13,8 @@ from scipy import optimize
 from benchmark.analysis import curve
 from benchmark.analysis.residuals import check_losses, fit_scale
 from benchmark.analysis.simulate import LARGE, MICRO, coverage, study
-from benchmark.analysis.speedup import COLUMNS, fit_quality, interval, paired_verdicts, speedups
+from benchmark.analysis.speedup import COLUMNS, fit_quality, speedups
+from benchmark.analysis.formula import interval
 from benchmark.published import study as published
 
 with warnings.catch_warnings():

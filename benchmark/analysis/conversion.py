@@ -12,6 +12,7 @@ from scipy import special
 
 from benchmark.analysis import curve
 from benchmark.analysis.components import Floats
+from benchmark.analysis.simultaneous import deviate
 
 REACH = np.log(64.0)  # beyond this many times the baseline's data nothing is converted: 0 or infinite
 _NODES = 360
@@ -58,14 +59,7 @@ class Conversion:
     def _below(self, log_ratio: Floats, log_speedup: Floats, gap: Floats, error: Floats, df: Floats) -> Floats:
         """Probability that the speedup is below this one."""
         t = (gap[:, None] - self.gap(log_ratio, log_speedup)) / error[:, None]
-        return special.ndtr(_normal_deviate(t, df[:, None])).mean(axis=1)
-
-
-def _normal_deviate(t: Floats, df: Floats) -> Floats:
-    """As `simultaneous._normal`, with the sign."""
-    d = np.where(np.isfinite(df), df, 1.0)
-    z = np.sqrt(d * np.log1p(t * t / d)) * (8 * d + 1) / (8 * d + 3)
-    return np.where(np.isfinite(df), np.sign(t) * z, t)
+        return special.ndtr(deviate(t, df[:, None])).mean(axis=1)
 
 
 def draw(ratios: Floats, means: Floats, cells: Floats, rng: np.random.Generator) -> Conversion:

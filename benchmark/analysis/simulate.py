@@ -158,6 +158,14 @@ DESIGNS = (
     replace(
         QUICK, name="quick, noise of reference", residual_sds={**REFERENCE_SD, "adamw~2": 0.02}, looks=(4, 8)
     ),
+    replace(
+        QUICK,
+        name="the sweep quick",
+        ratios=(0.5, 1.0),
+        beyond=(0.25, 2.0),
+        searches=4,
+        looks=(8, 16),
+    ),
     WIDE,
     replace(WIDE, name="130m, 12 contestants, looks at 3 and 6", speedups=MANY, looks=(3, 6)),
 )

@@ -1,24 +1,19 @@
-"""Flips and rank bands: Tukey against statsmodels, planted flips, and none where there are none."""
+"""Flips and rank bands: Tukey against scipy, planted flips, and none where there are none."""
 
 import time
-import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from benchmark.analysis.contrasts import contrasts
+from benchmark.analysis.contrasts import contrasts, pair_level
 from benchmark.analysis.flips import BAND_COLUMNS, COLUMNS, flips, rank_bands
 from benchmark.analysis.places import along_training, in_seconds
 from benchmark.analysis.residuals import check_losses, fit_scale
 from benchmark.analysis.simulate import LARGE, study
 from benchmark.analysis.simulate_flips import STUDIES, false_flips, searched_study, tied_study, timed_study
 from benchmark.analysis.tuning import budget_medians
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # statsmodels uses what pandas has deprecated
-    from statsmodels.stats.multicomp import pairwise_tukeyhsd
 
 NO_CURVES = pd.DataFrame()
 
@@ -52,28 +47,30 @@ CROSSING = {("a", 1.0): 3.00, ("b", 1.0): 3.05, ("a", 4.0): 2.85, ("b", 4.0): 2.
 # --- contrasts -------------------------------------------------------------------------------------------
 
 
-def test_tukey_without_shared_seeds_is_that_of_statsmodels() -> None:
-    frame = losses({(n, 1.0): 3.0 for n in "abcde"}, seeds=4)
-    frame["seed"] += 10 * frame.groupby("optimizer").ngroup()
-    pairs = contrasts(fit_scale(check_losses(frame)), 1.0)
-    theirs = pairwise_tukeyhsd(frame.val_loss, frame.optimizer)
-    names = [str(n) for n in theirs.groupsunique]
-    for (i, j), (lo, hi) in zip(zip(*np.triu_indices(5, 1), strict=True), theirs.confint, strict=True):
-        assert pairs.interval(names[j], names[i])[1:] == pytest.approx((lo, hi), rel=1e-4)
+@pytest.mark.parametrize("df", [6.0, 15.0, np.inf])
+@pytest.mark.parametrize("groups", [2, 5, 12])
+def test_the_level_of_a_pair_is_that_of_the_studentized_range(groups: int, df: float) -> None:
+    q = stats.studentized_range.ppf(0.95, groups, df) / np.sqrt(2)
+    theirs = 2 * (stats.norm.sf(q) if np.isinf(df) else stats.t.sf(q, df))
+    assert pair_level(0.05, groups, df) == pytest.approx(theirs, rel=2e-3)
 
 
-def test_tukey_with_shared_seeds_by_hand() -> None:
-    frame = losses({(n, 1.0): 3.0 for n in "abcd"}, seeds=3)
-    pairs = contrasts(fit_scale(check_losses(frame)), 1.0)
-    table = frame.pivot(index="optimizer", columns="seed", values="val_loss").to_numpy()
-    residual = table - table.mean(0) - table.mean(1)[:, None] + table.mean()
-    square = (residual**2).sum() / (3 * 2)
-    half = stats.studentized_range.ppf(0.95, 4, 6) * np.sqrt(square / 3)
-    assert pairs.half_width[~np.eye(4, dtype=bool)] == pytest.approx(half)
-    wider = contrasts(fit_scale(check_losses(frame)), 1.0, frames=10)
-    assert wider.half_width[0, 1] == pytest.approx(
-        stats.studentized_range.ppf(0.995, 4, 6) * np.sqrt(square / 3)
-    )
+def test_tukey_s_intervals_by_hand_where_the_noise_is_stated() -> None:
+    frame = losses({(n, 1.0): 3.0 for n in "abcd"}, seeds=1)
+    model = fit_scale(check_losses(frame), noise_sd=0.01)
+    for frames in (1, 10):
+        half = stats.studentized_range.ppf(1 - 0.05 / frames, 4, np.inf) * 0.01
+        found = contrasts(model, 1.0, frames).half_width[~np.eye(4, dtype=bool)]
+        assert found == pytest.approx(half, rel=1e-3)
+
+
+def test_a_louder_optimizer_has_wider_pairs() -> None:
+    frame = losses({(n, r): 3.0 for n in "abcde" for r in (1.0, 2.0)}, seeds=6)
+    loud = frame.optimizer == "e"
+    frame.loc[loud, "val_loss"] += np.random.default_rng(1).normal(0, 0.02, loud.sum())
+    half = contrasts(fit_scale(check_losses(frame)), 1.0).half_width
+    quiet = half[:4, :4][~np.eye(4, dtype=bool)]
+    assert half[4, :4].min() > 2 * quiet.max()  # the pool is in both, so not twenty times
 
 
 # --- rank bands ------------------------------------------------------------------------------------------

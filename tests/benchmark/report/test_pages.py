@@ -148,7 +148,8 @@ def test_every_search_of_a_cell_enters_the_comparison(tmp_path: Path, study_of: 
 
 def _with_lr(record, factor: float):
     changed = {**record.trial.hyperparameters, "peak_lr": record.trial.hyperparameters["peak_lr"] * factor}
-    return dataclasses.replace(record, trial=dataclasses.replace(record.trial, hyperparameters=changed))
+    trial = dataclasses.replace(record.trial, hyperparameters=changed)
+    return dataclasses.replace(record, trial=trial, val_loss=record.val_loss and record.val_loss + 0.01)
 
 
 def test_parity_is_shown_for_built_in_rules(tmp_path: Path, study_of: Study, writer: Writer) -> None:

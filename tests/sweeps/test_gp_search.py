@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from optimizers.base import Axis
 from sweeps.box import Line
-from sweeps.gp_search import RULES, Space, bad_as_the_worst, gp_search, opening
+from sweeps.gp_search import RULES, gp_search
 from sweeps.ledger import Ledger, Waiting
+from sweeps.proposals import Space, bad_as_the_worst, opening
 from sweeps.space import key
 
 PROPERTY = settings(

@@ -14,7 +14,7 @@ from benchmark.corpora import check_size, prepare
 from benchmark.report import live
 from benchmark.spec import Record
 from optimizers._copies import copy_name
-from sweeps import aa, budget, calibrate, openings, price, seeds
+from sweeps import aa, budget, calibrate, committed, price, seeds
 from sweeps import sweep as sweeps
 from sweeps.contestants import contestants
 from sweeps.drive import Driver
@@ -58,7 +58,7 @@ def _run(args: argparse.Namespace) -> int:
         sweep,
         args.results,
         reuse=args.reuse,
-        openings=_openings(sweep, args),
+        committed=_committed(sweep, args),
         pack=args.pack,
         timeout_seconds=args.timeout,
         retry_failed=args.retry_failed,
@@ -178,13 +178,13 @@ def _slots_here(slots_per_gpu: int) -> int:
     return min(cores, gpus * slots_per_gpu) if gpus else cores
 
 
-def _openings(sweep: sweeps.Sweep, args: argparse.Namespace) -> list[Record]:
-    return [] if args.own_opening else list(openings.committed(sweep))
+def _committed(sweep: sweeps.Sweep, args: argparse.Namespace) -> list[Record]:
+    return [] if args.own_tuning else list(committed.records(sweep))
 
 
 def _known(sweep: sweeps.Sweep, args: argparse.Namespace) -> dict[str, Record]:
     """The records that a run with these options would not make again."""
-    found = [*_openings(sweep, args), *(r for root in args.reuse for _, r in store.records(root))]
+    found = [*_committed(sweep, args), *(r for root in args.reuse for _, r in store.records(root))]
     if args.results.is_dir():
         found += [r for _, r in store.records(args.results, archives=False)]
     return {r.trial.trial_id: r for r in found if not (r.status == "failed" and args.retry_failed)}

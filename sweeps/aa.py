@@ -59,7 +59,7 @@ def verdicts(sweep: Sweep, plan: Plan) -> list[str]:
     if sweep.baseline not in set(losses["optimizer"]):
         return [sweep.title, "No copy has a verdict yet."]
     table = speedups(losses, sweep.baseline, looks=sweep.protocol.looks)
-    reported = [s.task for s in sweep.stages if s.phase not in ("opening", "baseline")]
+    reported = [s.task for s in sweep.stages if s.phase != "baseline"]
     contested = [(task.scale.name, task.chinchilla_ratio) for task in reported]
     titles = {c.name: c.title for c in sweep.contestants}
     lines, false = [sweep.title], 0

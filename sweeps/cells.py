@@ -23,7 +23,6 @@ class Cell:
     stage: Stage
     search: int = 0
     searches: int = 1
-    is_baseline: bool = False
 
     @cached_property
     def key(self) -> str:
@@ -39,14 +38,9 @@ class Cell:
         """Its tuning trials; those of a stage that cannot be divided go to the first searches."""
         return len(self.share(range(self.stage.budget)))
 
-    @property
-    def reported(self) -> bool:
-        """Whether its winner is run on report seeds. In an opening that is so for the baseline alone."""
-        return self.stage.phase != "opening" or self.is_baseline
-
     def reports(self, seeds: int) -> int:
-        """How many of so many report seeds its winner is run on; none where it is not reported."""
-        return len(self.share(range(seeds))) if self.reported else 0
+        """Its report runs of so many that all searches share."""
+        return len(self.share(range(seeds)))
 
     def share(self, whole: Sequence[int]) -> Sequence[int]:
         """This search's part of what all of them share, dealt out in turn: a longer list with the same
@@ -122,7 +116,7 @@ def cells_of(sweep: Sweep) -> tuple[Cell, ...]:
         raise ValueError(f"sweep {sweep.name} has no baseline {sweep.baseline!r} among its optimizers; add it")
     searches = sweep.protocol.searches
     return tuple(
-        Cell(contestant, stages[name], search, searches, contestant.name == sweep.baseline)
+        Cell(contestant, stages[name], search, searches)
         for name in order
         for search in range(searches)
         for contestant in sweep.contestants

@@ -32,7 +32,7 @@ class Driver:
     """One sweep being run into results/<sweep>/.
 
     reuse: folders of archived records, such as results/reference, whose trials count as run.
-    openings: records that are committed for all (see openings.py) and count as run too.
+    committed: records of tuning that count as run too (see committed.py).
     known: every record there is, by trial id: what the plan is a function of.
     stale: what was on disk of a trial when it was handed out: a failure before, or nothing.
     workers: how many jobs run at once; the executor says it.
@@ -42,7 +42,7 @@ class Driver:
     sweep: Sweep
     results: Path
     reuse: Sequence[Path] = ()
-    openings: Iterable[Record] = ()
+    committed: Iterable[Record] = ()
     pack: int = 1
     timeout_seconds: float = 0.0
     retry_failed: bool = False
@@ -61,7 +61,7 @@ class Driver:
         self._mark = uuid.uuid4().hex
         self._lock = _lock(mark_file(self.folder), self._mark)
         _clear_temporary(self.folder)
-        self._learn(self.openings)
+        self._learn(self.committed)
         for root in self.reuse:
             self._learn(record for _, record in store.records(root, self.damaged))
         self.reused = set(self.known)

@@ -40,7 +40,7 @@ class Rules:
     opening: float = 0.5
     racers: int = 2
     race: float = 0.2
-    fewest: int = 16
+    fewest: int = 32
     smoothed: bool = True
 
 

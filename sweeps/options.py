@@ -116,9 +116,9 @@ def parser() -> argparse.ArgumentParser:
         help="take finished trials from here too",
     )
     where.add_argument(
-        "--own-opening",
+        "--own-tuning",
         action="store_true",
-        help="run the opening here too (default: its committed trials count, see results/reference)",
+        help="run all tuning here (default: where a sweep's is committed in results/reference, it counts)",
     )
     where.add_argument(
         "--out", type=Path, default=Path("reports"), metavar="DIR", help="the site (default: reports)"

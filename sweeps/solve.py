@@ -57,7 +57,7 @@ def solve(sweep: Sweep, cell: Cell, begin: Opening, known: Known) -> Solved:
     noise = found.noise or (ledger.noise() if complete else Noise())
     band = ledger.band() if complete and found.noise is None else noise.band
     near = found.near if found.near is not None else tuple(ledger.near(winner)) if winner else ()
-    own = cell.share(report_seeds(sweep)) if winner and cell.reported else ()
+    own = cell.share(report_seeds(sweep)) if winner else ()
     reports = [trial_of(sweep, cell, winner, seed, "report") for seed in own if winner]
     return Solved(
         cell=cell,

@@ -14,7 +14,7 @@ from benchmark.spec import RECIPE, Evaluation, Value
 from benchmark.tasks import Task, parse
 from optimizers.base import Axis, Optimizer
 
-Phase = Literal["opening", "I", "II", "III", "baseline"]
+Phase = Literal["I", "II", "III", "baseline"]
 Start = Literal["stated", "winner", "consensus", "law", "constant", "width"]
 NAMES = ("quick", "smoke", "micro", "paper")
 
@@ -116,8 +116,7 @@ def contestant_of(cls: type[Optimizer], name: str, rule: str, source: str = "") 
 class Stage:
     """One task of a sweep, and how it is tuned there.
 
-    phase: "I", "II", "III"; "opening" where a search only begins: all are tuned, and the baseline alone is
-        reported, for its curve; or "baseline" for the ratios at which only the baseline is run.
+    phase: "I", "II", "III", or "baseline" for the ratios at which only the baseline is run.
     budget: tuning trials per optimizer, which its searches share; 0 means that the setting is carried over
         and only reported.
     start: "stated": the optimizer's starting point; "winner": the winner of `after[0]`; "consensus": the
@@ -126,6 +125,7 @@ class Stage:
         rescaled by width.
     tune: all hyperparameters, the essential ones, or those found sensitive to scale in Phase I.
     after: names of the tasks whose winners this one needs.
+    committed: its tuning trials are committed for the optimizers of the registry (see committed.py).
     """
 
     task: Task
@@ -134,6 +134,7 @@ class Stage:
     start: Start = "stated"
     tune: Literal["all", "essential", "sensitive"] = "all"
     after: tuple[str, ...] = ()
+    committed: bool = False
 
 
 def stage(name: str, phase: Phase, budget: int, **how: object) -> Stage:

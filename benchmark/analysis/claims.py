@@ -72,8 +72,8 @@ def sophia_no_gain(evidence: Evidence) -> Verdict:
     """As the others, but a gain beyond its interval, however small, keeps it from being supported."""
     verdict = _at_most(evidence, "Sophia gives no gain over tuned AdamW", ["sophia"], 1.0)
     found = evidence.speedups
-    gains = (found["optimizer"] == "sophia") & (found["verdict"] == "faster")
-    if verdict.verdict != "supported" or not gains.any():
+    gains = rows(found, (found["optimizer"] == "sophia") & (found["verdict"] == "faster"))
+    if verdict.verdict != "supported" or not len(gains):
         return verdict
     sentence = f"{verdict.sentence} A gain, however small, is none of nothing."
     return dataclasses.replace(verdict, verdict="undecided", sentence=sentence)
@@ -104,7 +104,8 @@ def _at_most(evidence: Evidence, claim: str, names: Collection[str] | None, boun
 
 def _told(found: pd.DataFrame) -> str:
     """How many cells have which verdict against the baseline, in words."""
-    words = [f"{n} {word}" for word in VERDICTS if (n := int((found["verdict"] == word).sum()))]
+    verdicts = found["verdict"].tolist()
+    words = [f"{n} {word}" for word in VERDICTS if (n := verdicts.count(word))]
     return f"Against the baseline: {', '.join(words)}." if words else "None has a verdict against the baseline."
 
 

@@ -7,7 +7,6 @@ Next: whatif.py, which finds the runs.
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -27,19 +26,22 @@ def transfer_unfair(evidence: Evidence) -> Verdict:
     that took over a setting being the sample, they cost less than what a tenth more tokens are worth.
     """
     claim = "One optimizer's best hyperparameters are not another's"
-    found = pd.DataFrame(columns=["target", "cost", "dear"])
+    found: list[dict[str, Any]] = []
     for name in ("peak_lr", "weight_decay"):
         if len(evidence.runs) and f"hp.{name}" in evidence.runs:
             costs = transfer_cost(evidence.runs, [name], evidence.band, evidence.run_sd)
             real = costs["cost"].notna() & (costs["changed"] > 0) & (costs["others"] == 0)
-            found = pd.concat([found, rows(costs, real).loc[:, found.columns]]) if real.any() else found
-    cost, dear = found["cost"].to_numpy(float), int(found["dear"].sum())
+            found += rows(costs, real).to_dict("records")
+    cost, dear = np.array([row["cost"] for row in found], float), sum(bool(row["dear"]) for row in found)
     numbers = {"transfers": len(cost), "dear": dear}
     if len(cost) < FEW:
         return Verdict(claim, "undecided", f"Only {len(cost)} such transfers were run.", numbers)
     share, worth = dear / len(cost), evidence.worth(1 + ABOUT)
-    own = rows(found, np.isfinite(cost)).groupby("target")["cost"].mean().to_numpy(float)
-    mean, most = _mean_at_most(own)
+    by_target: dict[str, list[float]] = {}
+    for row in found:
+        if np.isfinite(row["cost"]):
+            by_target.setdefault(row["target"], []).append(row["cost"])
+    mean, most = _mean_at_most(np.array([np.mean(own) for own in by_target.values()], np.float64))
     verdict: Judgement = "supported" if share >= 0.5 else "undecided"
     if share < RARE and most < worth:
         verdict = "refuted"
@@ -92,8 +94,8 @@ def undertuning_inflates(evidence: Evidence) -> Verdict:
 
 def _under_tuned(evidence: Evidence) -> list[dict[str, Any]]:
     """The baseline's own rows of `claimed` at the reference rate, where that is an octave below its best."""
-    tasks = rows(evidence.runs, evidence.runs["optimizer"] == evidence.baseline)["task"].nunique()
-    level = 1 - 0.05 / max(tasks, 1)
+    tasks = set(rows(evidence.runs, evidence.runs["optimizer"] == evidence.baseline)["task"])
+    level = 1 - 0.05 / max(len(tasks), 1)
     found = claimed(evidence.runs, evidence.losses, evidence.baseline, evidence.run_sd, confidence=level)
     own = rows(found, found["optimizer"] == evidence.baseline).to_dict("records")
     best = {row["task"]: row["peak_lr"] for row in own if row["best"]}

@@ -17,6 +17,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 PRIOR_DF = 4.0  # weight of the pool beside an optimizer's own runs: noise differs by a factor of two (micro-27k)
 _STEPS = 12
+_DOUBTFUL = 1.0
 _SMALL = 1e-9  # share of a variance, or of an eigenvalue, that is taken for nothing
 
 
@@ -96,25 +97,21 @@ def estimate(
     searched = bool(info[-1, -1] > _SMALL * max(info.sum(), 1e-300))
     if not searched:
         theta[-1] = stand_in
-    if info[:-1, :-1].sum() <= _SMALL * sum(len(t.loss) for t in tasks):
+    if info[:-1, :-1].sum() * theta[0] ** 2 <= _SMALL * sum(len(t.loss) for t in tasks):  # free of the unit
         return _without_residual(theta, noise_sd)
     free = merge if searched else merge[:1]
-    for _ in range(_STEPS):
-        info, score = _score(tasks, theta)
-        inner = free @ info @ free.T
-        solved = _solve(inner, free @ (score - (0 if searched else info[:, -1] * theta[-1])))
-        new = np.append(solved, [] if searched else stand_in) @ merge
-        new = np.maximum(new, [*([_SMALL * theta[0]] * optimizers), 0.0])
-        moved, theta = np.abs(new - theta).max(), new
-        if moved <= 1e-4 * theta[0]:
-            break
-    pool = theta.copy()
+    pool = _common(tasks, theta, free)
+    searches_differ = searched and pool[-1] > _doubt(tasks, pool, free)
+    if searched and not searches_differ:  # then the runs of all searches tell the residual
+        free = merge[:1]
+        pool = _common(tasks, np.append(pool[:-1], 0.0), free)
     info, score = _score(tasks, pool)
     both = 2 * np.linalg.pinv(free @ info @ free.T, hermitian=True, rcond=_SMALL)
     pooled_df = 2 * pool[0] ** 2 / both[0, 0]
     raw, raw_df = _apart(info, score, pool)
     if optimizers > 1:
-        theta, covariance = _moderate(tasks, pool, free.T @ both @ free, searched)
+        prior = PRIOR_DF * _belongs(raw, raw_df)
+        theta, covariance = _moderate(tasks, pool, prior, free.T @ both @ free, searches_differ)
     else:
         covariance = np.zeros((size, size))
         covariance[0, 0] = both[0, 0]
@@ -132,6 +129,28 @@ def _start(tasks: Sequence[TaskRuns]) -> float:
     squares = [np.var(t.loss[t.row == r]) for t in tasks for r in np.unique(t.row) if (t.row == r).sum() > 1]
     everything = [np.var(t.loss) for t in tasks]
     return float(max(np.mean(squares or [0.0]), _SMALL * np.max(everything, initial=0.0), 1e-16))
+
+
+def _common(tasks: Sequence[TaskRuns], theta: Floats, free: Floats) -> Floats:
+    """One residual variance for all optimizers, and the choosing's if `free` has two rows; otherwise it stays."""
+    for _ in range(_STEPS):
+        info, score = _score(tasks, theta)
+        given = info[:, -1] * theta[-1] if len(free) == 1 else 0.0
+        solved = _solve(free @ info @ free.T, free @ (score - given))
+        new = theta.copy()
+        new[:-1] = max(solved[0], _SMALL * theta[0])
+        if len(free) == 2:
+            new[-1] = max(solved[1], 0.0)
+        moved, theta = np.abs(new - theta).max(), new
+        if moved <= 1e-4 * theta[0]:
+            break
+    return theta
+
+
+def _doubt(tasks: Sequence[TaskRuns], pool: Floats, free: Floats) -> float:
+    """A choosing variance that could as well be none: _DOUBTFUL standard errors."""
+    info, _ = _score(tasks, pool)
+    return float(_DOUBTFUL * np.sqrt(2 * np.linalg.pinv(free @ info @ free.T, hermitian=True, rcond=_SMALL)[1, 1]))
 
 
 def _score(tasks: Sequence[TaskRuns], theta: Floats) -> tuple[Floats, Floats]:
@@ -172,9 +191,9 @@ def _solve(info: Floats, score: Floats) -> Floats:
 
 
 def _moderate(
-    tasks: Sequence[TaskRuns], pool: Floats, pool_covariance: Floats, searched: bool
+    tasks: Sequence[TaskRuns], pool: Floats, prior_df: Floats, pool_covariance: Floats, searched: bool
 ) -> tuple[Floats, Floats]:
-    """Each optimizer's own variance, with the pool as PRIOR_DF further observations of it.
+    """Each optimizer's own variance, with the pool as `prior_df` further observations of it.
 
     The covariance counts that the pool is itself an estimate, from runs that are partly the optimizer's own.
     """
@@ -182,7 +201,7 @@ def _moderate(
     active = len(theta) if searched else len(theta) - 1
     for _ in range(_STEPS):
         info, score = _score(tasks, theta)
-        prior = np.append(PRIOR_DF / theta[:-1] ** 2, 0.0)
+        prior = np.append(prior_df / theta[:-1] ** 2, 0.0)
         score = score + prior * pool - (0 if searched else info[:, -1] * fixed)
         whole = (info + np.diag(prior))[:active, :active]
         new = theta.copy()
@@ -194,7 +213,7 @@ def _moderate(
         if moved < 1e-3:
             break
     info, _ = _score(tasks, theta)
-    whole = (info + np.diag(np.append(PRIOR_DF / theta[:-1] ** 2, 0.0)))[:active, :active]
+    whole = (info + np.diag(np.append(prior_df / theta[:-1] ** 2, 0.0)))[:active, :active]
     covariance = np.zeros((len(theta), len(theta)))
     inverse = np.linalg.pinv(whole, hermitian=True, rcond=_SMALL)
     own = inverse @ info[:active, :active]
@@ -210,6 +229,17 @@ def _apart(info: Floats, score: Floats, pool: Floats) -> tuple[Floats, Floats]:
     raw = inverse @ (score[:-1] - info[:-1, -1] * pool[-1])
     with np.errstate(divide="ignore", invalid="ignore"):
         return raw, pool[:-1] ** 2 / np.diag(inverse)
+
+
+def _belongs(variance: Floats, df: Floats) -> Floats:
+    """How far each optimizer's variance agrees with the others': 1, or less where it is significantly larger, so
+    that a loud one is not talked down by the pool."""
+    usable = np.where(np.isfinite(df), df, 0.0)
+    total = usable.sum()
+    rest_df = np.maximum(total - usable, 1e-9)
+    rest = ((usable * variance).sum() - usable * variance) / rest_df
+    tail = stats.f.sf(variance / np.maximum(rest, 1e-300), np.maximum(usable, 1e-9), rest_df)
+    return np.where((usable > 0) & (variance > 0), np.minimum(1.0, 2 * tail), 1.0)
 
 
 def _bartlett(variance: Floats, df: Floats) -> float:

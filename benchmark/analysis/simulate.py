@@ -136,6 +136,7 @@ OFF = {0.5: 0.0, 1.0: 0.02, 2.0: 0.0, 4.0: 0.02}  # every other ratio .02 nats a
 REPEATED = {2.0: 0.0, 4.0: 0.05, 8.0: 0.12}  # 4x brings a third less than it would with fresh data
 DESIGNS = (
     PLAIN,
+    replace(PLAIN, name="choosing sd .006", choosing_sd=0.006),
     replace(CHOSEN, name="choosing sd .012"),
     replace(PLAIN, name="choosing sd .02", choosing_sd=0.020),
     replace(PLAIN, name="one loud optimizer", residual_sds={"a": 0.03}),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,10 @@ APART = {("small", 1.0), ("large", 2.0)}  # so that every equal task has one bes
 EQUAL_LOSS = {"adamw": (1.0, 1.0), "a": (1.0, 0.7), "b": (1.0, 1.3), "c": (1.0, 2.0), "d": (1.0, 3.0)}
 EQUAL_TIME = {"adamw": (1.0, 1.0), "a": (0.9, 0.9), "b": (1.3, 1.3), "c": (1.1, 2.2), "d": (1.4, 2.8)}
 TIMED = replace(MICRO, residual_sd=0.010)
-CHOSEN = {"choosing_sd": CHOOSING_SD, "searches": 2}  # what two searches for each optimizer add
+CHOSEN: Mapping[str, Any] = {
+    "choosing_sd": CHOOSING_SD,
+    "searches": 2,
+}  # what two searches for each optimizer add
 SPREADS = {f"o{i:02d}": 0.005 * 1.7**i for i in range(11)}  # nats, of one random trial of each optimizer
 
 
@@ -94,11 +98,11 @@ def searched_study(rng: np.random.Generator, level_at: int, trials: int = 40) ->
     return pd.DataFrame(tried, columns=pd.Index(COLUMNS)).assign(**known)
 
 
-def _along(seeds: int, rng: np.random.Generator, **how: float) -> pd.DataFrame:
+def _along(seeds: int, rng: np.random.Generator, **how: Any) -> pd.DataFrame:
     return flips(*tied_study(seeds, rng, **how))
 
 
-def _timed(planted: Mapping[str, tuple[float, float]], **how: float) -> Judge:
+def _timed(planted: Mapping[str, tuple[float, float]], **how: Any) -> Judge:
     def judge(seeds: int, rng: np.random.Generator) -> pd.DataFrame:
         losses, runs = timed_study(seeds, rng, planted, **how)
         found = rows(table := flips(NO_CURVES, losses, runs), table["kind"] == "seconds")

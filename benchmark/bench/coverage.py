@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchmark.analysis import simulate, simulate_flips, simulate_verdicts
+from benchmark.analysis.settings import rows
 from benchmark.bench.figures import Figure
 
 STUDIES, MORE = 100, 300  # of each kind; with --full
@@ -34,24 +35,27 @@ def parts(studies: int = STUDIES) -> Iterator[Part]:
     for name, (kinds, _) in simulate_flips.STUDIES.items():
         for seeds in (0,) if kinds == ("budget",) else SEEDS:  # a random search has trials, not report seeds
             arguments = (name, seeds, studies)
-            yield f"false flips: {name}", 0.1 * studies, lambda a=arguments: flips(*a)
+            yield f"false flips: {name}", 0.5 * studies, lambda a=arguments: flips(*a)
 
 
 def verdicts(design: simulate.Design, menu: str, studies: int) -> list[Figure]:
     """Shares of studies and of cells, each with its 95 % interval over studies."""
     table = simulate_verdicts.outcomes(design, studies, MENUS[menu])
-    by_study = table.groupby("study")
     label = f"{design.name}, {menu}, {studies:,} studies"
+    held, held_one, wrong = (
+        simulate_verdicts.shares(table, table[c].to_numpy(bool)) for c in ("held", "held_one", "wrong")
+    )
     found = [
-        _share(TOGETHER, label, int(by_study["held"].all().sum()), studies),
-        _mean(ALONE, label, by_study["held_one"].mean().to_numpy(float)),
-        _share(FALSE, label, int(by_study["wrong"].any().sum()), studies),
+        _share(TOGETHER, label, int((held == 1).sum()), studies),
+        _mean(ALONE, label, held_one),
+        _share(FALSE, label, int((wrong > 0).sum()), studies),
     ]
-    told = table.assign(faster=table["verdict"] == "faster", open=table["verdict"] == "undecided")
-    for truth, cells in told.loc[told["truth"] > 1].groupby("truth"):
-        shares = cells.groupby("study")["faster"].mean().to_numpy(float)
-        found.append(_mean(FOUND, f"{truth:g}x: {label}", shares))
-    return [*found, _mean(UNDECIDED, label, told.groupby("study")["open"].mean().to_numpy(float))]
+    truth, verdict = table["truth"].to_numpy(float), table["verdict"].to_numpy(str)
+    for planted in np.unique(truth[truth > 1]):
+        own = rows(table, truth == planted)
+        faster = simulate_verdicts.shares(own, verdict[truth == planted] == "faster")
+        found.append(_mean(FOUND, f"{planted:g}x: {label}", faster))
+    return [*found, _mean(UNDECIDED, label, simulate_verdicts.shares(table, verdict == "undecided"))]
 
 
 def flips(name: str, seeds: int, studies: int) -> list[Figure]:

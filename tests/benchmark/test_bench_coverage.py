@@ -1,9 +1,8 @@
 """The simulated studies of the bench: every line is there, and counts what it says."""
 
-import numpy as np
 import pytest
 
-from benchmark.analysis import simulate, simulate_flips
+from benchmark.analysis import simulate, simulate_flips, simulate_verdicts
 from benchmark.bench import coverage, figures
 from benchmark.bench.__main__ import GROUPS
 
@@ -11,35 +10,37 @@ from benchmark.bench.__main__ import GROUPS
 def test_every_design_and_every_kind_of_flip_is_a_line_of_the_bench() -> None:
     assert "coverage" in GROUPS  # what `make bench` runs
     names = [name for name, _, _ in coverage.parts()]
-    assert names.count("coverage: micro") == 2  # 3 and 5 seeds
-    assert {name.split(": ")[0] for name in names} == {"coverage", "false flips"}
+    for design in simulate.DESIGNS:
+        assert names.count(f"coverage: {design.name}, all equal") == 1
+        assert names.count(f"coverage: {design.name}, planted") == 1
+    flips = [name.removeprefix("false flips: ") for name in names if name.startswith("false flips: ")]
+    assert set(flips) == set(simulate_flips.STUDIES)
+    assert len(names) == 2 * len(simulate.DESIGNS) + len(flips)
     kinds = {kind for kinds, _ in simulate_flips.STUDIES.values() for kind in kinds}
     assert kinds == {"fraction", "ratio", "scale", "budget", "seconds"}
-    assert len(names) == 2 * len(simulate.DESIGNS) + sum(
-        1 if kinds == ("budget",) else 2 for kinds, _ in simulate_flips.STUDIES.values()
-    )
 
 
-def test_coverage_counts_the_intervals_that_hold_the_truth() -> None:
-    design = simulate.LARGE
-    got = simulate.coverage(design, 3, 6, draws=100).set_index(["optimizer", "chinchilla_ratio"])
-    held = dict.fromkeys(got.index, 0)
-    for i in range(6):  # one by one, each in a frame of its own
-        losses = simulate.study(design, 3, np.random.default_rng([0, i])).assign(scale=f"{i:06d}")
-        for row in simulate.speedups(losses, n_bootstrap=100).itertuples():
-            if row.optimizer != "adamw":
-                truth = design.speedups[row.optimizer]
-                held[row.optimizer, row.chinchilla_ratio] += row.lo <= truth <= row.hi
-    assert got.coverage.to_dict() == {key: count / 6 for key, count in held.items()}
+def test_the_regimes_are_those_in_which_verdicts_once_failed() -> None:
+    designs = {design.name: design for design in simulate.DESIGNS}
+    assert len(designs) == len(simulate.DESIGNS)
+    assert {0.0, 0.012, 0.02} <= {d.choosing_sd for d in simulate.DESIGNS}
+    assert {2, 6, 12} <= {len(d.speedups) for d in simulate.DESIGNS}
+    assert {(3,), (6,), (12,), (4, 8), (3, 6, 12)} <= {d.looks for d in simulate.DESIGNS}
+    loud = [{n for n, sd in d.residual_sds.items() if sd == 0.03} for d in simulate.DESIGNS]
+    assert {"adamw"} in loud and any(n and "adamw" not in n for n in loud)
+    assert {0.004, 0.010} <= {d.residual_sd for d in simulate.DESIGNS if d.misfit}
 
 
 def test_figures_are_the_shares_with_their_ends() -> None:
-    found = coverage.intervals(simulate.LARGE, 3, 20)
-    assert found[0].name == "130m, 3 seeds, 20 studies"  # fewer studies are another figure
-    cells = simulate.coverage(simulate.LARGE, 3, 20)
-    held = cells.coverage
-    assert (found[0].median, found[0].lo, found[0].hi) == pytest.approx((held.mean(), held.min(), held.max()))
-    assert found[1].median == pytest.approx(cells[cells.planted == 1.0].decided.mean())
+    found = {(f.group, f.name): f for f in coverage.verdicts(simulate.LARGE, "planted", 6)}
+    table = simulate_verdicts.outcomes(simulate.LARGE, 6)
+    label = "130m, planted, 6 studies"  # fewer studies are another figure
+    held = table.groupby("study").held.all()
+    assert found[coverage.TOGETHER, label].median == held.mean()
+    assert found[coverage.FALSE, label].median == table.groupby("study").wrong.any().mean()
+    assert found[coverage.ALONE, label].median == pytest.approx(table.held_one.mean())
+    told = table[table.truth == 1.1]
+    assert found[coverage.FOUND, f"1.1x: {label}"].median == pytest.approx((told.verdict == "faster").mean())
     (flip,) = coverage.flips("equal at one trial", 0, 20)
     assert (flip.median, flip.lo) == (0.0, 0.0)
     assert flip.hi == pytest.approx(1 - 0.025 ** (1 / 20))  # Clopper and Pearson, none of 20

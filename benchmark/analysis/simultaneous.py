@@ -46,7 +46,7 @@ def smallest_p(families: list[Family], draws: int = DRAWS) -> Floats:
                 if np.isfinite(df):
                     scale = np.sqrt(special.chdtri(df, special.ndtr(-_GRID)) / df)
                     t = np.abs(z[:, i]) / np.interp(shared[:, i], _GRID, scale)
-                    z[:, i] = _normal(t, df)
+                    z[:, i] = deviate(t, df)
         np.maximum(largest, np.abs(z).max(axis=1), out=largest)
     return 2 * special.ndtr(-largest)
 
@@ -66,12 +66,13 @@ def student(probability: float | Floats, df: Floats) -> Floats:
     return np.where(finite, t, np.where(np.isinf(df), stats.norm.isf(probability), np.nan))
 
 
-def _normal(t: Floats, df: float) -> Floats:
-    """The normal deviate with the tail of |t|, by Wallace's approximation (1959; within .1 % for 3 df or more)."""
-    return np.sqrt(df * np.log1p(t * t / df)) * (8 * df + 1) / (8 * df + 3)
+def deviate(t: Floats, df: Floats | float) -> Floats:
+    """The normal deviate with t's tail, by Wallace's approximation (1959; within .1 % from 3 df on)."""
+    d = np.where(np.isfinite(df), df, 1.0)
+    z = np.sqrt(d * np.log1p(t * t / d)) * (8 * d + 1) / (8 * d + 3)
+    return np.where(np.isfinite(df), np.copysign(z, t), t)
 
 
 def _root(correlation: Floats) -> Floats:
-    """A square root of a correlation matrix that need not have full rank."""
-    values, vectors = np.linalg.eigh(correlation)
-    return vectors * np.sqrt(np.maximum(values, 0.0))
+    """A square root of a correlation matrix that need not have full rank, and changes little where it does."""
+    return np.linalg.cholesky(correlation + 1e-6 * np.eye(len(correlation)))

@@ -21,8 +21,8 @@ from benchmark.analysis.residuals import ScaleModel, by_scale
 EQUIVALENCE = 1.2  # "inseparable": the whole interval lies within this factor of 1
 CURVES = 500  # draws of a curve; the noise of a gap is integrated, not drawn
 COLUMNS = [
-    "optimizer", "scale", "chinchilla_ratio", "n", "searches", "val_loss", "val_loss_sd", "gap", "gap_lo", "gap_hi",
-    "d_eff", "speedup", "lo", "hi", "lo_one", "hi_one", "verdict", "extrapolated", "flags",
+    "optimizer", "scale", "chinchilla_ratio", "n", "searches", "val_loss", "val_loss_sd", "gap", "gap_lo",
+    "gap_hi", "d_eff", "speedup", "lo", "hi", "lo_one", "hi_one", "verdict", "extrapolated", "flags",
 ]  # fmt: skip
 Method = Literal["anchored", "study"]
 
@@ -168,7 +168,8 @@ def _with_verdicts(
     better, worse = np.where(converted, lo > 1, gap_hi < 0), np.where(converted, hi < 1, gap_lo > 0)
     same = converted & (lo > 1 / EQUIVALENCE) & (hi < EQUIVALENCE)
     known = converted | np.isfinite(gap_lo) | lost
-    verdict = np.select([is_base, ~known, better, worse, same], ["baseline", "", "faster", "slower", "inseparable"], "undecided")
+    words = {"baseline": is_base, "": ~known, "faster": better, "slower": worse, "inseparable": same}
+    verdict = np.select([*words.values()], [*words], "undecided")
     return table.assign(
         optimizer=model.optimizer,
         chinchilla_ratio=ratios,

@@ -156,6 +156,12 @@ DESIGNS = (
     replace(QUICK, name="quick, looks at 4 and 8", looks=(4, 8)),
     replace(QUICK, name="quick, looks at 3, 6 and 12", looks=(3, 6, 12)),
     replace(
+        QUICK,
+        name="quick, one optimizer of the user's own",
+        speedups={BASELINE: 1.0, "adamw~2": 1.0, "muon": 1.0},
+        looks=(4, 8),
+    ),
+    replace(
         QUICK, name="quick, noise of reference", residual_sds={**REFERENCE_SD, "adamw~2": 0.02}, looks=(4, 8)
     ),
     replace(

@@ -13,6 +13,7 @@ from sweeps import aa
 from sweeps.contestants import contestants, copy_of, optimizer_class
 from sweeps.options import parser
 from sweeps.plan import plan
+from sweeps.space import key
 
 
 def test_names_and_titles():
@@ -67,8 +68,8 @@ def test_another_study_has_other_seeds_and_openings():
     one, two = sweep_of("--copies", "2"), sweep_of("--copies", "2", "--study", "2")
     trials = [[t for t in plan(sweep, {}).ready if t.optimizer == "adamw"] for sweep in (one, two)]
     assert not {t.seed for t in trials[0]} & {t.seed for t in trials[1]}
-    settings = [{tuple(sorted(t.hyperparameters.items())) for t in found} for found in trials]
-    assert len(settings[0] & settings[1]) == 1  # the stated start
+    tried = [{key(t.hyperparameters) for t in found} for found in trials]
+    assert len(tried[0] & tried[1]) == 1  # the stated start
 
 
 def test_a_users_file_has_copies_too(tmp_path):
@@ -98,14 +99,15 @@ def test_what_makes_no_sense_is_one_line(arguments, message):
 
 def test_false_verdicts_are_counted(finish):
     """A copy that is one nat worse is judged slower, and one in three such verdicts is said to be false."""
-    sweep = sweep_of("--copies", "4", "--tasks", "27k-1x")
+    sweep = sweep_of("--copies", "4", "--sweep", "smoke")
 
     def outcome(trial):
         level = 3.5 - 0.1 * trial.chinchilla_ratio + (trial.optimizer == "adamw~3")
         return Outcome("finished", val_loss=level + random.Random(trial.trial_id).gauss(0, 0.01))
 
     done, _ = finish(sweep, outcome)
-    *lines, last = aa.verdicts(sweep, done)[1:]
-    assert {line[:13] for line in lines if line.endswith("slower")} == {"AdamW, copy 3"}
-    assert last.startswith("2 of 6 verdicts are false: 33% [4%, 78%]")  # at 27k-0.5x, where it is tuned, too
+    lines = aa.verdicts(sweep, done)
+    assert [line.split()[-1] for line in lines[1:4]].count("slower") == 1
+    assert lines[2].startswith("AdamW, copy 3")
+    assert lines[-1].startswith("1 of 3 verdicts are false: 33% [1%, 91%]")
     assert aa.verdicts(sweep, plan(sweep, {}))[-1] == "No copy has a verdict yet."

@@ -78,13 +78,13 @@ def test_a_missing_ladder_is_one_clear_line():
         bare.axes(SCALES["27k"])
 
 
-def test_planning_again_after_one_more_record_takes_milliseconds(finish, valley):
+def test_planning_again_after_one_more_record_takes_milliseconds(small, finish, valley):
     """Not a stopwatch: counts the searches that are replayed, which is what takes time."""
-    sweep, memory = full("quick"), Memory()
-    _, known = finish(sweep, valley)
-    plan(sweep, known, memory)
+    memory = Memory()
+    _, known = finish(small, valley)
+    plan(small, known, memory)
     before = {name: result for name, (_, result) in memory.solved.items()}
-    last = plan(sweep, known, memory).solved["soap/27k-0.5x#3"].asked[-1].trial_id
-    plan(sweep, {k: v for k, v in known.items() if k != last}, memory)
+    last = plan(small, known, memory).solved["adamw/27k-4x"].asked[-1].trial_id
+    plan(small, {k: v for k, v in known.items() if k != last}, memory)
     replayed = [name for name, (_, result) in memory.solved.items() if result is not before[name]]
-    assert replayed == ["soap/27k-0.5x#3"]
+    assert replayed == ["adamw/27k-4x"]

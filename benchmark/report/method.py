@@ -56,7 +56,10 @@ def _noise(study: Study) -> list[tuple[str, ...]]:
         table += [
             (scale, "choosing, of one search", *_size(first, "choosing"), stated),
             (scale, "residual of a run, all optimizers", *_size(first, "pooled"), f"equal noise: p = {p}"),
-            *((scale, study.titles[r["optimizer"]], *_size(r, "residual"), "residual of a run") for r in rows(own)),
+            *(
+                (scale, study.titles[r["optimizer"]], *_size(r, "residual"), "residual of a run")
+                for r in rows(own)
+            ),
         ]
     return table
 

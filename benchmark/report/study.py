@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark import scales
-from benchmark.analysis import choosing, cost, flips, frames, speedup, tuning
+from benchmark.analysis import cost, flips, frames, speedup, tuning
 from benchmark.analysis.evidence import Evidence
 from benchmark.published import study as published
 from benchmark.report.frames import column, known, rows, where
@@ -106,7 +106,7 @@ class Study:
 
     @cached_property
     def _searches(self) -> Mapping[str, list[Mapping[str, Any]]]:
-        """"optimizer/task" -> the manifest's entry of each of its searches, in their order."""
+        """ "optimizer/task" -> the manifest's entry of each of its searches, in their order."""
         found: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
         for key, entry in self.manifest.get("cells", {}).items():
             cell, _, number = key.partition("#")

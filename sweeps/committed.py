@@ -1,8 +1,8 @@
 """Tuning that is committed: trials which nobody has to run again, counted as if they had been.
 
-A search asks the same of an optimizer of the registry on every machine, so where a stage says so its tuning trials
-are committed as records. Whatever is not among them, an optimizer of one's own above all, is run like any trial;
-report runs always are.
+A search asks the same of an optimizer of the registry on every machine, so where a stage says so its tuning
+trials are committed as records. Whatever is not among them, an optimizer of one's own above all, is run like any
+trial; report runs always are.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1] / "results" / "reference"  # not in a wheel: th
 
 
 def records(sweep: Sweep, root: Path = ROOT) -> Iterator[Record]:
-    """The committed tuning records of the sweep's stages that have some; none without such a stage or folder."""
+    """The committed tuning records of the stages that have some; none without such a stage or folder."""
     tasks = {stage.task.name for stage in sweep.stages if stage.committed}
     if tasks and root.is_dir():
         for _, record in store.records(root):

@@ -1,4 +1,4 @@
-"""The answer in four lines: who is best and by how much, what cannot be told apart, and what a second AdamW says.
+"""The answer in four lines: who is best and by how much, what is not told apart, what a second AdamW says.
 
 The page's first sentences and the last lines of a sweep are this text.
 """
@@ -133,7 +133,7 @@ def _check(study: Study, task: str) -> str:
     said = f"{text.fixed(row['speedup'], 2)} {text.interval(row['lo'], row['hi'])}"
     if row["verdict"] in ("faster", "slower"):
         return (
-            f"The check failed: {base} tuned a second time reads {row['verdict']} than itself, {said}; a verdict"
-            " here may be as false as that one."
+            f"The check failed: {base} tuned a second time reads {row['verdict']} than itself, {said}; a"
+            " verdict here may be as false as that one."
         )
     return f"The check: {base} tuned a second time reads {row['verdict']} against itself, {said}."

@@ -21,7 +21,8 @@ from benchmark.store import Results
 
 LOSSES = ["optimizer", "scale", "chinchilla_ratio", "seed", "val_loss"]
 NO_FACTS = {
-    "title": "", "paper": "", "url": "", "family": "", "summary": "", "rule": "", "space": {}, "ablation_of": "",
+    "title": "", "paper": "", "url": "", "family": "", "summary": "", "rule": "", "space": {},
+    "ablation_of": "",
 }  # fmt: skip
 ASSUMED_NOISE_SD = 0.003  # nats; the study's own acceptance band (arXiv 2509.02046), for its single seeds
 # nats; what choosing adds where every cell is one search. Measured at 27k-1x, three searches of 40 trials each:
@@ -114,7 +115,7 @@ class Study:
         return {cell: [e for _, e in sorted(all_, key=lambda pair: pair[0])] for cell, all_ in found.items()}
 
     def searches(self, optimizer: str, task: str) -> list[Mapping[str, Any]]:
-        """The manifest's entries for an optimizer on a task, one per search; none where it was not asked for."""
+        """The manifest's entries for an optimizer on a task, one per search; none where it has no such cell."""
         return self._searches.get(f"{optimizer}/{task}", [])
 
     def cell(self, optimizer: str, task: str) -> Mapping[str, Any]:

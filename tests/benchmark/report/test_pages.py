@@ -126,7 +126,7 @@ def test_a_damaged_file_is_named_on_the_method_page(tmp_path: Path, study_of: St
 
 
 def test_every_search_of_a_cell_enters_the_comparison(tmp_path: Path, study_of: Study, writer: Writer) -> None:
-    """Also where an older manifest names a second search by the offset of its seeds, and both ran on the same."""
+    """Also where an older manifest names a second search by the offset of its seeds."""
     again = [r for r in study_of(("muon",)) if r.trial.task == "27k-1x"]
     repeats = [_with_lr(r, 0.9) for r in again]
     both = writer(tmp_path / "both", "quick", [*study_of(("adamw", "muon")), *repeats])

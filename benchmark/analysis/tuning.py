@@ -75,8 +75,8 @@ def scaling_sensitive(
     of the best. searched: the cells of a sweep's manifest; what the first search of a cell says is near its
     winner counts, so that this is the rule by which the sweep itself froze and tuned (older manifests: its
     winner and measured band); elsewhere `band` nats around the lowest loss. Returns optimizer, hyperparameter,
-    tasks (where it was varied), agreed (the values that serve all, a tuple) and sensitive. A hyperparameter that
-    varied in fewer than two tasks is left out.
+    tasks (where it was varied), agreed (the values that serve all, a tuple) and sensitive. A hyperparameter
+    that varied in fewer than two tasks is left out.
     """
     known = {(c["optimizer"], c["task"]): c for c in first_searches(searched or {})}
     near: dict[tuple[str, str], list[set[Any]]] = {}

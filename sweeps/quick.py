@@ -3,10 +3,10 @@
 Tuned at half a Chinchilla ratio, where a trial costs half: four searches of twenty trials each, over the five
 hyperparameters that an optimizer's entry calls essential. Measured on copies of AdamW (docs/verdicts.md), what
 choosing adds is the largest part of the noise: more searches lower it, more report seeds do not, and a few
-trials more on the next task only add to it. So each winner is carried to 1x as it is. For the optimizers of the
-registry the tuning is committed (results/reference) and counted; an optimizer of your own runs it. Every winner
-is reported on two seeds, and on four where a verdict is still open. The baseline is also reported at a quarter
-and at twice the data, because its curve is what turns nats into tokens.
+trials more on the next task only add to it. So each winner is carried to 1x as it is, every one is reported on
+two seeds, and no more are added where a verdict is open. For the optimizers of the registry the tuning is
+committed (results/reference) and counted; an optimizer of your own runs it. The baseline is also reported at a
+quarter and at twice the data, because its curve is what turns nats into tokens.
 """
 
 from sweeps.sweep import Protocol, Sweep, stage
@@ -20,5 +20,5 @@ SWEEP = Sweep(
         stage("27k-0.25x", "baseline", 0, start="winner", tune="essential", after=("27k-0.5x",)),
         stage("27k-2x", "baseline", 0, start="winner", tune="essential", after=("27k-0.5x",)),
     ),
-    protocol=Protocol(searches=4, looks=(8, 16)),
+    protocol=Protocol(searches=4, looks=(8,)),
 )

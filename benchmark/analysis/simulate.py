@@ -170,7 +170,7 @@ DESIGNS = (
         ratios=(0.5, 1.0),
         beyond=(0.25, 2.0),
         searches=4,
-        looks=(8, 16),
+        looks=(8,),
     ),
     WIDE,
     replace(WIDE, name="130m, 12 contestants, looks at 3 and 6", speedups=MANY, looks=(3, 6)),

@@ -1,8 +1,8 @@
 """Tuning that is committed: trials which nobody has to run again, counted as if they had been.
 
 A search asks the same of an optimizer of the registry on every machine, so where a stage says so its tuning
-trials are committed as records. Whatever is not among them, an optimizer of one's own above all, is run like any
-trial; report runs always are.
+trials are committed as records. Whatever is not among them, an optimizer of one's own above all, is run like
+any trial; report runs always are.
 """
 
 from collections.abc import Iterator

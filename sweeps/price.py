@@ -94,10 +94,12 @@ def table(sweep: Sweep, known: Mapping[str, Record], workers: int, speed: Speed)
     ]
     who = ", ".join(c.name for c in sweep.contestants)
     first, last = sweep.protocol.looks[0], sweep.protocol.looks[-1]
+    seeds = f"{first} report seeds each" + (
+        f" at the least, {last} where a verdict is open then" if last > first else ""
+    )
     notes = (
         f"hours: with {workers} workers that train {BUSY:.0%} of the time; {speed.basis}.",
-        f"trials: those still to run, at the least: {first} report seeds each, {last} where a verdict is"
-        " open then; a search that exhausts its space takes fewer.",
+        f"trials: those still to run, {seeds}; a search that exhausts its space takes fewer.",
         "memory: peak of the largest trial's arrays, estimated; a process takes 0.6 to 1.5 GB more.",
     )
     return "\n".join([f"Sweep {sweep.name}: {who}", head, *rows, *notes])

@@ -69,7 +69,7 @@ def _pair_level(alpha: float, groups: int, df: float) -> float:
     def excess(q: float) -> float:  # the tail of the range of normals beyond q estimated standard deviations
         return float(np.interp(q * scale, at, beyond, right=0.0) @ weight) - alpha
 
-    q = float(optimize.brentq(excess, 1e-3, 1e6, rtol=1e-9))
+    q = float(optimize.root_scalar(excess, bracket=(1e-3, 1e6), method="brentq").root)
     return float(2 * (special.stdtr(df, -q / np.sqrt(2)) if np.isfinite(df) else special.ndtr(-q / np.sqrt(2))))
 
 
@@ -77,8 +77,8 @@ def _scales(df: float) -> tuple[Floats, Floats]:
     """Values of an estimated standard deviation over the true one, and their probabilities."""
     if np.isinf(df):
         return np.ones(1), np.ones(1)
-    ends = np.log(stats.chi2.ppf([1e-12, 1 - 1e-12], df))
-    edges = np.exp(np.linspace(*ends, 401))
+    low, high = np.log(stats.chi2.ppf([1e-12, 1 - 1e-12], df))
+    edges = np.exp(np.linspace(low, high, 401))
     square = np.sqrt(edges[1:] * edges[:-1])
     return np.sqrt(square / df), np.diff(stats.chi2.cdf(edges, df))
 
@@ -87,10 +87,10 @@ def _scales(df: float) -> tuple[Floats, Floats]:
 def _range_tail(groups: int) -> tuple[Floats, Floats]:
     """Probability that the range of so many standard normals is beyond each of a grid of widths."""
     width = np.linspace(0.0, 14.0, 1401)
-    z, step = np.linspace(-9.0, 9.0, 361, retstep=True)
+    z = np.linspace(-9.0, 9.0, 361)
     inner = special.ndtr(z) - special.ndtr(z - width[:, None])
     density = groups * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
     # 1 - inner ** (groups - 1), so that a small tail keeps its digits
     missing = -np.expm1((groups - 1) * np.log(np.maximum(inner / special.ndtr(z), 1e-300)))
     whole = special.ndtr(z) ** (groups - 1)
-    return width, (missing * whole * density).sum(axis=1) * step
+    return width, (missing * whole * density).sum(axis=1) * (z[1] - z[0])

@@ -62,6 +62,11 @@ class Conversion:
         return special.ndtr(deviate(t, df[:, None])).mean(axis=1)
 
 
+def anchored(fitted: curve.Curve, ratio: Floats, gap: Floats) -> Floats:
+    """The ratio at which the first fitted curve is `gap` nats beyond its own loss at `ratio`; one per cell."""
+    return fitted.d_eff((fitted.loss(ratio)[0] + gap)[None])[0]
+
+
 def draw(ratios: Floats, means: Floats, cells: Floats, rng: np.random.Generator) -> Conversion:
     """Draws of the baseline's curve through `means` (draws, ratios), for cells at these ratios."""
     order = np.argsort(ratios)

@@ -10,13 +10,9 @@ import pandas as pd
 
 from benchmark.analysis import curve
 from benchmark.analysis.components import Floats
-from benchmark.analysis.residuals import ScaleModel, by_scale
+from benchmark.analysis.residuals import ScaleModel
 
 LEVEL = 0.95
-QUALITY_COLUMNS = [
-    "scale", "baseline_ratio", "baseline_loss", "fitted", "residual", "optimizer", "chinchilla_ratio",
-    "speedup", "speedup_without", "change",
-]  # fmt: skip
 
 
 def scale_table(model: ScaleModel, baseline: str, draws: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -50,29 +46,3 @@ def interval(draws: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:
     lo = np.quantile(np.where(np.isnan(draws), 0.0, draws), tail, axis=0, method="lower")
     hi = np.quantile(np.where(np.isnan(draws), np.inf, draws), 1 - tail, axis=0, method="higher")
     return lo, hi
-
-
-def fit_quality(losses: pd.DataFrame, baseline: str = "adamw") -> pd.DataFrame:
-    """How much each speedup rests on single baseline points: three parameters on four points are fragile.
-
-    Returns one row per (scale, baseline_ratio, optimizer, chinchilla_ratio): baseline_loss, fitted and residual
-    (nats) of that baseline point, speedup with all points, speedup_without it, and their difference `change`.
-    The last two are NaN where fewer than four points would remain; scales with one baseline ratio are left out.
-    """
-    rows = []
-    for scale, model in by_scale(losses):
-        base, other = model.finite & (model.optimizer == baseline), model.finite & (model.optimizer != baseline)
-        ratios, means = model.ratio[base], model.mean[base]
-        if len(ratios) < 2:
-            continue
-        full = curve.fit(ratios, means[None])
-        speedup = full.d_eff(model.mean[None, other])[0] / model.ratio[other]
-        for i, fitted in enumerate(full.loss(ratios)[0]):
-            without = np.full(other.sum(), np.nan)
-            if len(ratios) > 4:
-                rest = curve.fit(np.delete(ratios, i), np.delete(means, i)[None])
-                without = rest.d_eff(model.mean[None, other])[0] / model.ratio[other]
-            point = (scale, ratios[i], means[i], fitted, means[i] - fitted)
-            cells = zip(model.optimizer[other], model.ratio[other], speedup, without, strict=True)
-            rows += [(*point, *cell, cell[3] - cell[2]) for cell in cells]
-    return pd.DataFrame(rows, columns=pd.Index(QUALITY_COLUMNS))

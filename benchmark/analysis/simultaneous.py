@@ -75,4 +75,4 @@ def deviate(t: Floats, df: Floats | float) -> Floats:
 
 def _root(correlation: Floats) -> Floats:
     """A square root of a correlation matrix that need not have full rank, and changes little where it does."""
-    return np.linalg.cholesky(correlation + 1e-6 * np.eye(len(correlation)))
+    return np.asarray(np.linalg.cholesky(correlation + 1e-6 * np.eye(len(correlation))), float)

@@ -14,8 +14,8 @@ import pandas as pd
 
 from benchmark.analysis import conversion, curve, formula
 from benchmark.analysis.components import Bools, Floats
-from benchmark.analysis.formula import fit_quality as fit_quality
 from benchmark.analysis.gaps import ALPHA, Gaps, gaps
+from benchmark.analysis.quality import fit_quality as fit_quality
 from benchmark.analysis.residuals import ScaleModel, by_scale
 
 EQUIVALENCE = 1.2  # "inseparable": the whole interval lies within this factor of 1
@@ -106,10 +106,9 @@ def _anchored(
         if fitted.falls[0]:
             notes = "; ".join(n for n in (notes, _no_law(fitted, means)) if n)
             d_eff[finite] = fitted.d_eff(model.mean[None, finite])[0]  # where the baseline was not run
-            cell, family = found.cell, found.family
+            cell = found.cell
             at = model.ratio[cell]
-            anchor = fitted.loss(at)[0] + family.gap
-            d_eff[cell] = fitted.d_eff(anchor[None])[0]
+            d_eff[cell] = conversion.anchored(fitted, at, found.family.gap)
             if model.df and len(cell):
                 drawn = model.draw(draws, rng)[:, base]
                 curves = conversion.draw(ratios[base], drawn, at, rng)

@@ -1,7 +1,8 @@
-"""What choosing itself adds: one search repeated on other tuning seeds, and how far its winners lie apart.
+"""What choosing itself adds: one cell searched several times over, and how far its winners lie apart.
 
-Intervals elsewhere hold for the setting that was chosen. Another draw of tuning seeds might have chosen
-another, and the report losses of these differ by more than their own noise where the choice matters.
+Another draw of tuning seeds might have chosen another setting, and the report losses of these differ by more
+than their own noise where the choice matters. residuals.py pools this over a scale and carries it into every
+interval; here is what each cell shows of it.
 """
 
 from collections.abc import Mapping
@@ -12,8 +13,9 @@ import pandas as pd
 from scipy import stats
 
 from benchmark.analysis.frames import report_losses
-from benchmark.analysis.residuals import by_scale
+from benchmark.analysis.residuals import ScaleModel, by_scale
 from benchmark.analysis.settings import CELL, Floats, rows, table
+from benchmark.analysis.settings import cells as by_cell
 
 Searches = Mapping[str, Mapping[str, Any]]
 COLUMNS = [
@@ -22,70 +24,83 @@ COLUMNS = [
 
 
 def first_searches(cells: Searches) -> list[Mapping[str, Any]]:
-    """The cells of a manifest that are the first search of a task and say whose they are."""
+    """The first search of each cell of a manifest, of those that say whose they are."""
     return [c for c in cells.values() if "optimizer" in c and not c.get("search") and not c.get("seed_offset")]
 
 
+def owners(cells: Searches) -> dict[str, list[int]]:
+    """Report trial -> the searches of its cell whose winner it ran, for `report_losses`: several where they
+    chose alike. Searches are numbered in the order of the manifest."""
+    found: dict[str, list[int]] = {}
+    counts: dict[tuple[Any, Any], int] = {}
+    for cell in (c for c in cells.values() if "optimizer" in c):
+        number = counts.get(_key(cell), 0)
+        counts[_key(cell)] = number + 1
+        for trial_id in cell.get("reports", ()):
+            found.setdefault(trial_id, []).append(number)
+    return found
+
+
 def choosing(runs: pd.DataFrame, cells: Searches) -> pd.DataFrame:
-    """How far the winners of a repeated search lie apart on the report seeds, one row per repeated search.
+    """How far the winners of a cell's searches lie apart on the report seeds, one row per cell with several.
 
     Args:
-        runs: as in `store.Results.runs`, those of the repeats included.
-        cells: the cells of a sweep's manifest; a repeat has a `seed_offset`.
+        runs: as in `store.Results.runs`. cells: those of a sweep's manifest, one for each search.
 
-    Returns CELL, n (searches with a reported winner), settings (different ones among the winners), seeds
-    (report seeds that all have), val_loss (mean), lowest and highest (of the n means over these seeds), spread
-    (their standard deviation), noise (standard deviation of such a mean by the scale's pooled residual), ratio
-    (spread over noise: about 1 where the settings differ and are equally good), adds (the standard deviation
-    that choosing adds, 0 where the spread is within the noise), p (F test of no difference; NaN where the noise
-    is not known). A winner of which a report run diverged makes the spread infinite.
+    Returns CELL, n (searches with a reported winner), settings (different ones among the winners), seeds (the
+    fewest of a search), val_loss (mean of the searches'), lowest and highest (of the n means), spread (their
+    standard deviation), noise (what their residuals alone would make it), ratio (spread over noise: about 1
+    where the settings differ and are equally good), adds (the standard deviation that choosing adds, 0 where
+    the spread is within the noise), p (F test of no difference; NaN where the noise is not known). Where
+    searches have seeds in common these alone are compared. Where each has its own, what a seed did to the other
+    optimizers is taken out; without others that ran there, the seeds' luck is in the spread. A winner of which
+    a report run diverged makes the spread infinite.
     """
-    firsts = first_searches(cells)
-    losses = report_losses(runs, [i for c in firsts for i in c["reports"]])
+    known = [c for c in cells.values() if "optimizer" in c]
+    losses = report_losses(runs, [i for c in known for i in c["reports"]], searches=owners(cells))
+    losses = rows(losses, losses["status"] != "failed")
     models = dict(by_scale(losses)) if len(losses) else {}
     found = []
-    for first in firsts:
-        same = [c for c in cells.values() if _key(c) == _key(first)]
-        means, seeds, labels = _means([r for c in same if len(r := _reported(runs, c))])
-        if len(same) < 2 or len(means) < 2:
-            continue
-        model = models.get(labels["scale"])
-        sd, df = (model.residual_sd, model.df) if model else (float("nan"), 0.0)
-        spread = float(np.std(means, ddof=1)) if np.isfinite(means).all() else float("inf")
-        noise = sd / np.sqrt(seeds) if seeds else float("nan")
-        f = (spread / noise) ** 2 if noise > 0 else float("nan")
-        different = {tuple(sorted(c["winner"].items())) for c in same if c.get("winner")}
-        found.append(
-            {
-                **labels,
-                **{"n": len(means), "settings": len(different), "seeds": seeds, "val_loss": means.mean()},
-                **{"lowest": means.min(), "highest": means.max(), "spread": spread, "noise": noise},
-                **{"ratio": np.sqrt(f), "adds": np.sqrt(max(spread**2 - noise**2, 0.0)) if noise else spread},
-                "p": float(stats.f.sf(f, len(means) - 1, df)) if df else float("nan"),
-            }
-        )
+    for labels, task in by_cell(losses, ["task", "scale", "chinchilla_ratio"]):
+        wide = task.pivot(index=["optimizer", "search"], columns="seed", values="val_loss")
+        each = pd.DataFrame(wide.groupby(level="optimizer").mean())
+        model = models[labels["scale"]]
+        for name in pd.unique(wide.index.get_level_values("optimizer")):
+            own = rows(wide, wide.index.get_level_values("optimizer") == name)
+            if len(own) > 1:
+                same = [c for c in known if _key(c) == (name, labels["task"])]
+                settings = {tuple(sorted(c["winner"].items())) for c in same if c.get("winner")}
+                others = rows(each, each.index != name).to_numpy(float)
+                row = _compared(own.to_numpy(float), others, model, str(name))
+                found.append({"optimizer": name, **labels, "settings": len(settings), **row})
     return table(found, COLUMNS)
+
+
+def _compared(own: Floats, others: Floats, model: ScaleModel, name: str) -> dict[str, Any]:
+    """own: (searches, seeds) losses, NaN where a search has no such seed. others: (optimizers, seeds)."""
+    shared = ~np.isnan(own).any(axis=0)
+    variance = float(model.components.values[list(model.names).index(name)])
+    if shared.any():
+        used = own[:, shared]
+        means, noise = used.mean(axis=1), np.full(len(own), variance / shared.sum())
+    else:
+        others = others[np.isfinite(others).all(axis=1)]
+        luck = others.mean(axis=0) - others.mean() if len(others) else 0.0
+        means = np.nanmean(own - luck, axis=1)
+        reference = model.components.pooled / max(len(others), 1)
+        noise = (variance + reference) / (~np.isnan(own)).sum(axis=1)
+    count = shared.sum() if shared.any() else (~np.isnan(own)).sum(axis=1).min()
+    sd = float(np.sqrt(noise.mean())) if model.df and count > 1 else float("nan")
+    spread = float(np.std(means, ddof=1)) if np.isfinite(means).all() else float("inf")
+    f = (spread / sd) ** 2 if sd > 0 else float("nan")
+    df = float(model.components.df[list(model.names).index(name)])
+    return {
+        **{"n": len(own), "seeds": int(count), "val_loss": means.mean(), "lowest": means.min()},
+        **{"highest": means.max(), "spread": spread, "noise": sd, "ratio": np.sqrt(f)},
+        "adds": np.sqrt(max(spread**2 - sd**2, 0.0)) if np.isfinite(sd) or np.isinf(spread) else float("nan"),
+        "p": float(stats.f.sf(f, len(own) - 1, df)) if np.isfinite(f) else float("nan"),
+    }
 
 
 def _key(cell: Mapping[str, Any]) -> tuple[Any, Any]:
     return cell.get("optimizer"), cell.get("task")
-
-
-def _reported(runs: pd.DataFrame, cell: Mapping[str, Any]) -> pd.DataFrame:
-    """A search's report runs that finished or diverged, the latter with an infinite loss."""
-    own = rows(
-        runs, runs["trial_id"].isin(list(cell["reports"])) & runs["status"].isin(["finished", "diverged"])
-    )
-    own = own.drop_duplicates("trial_id")
-    loss = np.where(own["status"] == "finished", own["val_loss"].to_numpy(float, na_value=np.nan), np.inf)
-    return own.assign(val_loss=loss)
-
-
-def _means(reported: list[pd.DataFrame]) -> tuple[Floats, int, dict[str, Any]]:
-    """Each search's mean over the seeds that all have, how many those are, and the labels of the cell."""
-    if not reported:
-        return np.empty(0), 0, {}
-    shared = set.intersection(*(set(frame["seed"]) for frame in reported))
-    kept = [rows(frame, frame["seed"].isin(list(shared))) for frame in reported]
-    means = np.array([frame["val_loss"].mean() for frame in kept if len(frame)])
-    return means, len(shared), reported[0].loc[:, CELL].to_dict("records")[0]

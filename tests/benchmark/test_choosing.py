@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.analysis.tuning import choosing
+from benchmark.analysis.choosing import choosing, first_searches, owners
+from benchmark.analysis.frames import report_losses
+from benchmark.analysis.residuals import noise
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # statsmodels uses what pandas has deprecated
@@ -42,12 +44,35 @@ def test_spread_noise_and_p_by_hand_and_by_statsmodels() -> None:
     assert (row["lowest"], row["highest"], row["val_loss"]) == pytest.approx(
         (means.min(), means.max(), means.mean())
     )
-    first = runs[(runs.optimizer == "muon") | runs.trial_id.str.startswith("adamw0")]
-    fit = smf.ols("val_loss ~ C(optimizer) + C(seed)", data=first).fit()
-    assert row["noise"] == pytest.approx(np.sqrt(fit.mse_resid / 3))
+    losses = report_losses(runs, searches=owners(cells))
+    sd = noise(losses).set_index("optimizer").residual_sd["adamw"]
+    assert row["noise"] == pytest.approx(sd / np.sqrt(3))
     assert row["adds"] == pytest.approx(np.sqrt(row["spread"] ** 2 - row["noise"] ** 2))
     square = anova_lm(smf.ols("val_loss ~ C(search) + C(seed)", data=own).fit())["mean_sq"]["C(search)"]
-    assert row["ratio"] ** 2 == pytest.approx(square / fit.mse_resid)  # F of choosing
+    assert row["ratio"] ** 2 == pytest.approx(square / sd**2)  # F of choosing
+
+
+def test_searches_with_seeds_of_their_own_are_compared_beside_the_others_at_these_seeds() -> None:
+    rng = np.random.default_rng(1)
+    rows, cells = [], {}
+    luck = rng.normal(0, 1.0, 6)  # far larger than what choosing adds
+    for name in ("adamw", "muon", "soap"):
+        for k in (0, 1):
+            key = f"{name}/27k-1x" + (f"#{k}" if k else "")
+            ids = [f"{name}{k}-{i}" for i in range(k, 6, 2)]
+            cells[key] = {"optimizer": name, "task": "27k-1x", "search": k, "reports": ids, "tuning": []}
+            gap = 0.05 * k if name == "adamw" else 0.0
+            rows += [
+                (name, f"{name}{k}-{i}", i, 3 + gap + luck[i] + rng.normal(0, 0.002)) for i in range(k, 6, 2)
+            ]
+    runs = study()[0].iloc[[0] * len(rows)].reset_index(drop=True)
+    runs[["optimizer", "trial_id", "seed", "val_loss"]] = rows
+    table = choosing(runs, cells).set_index("optimizer")
+    assert (table[["n", "seeds"]] == [2, 3]).all(axis=None)
+    assert table.loc["adamw", "spread"] == pytest.approx(0.05 / np.sqrt(2), rel=0.2)
+    assert table.loc["adamw", "p"] < 0.01 and table.loc["adamw", "spread"] > 3 * table.loc["adamw", "noise"]
+    assert first_searches(cells) == [cells[f"{name}/27k-1x"] for name in ("adamw", "muon", "soap")]
+    assert owners(cells)["muon1-3"] == [1]
 
 
 def test_searches_that_choose_alike_add_nothing() -> None:

@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 PRIOR_DF = 4.0  # weight of the pool beside an optimizer's own runs: noise differs twofold (micro-27k-1x)
+FEW = 4  # degrees of freedom with which a choosing estimated as none says little
 _STEPS = 12
 _SMALL = 1e-9  # share of a variance, or of an eigenvalue, that is taken for nothing
 
@@ -128,7 +129,8 @@ def estimate(
     First one residual variance for all and the choosing's; then each optimizer's own, moderated: the pool
     counts as `PRIOR_DF` degrees of freedom beside those of its own runs (as limma's squeezed variances do;
     Smyth 2004), less for one that is louder than the pool explains. Choosing that the fit finds to be none is
-    none. Two optimizers can only show the variance of their difference: it is shared equally between them.
+    none, unless it rests on fewer than FEW df. Two optimizers can only show the variance of their difference:
+    it is shared equally between them.
 
     noise_sd, choosing_sd: standard deviations in nats that stand in where nothing can be estimated.
     """
@@ -142,7 +144,8 @@ def estimate(
     if info[:-1, :-1].sum() * theta[0] ** 2 <= _SMALL:
         return _without_residual(theta, noise_sd)
     pool = _common(data, theta, searched)
-    differ = searched and pool[-1] > 0
+    choosing_df = sum(_between(means) for _, means in data)
+    differ = searched and (pool[-1] > 0 or choosing_df < FEW)
     if searched and not differ:  # then the runs of all searches tell the residual
         pool = _common(data, pool, False)
     info, score = _score(data, pool)
@@ -152,8 +155,9 @@ def estimate(
     raw, raw_df = _apart(info, score, pool)
     theta, covariance = pool, merge.T @ both @ merge
     if optimizers > 2:
-        prior_df = PRIOR_DF * _belongs(raw, raw_df)
-        theta, covariance = _moderate(data, pool, prior_df, covariance, differ)
+        agrees = _belongs(raw, raw_df)
+        weight = agrees * np.where(np.isfinite(raw_df), raw_df, 0.0) + _SMALL
+        theta, covariance = _moderate(data, pool, PRIOR_DF * agrees, weight / weight.sum(), covariance, differ)
     with np.errstate(divide="ignore", invalid="ignore"):
         df = 2 * theta[:-1] ** 2 / np.diag(covariance)[:-1]
     return Components(
@@ -162,7 +166,7 @@ def estimate(
         pooled=float(pool[0]),
         pooled_df=float(pooled_df),
         df=df,
-        choosing_df=float(sum(_between(means) for _, means in data)),
+        choosing_df=float(choosing_df),
         p_equal=_bartlett(raw, raw_df),
     )
 
@@ -238,26 +242,33 @@ def _projection(means: _Means, theta: Floats) -> Floats:
 
 
 def _inverse(info: Floats) -> Floats:
-    return np.linalg.pinv(info, hermitian=True, rcond=_SMALL)
+    return np.asarray(np.linalg.pinv(info, hermitian=True, rcond=_SMALL), float)
 
 
 def _moderate(
-    data: Sequence[Reduced], pool: Floats, prior_df: Floats, pool_covariance: Floats, searched: bool
+    data: Sequence[Reduced],
+    pool: Floats,
+    prior_df: Floats,
+    weight: Floats,
+    pool_covariance: Floats,
+    searched: bool,
 ) -> tuple[Floats, Floats]:
-    """Each optimizer's own variance, with the pool as `prior_df` further observations of it.
+    """Each optimizer's own variance, with the others' mean as `prior_df` further observations of it.
 
-    The covariance counts that the pool is itself an estimate, from runs that are partly the optimizer's own.
+    weight: of each optimizer in that mean, in which a loud one counts little. The covariance counts that the
+    mean is itself an estimate, from runs that are partly the optimizer's own.
     """
     theta, fixed = pool.copy(), pool[-1]
     active = len(theta) if searched else len(theta) - 1
     for _ in range(_STEPS):
         info, score = _score(data, theta)
         prior = np.append(prior_df / theta[:-1] ** 2, 0.0)
-        score = score + prior * pool - (0 if searched else info[:, -1] * fixed)
+        target = np.append(np.full(len(prior_df), weight @ theta[:-1]), 0.0)
+        score = score + prior * target - (0 if searched else info[:, -1] * fixed)
         whole = (info + np.diag(prior))[:active, :active]
         new = theta.copy()
         new[:active] = _inverse(whole) @ score[:active]
-        new[:-1] = np.maximum(new[:-1], 0.02 * pool[:-1])
+        new[:-1] = np.maximum(new[:-1], 0.02 * target[0])
         new[-1] = max(new[-1], 0.0)
         moved = np.abs(np.log(new[:-1] / theta[:-1])).max()
         theta = new
@@ -268,7 +279,8 @@ def _moderate(
     covariance = np.zeros((len(theta), len(theta)))
     inverse = _inverse(whole)
     own = inverse @ info[:active, :active]
-    shared = pool_covariance[:active, :active]
+    known = np.append(np.full(len(prior_df), weight @ theta[:-1] / pool[0]), 1.0)
+    shared = (pool_covariance * np.outer(known, known))[:active, :active]
     covariance[:active, :active] = 2 * inverse + shared - own @ shared @ own.T
     return theta, covariance
 

@@ -1,13 +1,14 @@
 """The two-way residual model, against statsmodels and by hand."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from benchmark.analysis.residuals import check_losses, fit_scale
+from benchmark.analysis.residuals import NOISE_COLUMNS, check_losses, fit_scale, noise
 from benchmark.analysis.simulate import MICRO, study
 
 with warnings.catch_warnings():
@@ -138,10 +139,95 @@ def test_one_seed_takes_the_noise_that_is_given_and_two_do_not() -> None:
     assert fit_scale(two, noise_sd=0.01).residual_sd == fit_scale(two).residual_sd
 
 
-@pytest.mark.parametrize("noise", [-0.1, np.nan, np.inf])
-def test_noise_that_is_no_standard_deviation_is_refused(noise: float) -> None:
+# --- searches, and the noise of each optimizer ------------------------------------------------------------
+
+
+def test_two_searches_are_the_analysis_of_variance_of_their_differences() -> None:
+    design = replace(MICRO, searches=2, choosing_sd=0.05, ratios=(1.0,))
+    frame = study(design, 6, np.random.default_rng(2))
+    model = fit_scale(check_losses(frame))
+    table = frame.pivot(index=["search", "seed"], columns="optimizer", values="val_loss")
+    by_search = table.groupby("search").mean()
+    centred = by_search.sub(by_search.mean(axis=1), axis=0)
+    between = ((centred - centred.mean()) ** 2).to_numpy().sum() / 5
+    away = table - table.groupby("search").transform("mean")
+    within = (away.sub(away.mean(axis=1), axis=0) ** 2).to_numpy().sum() / (2 * 5 * 2)
+    assert model.components.pooled == pytest.approx(within, rel=1e-3)
+    assert model.components.choosing_df == 5
+    # beside unequal residuals the choosing is near the pooled analysis, not equal to it
+    assert model.choosing_sd**2 == pytest.approx(between - within / 3, rel=0.1)
+    assert (model.searches == 2).all() and (model.n == 6).all()
+
+
+def test_a_mean_counts_every_search_the_same_and_seeds_cancel() -> None:
+    rows = [("a", k, i, 3.0 + 0.1 * k + i) for k, i in ((0, 0), (0, 1), (1, 2))]
+    rows += [("b", k, i, 3.5 + i) for k, i in ((0, 0), (0, 1), (1, 2))]
+    frame = pd.DataFrame(rows, columns=["optimizer", "search", "seed", "val_loss"])
+    model = fit_scale(check_losses(frame.assign(scale="s", chinchilla_ratio=1.0)))
+    assert model.mean[1] - model.mean[0] == pytest.approx(0.5 - 0.05)
+    assert model.mean[0] == pytest.approx(((3.0 + 4.0) / 2 + 5.1) / 2)
+
+
+def test_searches_on_the_same_seeds_beside_single_ones_share_the_pooled_choosing() -> None:
+    """As in micro-27k-1x: two optimizers searched three times, the others once, all on three seeds."""
+    rng = np.random.default_rng(0)
+    frame = losses(3).query("chinchilla_ratio == 1")
+    again = [
+        own.assign(search=k, val_loss=own.val_loss + rng.normal(0, 0.02, len(own)) + rng.normal(0, 0.2))
+        for own in (frame[frame.optimizer == name] for name in ("adamw", "e"))
+        for k in (1, 2)
+    ]
+    model = fit_scale(check_losses(pd.concat([frame, *again])))
+    assert model.components.choosing_df == 4
+    assert model.searches.tolist() == [1, 3, 1, 1, 1, 3]
+    error, names = model.standard_errors(), model.optimizer.tolist()
+    single, searched = error[names.index("a"), names.index("b")], error[names.index("adamw"), names.index("e")]
+    assert single == pytest.approx(np.sqrt(2) * model.choosing_sd, rel=0.1)
+    assert searched == pytest.approx(np.sqrt(2 / 3) * model.choosing_sd, rel=0.1)
+
+
+def test_a_run_that_two_searches_share_is_one_measurement() -> None:
+    frame = losses()
+    twice = pd.concat([frame, frame[frame.optimizer == "a"].assign(search=1)])
+    one, both = fit_scale(check_losses(frame)), fit_scale(check_losses(twice))
+    assert both.df == one.df and both.n.tolist() == one.n.tolist()
+
+
+def test_a_loud_optimizer_is_told_from_the_others_and_noise_says_so() -> None:
+    for start in range(4):
+        table = noise(study(replace(MICRO, residual_sds={"c": 0.1}), 6, np.random.default_rng(start)))
+        assert list(table.columns) == NOISE_COLUMNS
+        own = table.set_index("optimizer").residual_sd
+        assert own["c"] > 0.06 and own.drop("c").max() < 0.05
+        assert (table.heterogeneity_p < 0.001).all() and (table.choosing_df == 0).all()
+    even = [noise(study(MICRO, 6, np.random.default_rng(i))).heterogeneity_p[0] for i in range(30)]
+    assert np.mean(np.array(even) < 0.2) <= 0.42  # of 30 fair tests more would be one in a hundred
+
+
+def test_two_optimizers_share_the_variance_of_their_difference() -> None:
+    frame = losses(6).query("optimizer in ['adamw', 'e']")
+    model = fit_scale(check_losses(frame))
+    wide = frame.pivot(index=["chinchilla_ratio", "seed"], columns="optimizer", values="val_loss")
+    gap = (wide.e - wide.adamw).groupby("chinchilla_ratio").var(ddof=1).mean()
+    assert model.components.values[0] == pytest.approx(gap / 2, rel=1e-6)
+    error, df = (part[0, 1] for part in model.differences())
+    assert (error, df) == (pytest.approx(np.sqrt(gap / 6), rel=1e-6), pytest.approx(20, rel=1e-6))
+
+
+def test_standard_errors_are_right_on_average_where_noise_is_unequal() -> None:
+    """Expected by hand: two searches of .012 and six runs of .03 and of .010, each."""
+    names = dict.fromkeys(["adamw", "a", "b", "c"], 1.0)
+    design = replace(MICRO, speedups=names, residual_sd=0.01, residual_sds={"a": 0.03}, ratios=(1.0,))
+    design = replace(design, searches=2, choosing_sd=0.012)
+    models = [fit_scale(check_losses(study(design, 6, np.random.default_rng(i)))) for i in range(80)]
+    truth = 2 * 0.012**2 / 2 + (0.03**2 + 0.01**2) / 6
+    assert np.mean([m.standard_errors()[0, 1] ** 2 for m in models]) == pytest.approx(truth, rel=0.25)
+
+
+@pytest.mark.parametrize("sd", [-0.1, np.nan, np.inf])
+def test_noise_that_is_no_standard_deviation_is_refused(sd: float) -> None:
     with pytest.raises(ValueError, match="noise_sd"):
-        fit_scale(check_losses(losses(1)), noise)
+        fit_scale(check_losses(losses(1)), sd)
 
 
 def test_bad_frames_are_refused_with_the_reason() -> None:

@@ -57,10 +57,10 @@ check: $(BIN)/.ready-dev ## lint, types, tests
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright && $(BIN)/python -m pytest
 
 check-optimizer: $(BIN)/.ready-dev ## run the conformance kit on FILE=path/to/mine.py
-	@$(BIN)/python -m benchmark.conformance $(FILE)
+	@$(BIN)/python -m benchmark.kit.conformance $(FILE)
 
 bench: $(BIN)/.ready-dev ## measure training speed, what a sweep costs, interval coverage; ARGS=--full does more (an hour)
-	@$(BIN)/python -m benchmark.bench $(ARGS)
+	@$(BIN)/python -m tools.bench $(ARGS)
 
 faults: $(BIN)/.ready-dev ## kill a sweep at random moments and see that nothing is lost; FAULTS=50 kills more often
 	@$(BIN)/python -m pytest -n0 -m faults $(ARGS) tests/sweeps

@@ -1,6 +1,6 @@
 """The ladder of model shapes: the study's four scales exactly, and a micro ladder for two CPU cores.
 
-Both grow in width at fixed depth. Next: tasks.py, which adds a corpus and a token budget.
+Both grow in width at fixed depth.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Trial and Record: one training run fully spelled out, and what came of it.
 
 A trial's id is a hash of its content, so the same run asked for by two sweeps is one run, and an edited
-optimizer is a new one. Next: store.py, which keeps records on disk.
+optimizer is a new one.
 """
 
 import dataclasses
@@ -143,7 +143,7 @@ class Record:
     reason: one sentence for "diverged" and "failed", empty for "finished".
     purpose: what the trial was for ("peak_lr up", "replicate", "report"); not part of its identity.
     data_epochs: how often the training data was seen, at most 4.
-    facts: the optimizer's info and its declared state and FLOPs (see benchmark/runner.py).
+    facts: the optimizer's info and its declared state and FLOPs (see benchmark/train/runner.py).
     environment: versions, git commit, device, machine fingerprint.
     finished_at: UTC, ISO 8601, microseconds; gives the order in which trials were tried.
     """

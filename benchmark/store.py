@@ -4,7 +4,7 @@ results/<sweep>/trials/<trial_id>.json   one record a file, written once and nev
 results/<sweep>/trials.jsonl             an archive: the same, one record a line, for committed results
 results/<sweep>/sweep.json               the sweep's manifest: what was asked, what was chosen, what it cost
 
-Needs neither jax nor torch nor ray. Next: analysis/, functions from these frames to tables.
+Needs neither jax nor torch nor ray.
 """
 
 import contextlib

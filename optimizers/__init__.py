@@ -3,8 +3,8 @@
 import importlib
 from pathlib import Path
 
-from optimizers import _copies
 from optimizers.base import Axis, Info, Optimizer, Param, Run, describe
+from optimizers.shared import copies
 
 __all__ = ["Axis", "Info", "Optimizer", "Param", "Run", "describe", "entrants", "get", "names"]
 
@@ -25,7 +25,7 @@ def entrants() -> list[str]:
 def get(name: str) -> type[Optimizer]:
     """The contestant's class; a copy's (`adamw~2`) is the original's. Raises ValueError that lists the names
     there are."""
-    name, _ = _copies.split(name)
+    name, _ = copies.split(name)
     if name not in names():
         raise ValueError(f"unknown optimizer {name!r}; choose from {', '.join(names())}")
     module = importlib.import_module(f"optimizers.{name}")

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optimizers._decoupled import decay_groups, decayed_step, floats
-from optimizers._spaces import ADAM_ESSENTIAL, beta, decay, epsilon, micro_adam, rate
 from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, static
+from optimizers.shared.decoupled import decay_groups, decayed_step, floats
+from optimizers.shared.spaces import ADAM_ESSENTIAL, beta, decay, epsilon, micro_adam, rate
 
 
 @dataclass(frozen=True)

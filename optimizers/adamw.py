@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import optax
 
-from optimizers._decoupled import decay_groups, decayed_step, floats
-from optimizers._spaces import ADAM_ESSENTIAL, beta, decay, epsilon, micro_adam, rate
 from optimizers.base import Axis, Info, Optimizer, Param, Run
+from optimizers.shared.decoupled import decay_groups, decayed_step, floats
+from optimizers.shared.spaces import ADAM_ESSENTIAL, beta, decay, epsilon, micro_adam, rate
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from optimizers._decoupled import decayed_step, floats
-from optimizers._matrix import block_shape, gram
-from optimizers._spaces import ADAM_ESSENTIAL, beta, decay, micro_decay, micro_momentum, micro_rate, rate
-from optimizers._stacks import Stacks, one_by_one
 from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, static
+from optimizers.shared.decoupled import decayed_step, floats
+from optimizers.shared.matrix import block_shape, gram
+from optimizers.shared.spaces import ADAM_ESSENTIAL, beta, decay, micro_decay, micro_momentum, micro_rate, rate
+from optimizers.shared.stacks import Stacks, one_by_one
 
 ANNEAL = 5.12  # the reference's 0.001 per step, at the 5120 steps of the study's 130M at 1x
 DAMPING = 2.0**-11.5  # square root of float32's rounding unit

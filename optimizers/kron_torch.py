@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from optimizers._decoupled import decay_groups
-from optimizers._decoupled_torch import DecoupledTorch
-from optimizers._matrix import cut, gram, join
 from optimizers.base import Run
 from optimizers.kron import BALANCE_EVERY, DAMPING, MAX_RMS, NORM_EPS, TINY, Kron
+from optimizers.shared.decoupled import decay_groups
+from optimizers.shared.decoupled_torch import DecoupledTorch
+from optimizers.shared.matrix import cut, gram, join
 
 Factors = dict[str, torch.Tensor]
 

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import optax
 
-from optimizers._decoupled import decay_groups, decayed_step, floats
-from optimizers._spaces import (
+from optimizers.base import Axis, Info, Optimizer, Param, Run
+from optimizers.shared.decoupled import decay_groups, decayed_step, floats
+from optimizers.shared.spaces import (
     ADAM_ESSENTIAL,
     beta,
     decay,
@@ -17,7 +18,6 @@ from optimizers._spaces import (
     micro_rate,
     rate,
 )
-from optimizers.base import Axis, Info, Optimizer, Param, Run
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from optimizers._decoupled_torch import DecoupledTorch
+from optimizers.shared.decoupled_torch import DecoupledTorch
 
 
 class LionTorch(DecoupledTorch):

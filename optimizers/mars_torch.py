@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from optimizers._decoupled_torch import DecoupledTorch, adam_direction, gradient
+from optimizers.shared.decoupled_torch import DecoupledTorch, adam_direction, gradient
 
 
 class MarsTorch(DecoupledTorch):

@@ -20,10 +20,19 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optimizers._decoupled import DECAYED_ROLES
-from optimizers._matrix import adam_step, by_role, newton_schulz, newton_schulz_flops, shape_factor
-from optimizers._spaces import beta, decay, epsilon, micro_beta2, micro_decay, micro_momentum, micro_rate, rate
 from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, static
+from optimizers.shared.decoupled import DECAYED_ROLES
+from optimizers.shared.matrix import adam_step, by_role, newton_schulz, newton_schulz_flops, shape_factor
+from optimizers.shared.spaces import (
+    beta,
+    decay,
+    epsilon,
+    micro_beta2,
+    micro_decay,
+    micro_momentum,
+    micro_rate,
+    rate,
+)
 
 
 class MuonState(NamedTuple):

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from optimizers._decoupled import decay_groups
-from optimizers._decoupled_torch import DecoupledTorch, adam_direction, by_shape, gradient
-from optimizers._matrix import newton_schulz, shape_factor
 from optimizers.base import Run
+from optimizers.shared.decoupled import decay_groups
+from optimizers.shared.decoupled_torch import DecoupledTorch, adam_direction, by_shape, gradient
+from optimizers.shared.matrix import newton_schulz, shape_factor
 
 if TYPE_CHECKING:
     from optimizers.muon import Muon

@@ -30,10 +30,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optimizers._decoupled import DECAYED_ROLES, floats
-from optimizers._matrix import newton_schulz, newton_schulz_flops, shape_factor
-from optimizers._spaces import beta, decay, epsilon, micro_decay, micro_momentum, micro_rate, rate
 from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, static
+from optimizers.shared.decoupled import DECAYED_ROLES, floats
+from optimizers.shared.matrix import newton_schulz, newton_schulz_flops, shape_factor
+from optimizers.shared.spaces import beta, decay, epsilon, micro_decay, micro_momentum, micro_rate, rate
 
 LMO_EPS = 1e-8  # a token that has not occurred yet has no direction
 

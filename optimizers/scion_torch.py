@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from optimizers._decoupled import decay_groups
-from optimizers._decoupled_torch import DecoupledTorch, by_shape, gradient
 from optimizers.base import Run
+from optimizers.shared.decoupled import decay_groups
+from optimizers.shared.decoupled_torch import DecoupledTorch, by_shape, gradient
 
 if TYPE_CHECKING:
     from optimizers.scion import Scion

@@ -25,9 +25,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optimizers._decoupled import DECAYED_ROLES, floats
-from optimizers._matrix import block_shape, gram, rotate, rotate_back
-from optimizers._spaces import (
+from optimizers.base import Axis, Info, Optimizer, Param, Run, static
+from optimizers.shared.decoupled import DECAYED_ROLES, floats
+from optimizers.shared.matrix import block_shape, gram, rotate, rotate_back
+from optimizers.shared.spaces import (
     ADAM_ESSENTIAL,
     beta,
     decay,
@@ -38,8 +39,7 @@ from optimizers._spaces import (
     micro_rate,
     rate,
 )
-from optimizers._stacks import Stacks, one_by_one
-from optimizers.base import Axis, Info, Optimizer, Param, Run, static
+from optimizers.shared.stacks import Stacks, one_by_one
 
 Matrices = dict[str, dict[str, Any]]  # stack -> side ("left", "right") -> (blocks, d, d)
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from optimizers._decoupled import decay_groups
-from optimizers._decoupled_torch import DecoupledTorch, gradient
-from optimizers._matrix import cut, gram, join, rotate, rotate_back
 from optimizers.base import Run
+from optimizers.shared.decoupled import decay_groups
+from optimizers.shared.decoupled_torch import DecoupledTorch, gradient
+from optimizers.shared.matrix import cut, gram, join, rotate, rotate_back
 
 if TYPE_CHECKING:
     from optimizers.soap import Soap

@@ -19,9 +19,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optimizers._decoupled import decay_groups, decayed_step, floats
-from optimizers._spaces import beta, decay, epsilon, micro_beta2, micro_decay, micro_momentum, micro_rate, rate
 from optimizers.base import Axis, Info, Optimizer, Param, Run, Value, static
+from optimizers.shared.decoupled import decay_groups, decayed_step, floats
+from optimizers.shared.spaces import (
+    beta,
+    decay,
+    epsilon,
+    micro_beta2,
+    micro_decay,
+    micro_momentum,
+    micro_rate,
+    rate,
+)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
-from optimizers._decoupled_torch import DecoupledTorch
 from optimizers.base import Run
+from optimizers.shared.decoupled_torch import DecoupledTorch
 
 
 class SophiaTorch(DecoupledTorch):

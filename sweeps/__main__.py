@@ -1,4 +1,4 @@
-"""`python -m sweeps NAME`: run a sweep, or say what it would cost. Parses and calls; the work is drive.py's."""
+"""`python -m sweeps NAME`: run a sweep, or say what it would cost. The work is driver.py's."""
 
 import argparse
 import dataclasses
@@ -10,17 +10,18 @@ from pathlib import Path
 
 import optimizers
 from benchmark import store
-from benchmark.corpora import check_size, prepare
+from benchmark.data.corpora import check_size, prepare
 from benchmark.report import live
 from benchmark.spec import Record
-from optimizers._copies import copy_name
-from sweeps import aa, budget, calibrate, committed, price, seeds
-from sweeps import sweep as sweeps
-from sweeps.contestants import contestants
-from sweeps.drive import Driver
-from sweeps.options import AA, parser
-from sweeps.progress import Bar
-from sweeps.transfer import transferred
+from optimizers.shared.copies import copy_name
+from sweeps.run import budget, calibrate, price
+from sweeps.run.driver import Driver
+from sweeps.run.options import AA, parser
+from sweeps.run.progress import Bar
+from sweeps.search import aa, committed, seeds
+from sweeps.search import sweep as sweeps
+from sweeps.search.contestants import contestants
+from sweeps.search.transfer import transferred
 
 LARGE_VOCAB = 65_536  # beyond it a corpus takes long to prepare
 
@@ -87,15 +88,15 @@ def _execute(driver: Driver, args: argparse.Namespace) -> None:
     if driver.done:
         return
     if args.executor == "serial":
-        from sweeps import serial
+        from sweeps.run import serial
 
         serial.run(driver)
         return
     try:
-        from sweeps import execute
+        from sweeps.run import ray_tune
     except ImportError as error:
         raise ValueError(f"Ray is not installed ({error}); use --executor serial") from None
-    execute.run(driver, args.slots_per_gpu, args.workers)
+    ray_tune.run(driver, args.slots_per_gpu, args.workers)
 
 
 def _report(args: argparse.Namespace, name: str) -> int:

@@ -6,7 +6,7 @@ twice the largest ratio of every scale too, so that its curve is never extrapola
 budget; six report seeds, twelve where the verdict is still open.
 """
 
-from sweeps.sweep import Protocol, Stage, Sweep, stage
+from sweeps.search.sweep import Protocol, Stage, Sweep, stage
 
 _ONE = ("27k-1x", "27k-2x", "27k-4x", "27k-8x", "55k-1x", "100k-1x")
 _TWO = ("55k-2x", "55k-4x", "100k-2x", "100k-4x")

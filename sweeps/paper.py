@@ -3,7 +3,7 @@
 At 1.2b only 1x is searched around the prediction, as in the study; the larger ratios take it as it is.
 """
 
-from sweeps.sweep import Protocol, Stage, Sweep, stage
+from sweeps.search.sweep import Protocol, Stage, Sweep, stage
 
 _ONE = ("130m-1x", "130m-2x", "130m-4x", "130m-8x", "300m-1x", "520m-1x")
 _TWO = ("300m-2x", "300m-4x", "300m-8x", "520m-2x", "520m-4x", "520m-8x")

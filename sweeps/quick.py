@@ -9,7 +9,7 @@ committed (results/reference) and counted; an optimizer of your own runs it. The
 quarter and at twice the data, because its curve is what turns nats into tokens.
 """
 
-from sweeps.sweep import Protocol, Sweep, stage
+from sweeps.search.sweep import Protocol, Sweep, stage
 
 SWEEP = Sweep(
     name="quick",

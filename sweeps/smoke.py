@@ -1,7 +1,7 @@
 """Two optimizers on a model too small to separate them: shows that everything works, in under 90 seconds."""
 
 from benchmark.spec import Evaluation
-from sweeps.sweep import Protocol, Sweep, stage
+from sweeps.search.sweep import Protocol, Sweep, stage
 
 SWEEP = Sweep(
     name="smoke",

@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 
 import optimizers
-from benchmark import readme
+from tools import readme
 
 ROOT = Path(__file__).parents[1]
 FILES = [
-    path for package in ("optimizers", "benchmark", "sweeps") for path in sorted((ROOT / package).rglob("*.py"))
+    path
+    for package in ("optimizers", "benchmark", "sweeps", "tools")
+    for path in sorted((ROOT / package).rglob("*.py"))
 ]
 OURS = {"optimizers": {"optimizers"}, "benchmark": {"optimizers", "benchmark"}}
 OURS["sweeps"] = OURS["benchmark"] | {"sweeps"}
+OURS["tools"] = OURS["sweeps"] | {"tools"}
 
 
 def imports(path: Path, top_level: bool = False) -> set[str]:
@@ -35,12 +38,12 @@ def imports(path: Path, top_level: bool = False) -> set[str]:
 def test_imports_follow_the_layers(path):
     package = path.relative_to(ROOT).parts[0]
     used = imports(path)
-    assert used & {"optimizers", "benchmark", "sweeps"} <= OURS[package]
-    if path.relative_to(ROOT).as_posix() != "sweeps/execute.py":
+    assert used & OURS["tools"] <= OURS[package]
+    if path.relative_to(ROOT).as_posix() != "sweeps/run/ray_tune.py":
         assert "ray" not in used
     if package == "sweeps":
         assert not used & {"jax", "optax", "torch"}
-    if package == "benchmark" and not path.stem.endswith(("_jax", "_torch")) and path.parent.name != "oracles":
+    if package in ("benchmark", "tools") and not path.stem.endswith(("_jax", "_torch")):
         assert not imports(path, top_level=True) & {"jax", "optax", "torch"}
     if package == "benchmark" and path.parent.name in ("analysis", "report", "published"):
         assert not used & {"jax", "optax", "torch"}
@@ -66,7 +69,7 @@ def test_unknown_optimizer_lists_the_names():
 
 def test_readme_table_is_generated():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert text == readme.updated(text), "run `python -m benchmark.readme`"
+    assert text == readme.updated(text), "run `python -m tools.readme`"
 
 
 def test_results_and_reports_hold_no_python():

@@ -1,7 +1,6 @@
 """The two claims of the study that rest on single tuning runs rather than on report runs.
 
 A loss is compared with what the best setting is expected to reach, never with the luckiest run (level.py).
-Next: whatif.py, which finds the runs.
 """
 
 from typing import Any

@@ -2,7 +2,7 @@
 
 Restricted maximum likelihood by Fisher scoring (Patterson & Thompson 1971), for any pattern of searches and
 seeds: one variance of the residual for each optimizer, and one, `choosing`, of what a search adds. Optimizers
-and seeds are fixed effects of each task, so that what a seed does to all of them cancels. Next: residuals.py.
+and seeds are fixed effects of each task, so that what a seed does to all of them cancels.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,7 @@
 """Every pair of optimizers on one task, with simultaneous intervals (Tukey with unequal variances).
 
 With K optimizers there are K (K - 1) / 2 pairs, and the luckiest of them looks significant by itself. Tukey's
-studentized range says how strict each must be for all pairs of a task to hold at once. Next: flips.py, which
-compares two such tables.
+studentized range says how strict each must be for all pairs of a task to hold at once.
 """
 
 from collections.abc import Sequence

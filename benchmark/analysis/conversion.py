@@ -2,7 +2,7 @@
 
 The baseline's curve is shifted through its own loss at the task, so that a gap of 0 is a speedup of 1 whatever
 the curve. It is drawn many times: from the noise of its points, and between the fitted law and the points
-themselves, because how a law misses points says how it may miss what lies between them. Next: speedup.py.
+themselves, because how a law misses points says how it may miss what lies between them.
 """
 
 from dataclasses import dataclass

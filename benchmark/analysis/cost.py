@@ -1,7 +1,7 @@
 """What the speedup in tokens is worth in seconds and in FLOPs, with the memory it takes beside it.
 
 A method that needs fewer tokens but more time per token is worth its tokens times the baseline's cost per token
-over its own. Next: tuning.py.
+over its own.
 """
 
 import numpy as np

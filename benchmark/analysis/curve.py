@@ -3,7 +3,6 @@
 Written as `L = a + b * h_B(r)` with `h_B(r) = ((r/r0)**-B - 1) / B` and r0 the ratios' geometric mean, the same
 curve passes smoothly through B = 0, where it is log-linear. For each B the best a and b are in closed form, so
 only B is searched for: on a grid, then by golden section and a last parabola, for thousands of draws at once.
-Next: speedup.py.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a claim is judged by, and how a judgement is told. Next: claims.py, the claims themselves."""
+"""What a claim is judged by, and how a judgement is told."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

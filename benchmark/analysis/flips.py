@@ -2,7 +2,7 @@
 
 A flip is `confirmed` only where simultaneous intervals exclude zero on opposite sides; a changed sign alone is
 `possible`, and with noise and enough pairs there are always some. Parts: contrasts.py (one task's pairs),
-places.py (what is looked at). Next: cost.py.
+places.py (what is looked at).
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Which runs a comparison rests on: the losses frame, chosen out of `store.Results.runs`.
 
 One sweep, one corpus, one backend, one precision: losses of different experiments are not compared. A diverged
-or failed run stays a row, because a gap would hide it. Next: speedup.py.
+or failed run stays a row, because a gap would hide it.
 """
 
 from collections.abc import Collection, Mapping, Sequence

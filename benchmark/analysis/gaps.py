@@ -1,6 +1,6 @@
 """Contestants against the baseline at the same task, in nats, all at once (a Dunnett with unequal variances).
 
-No curve enters: this is what a verdict rests on. Next: speedup.py, which converts nats to tokens.
+No curve enters: this is what a verdict rests on.
 """
 
 from collections.abc import Sequence

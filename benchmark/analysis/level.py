@@ -5,7 +5,7 @@ standard deviations of a run. Whatever is compared with it looks dear. The luck 
 settings that may be the best would have were they equal; simulated, a reference freed of it calls 2.5 % of
 equal settings dear, where the minimum itself does 27 %. One run of each setting counts, on the seed that most
 have: only settings that were lucky there ran again, and what their other seeds cost more is that luck's end and
-not the seeds' doing. Next: whatif.py and tuning.py, which compare with it.
+not the seeds' doing.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,4 @@
-"""Where an order of optimizers can be looked at, each as a losses frame: a point of training, or equal time.
-
-Next: flips.py, which compares the orders.
-"""
+"""Where an order of optimizers can be looked at, each as a losses frame: a point of training, or equal time."""
 
 import numpy as np
 import pandas as pd

@@ -2,8 +2,7 @@
 
 At one seed every optimizer sees the same initialization and the same data order, so part of a run's luck is
 shared by all of them and cancels in a comparison. The two-way fit takes the shared part out; what is left, of
-the runs and of the searches that chose their settings, is the noise of a comparison (components.py). Next:
-speedup.py and flips.py, which use it.
+the runs and of the searches that chose their settings, is the noise of a comparison (components.py).
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """From tuning runs to settings: what each one reached, and what lies beside the best.
 
 Seeds are made comparable first: a replicate's loss is shifted by the mean difference between its seed and the
-first one over the settings that ran on both. Next: tuning.py.
+first one over the settings that ran on both.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

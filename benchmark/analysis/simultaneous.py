@@ -3,7 +3,7 @@
 A contrast's Student's t has its own degrees of freedom (Satterthwaite), and contrasts share a baseline and its
 noise. The smallest p-value of a study in which nothing differs is simulated: its quantiles are the levels that
 single intervals need (min-p; Westfall & Young 1993). The random numbers are fixed, so the same study always has
-the same level. Next: speedup.py (all contrasts with a baseline) and contrasts.py (all pairs of a task).
+the same level.
 """
 
 from dataclasses import dataclass

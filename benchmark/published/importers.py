@@ -1,7 +1,6 @@
 """Anyone's results as records: a folder of the study's result.json files, or a plain CSV of losses.
 
 What a source does not say (cost, order, hyperparameters) stays empty; a batch size of 0 is one not stated.
-Next: analysis/, which judges them.
 """
 
 import csv

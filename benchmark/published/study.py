@@ -2,7 +2,7 @@
 
 One seed per number and none of it ours: every record's rule ends in "@published" and its environment names
 the source. Best runs are report runs; ground states, ablations and the read-out of figure 1 are tuning runs.
-What the study does not publish (order of the runs, cost, most curves) stays empty. Next: importers.py.
+What the study does not publish (order of the runs, cost, most curves) stays empty.
 """
 
 import json

@@ -18,7 +18,7 @@ def build(results: Path, out: Path) -> Path:
     return pages.build(results, out)
 
 
-def answer(results: Results, sweep: str) -> tuple[str, str, str]:
+def answer(results: Results, sweep: str) -> tuple[str, str, str, str]:
     """The site's first sentences for a sweep. Raises ValueError that lists the sweeps if there is none such."""
     from benchmark.report import sentence
 

@@ -13,7 +13,7 @@ import pandas as pd
 from benchmark.report import style, text
 from benchmark.report.frames import column, groups, rows, where
 from benchmark.report.lines import line_chart
-from benchmark.report.study import Study, TaskFacts
+from benchmark.study import Study, TaskFacts
 
 if TYPE_CHECKING:
     from benchmark.report.site import Site

@@ -6,7 +6,7 @@ from typing import Any
 from benchmark.analysis.claims import judge
 from benchmark.analysis.evidence import Evidence, Verdict
 from benchmark.report import text
-from benchmark.report.study import Study
+from benchmark.study import Study
 
 MARKS = {"supported": "✓ supported", "refuted": "✗ refuted", "undecided": "? undecided"}
 

@@ -10,7 +10,7 @@ from benchmark.report import charts, text
 from benchmark.report.figures import Figure
 from benchmark.report.frames import groups, known, rows, where
 from benchmark.report.plot import Axis
-from benchmark.report.study import Study, TaskFacts
+from benchmark.study import Study, TaskFacts
 
 KINDS = {
     "fraction": "Along training",

@@ -1,7 +1,4 @@
-"""The leaderboard: everything a reader needs to judge one optimizer on one task, in one row.
-
-Next: templates/leaderboard.html, which shows it, and static/site.js, which sorts it.
-"""
+"""The leaderboard: everything a reader needs to judge one optimizer on one task, in one row."""
 
 import math
 import statistics
@@ -17,7 +14,7 @@ from benchmark.report import charts, paper, progress, sentence, style, text
 from benchmark.report.frames import rows as dicts
 from benchmark.report.frames import where
 from benchmark.report.plot import Forest
-from benchmark.report.study import Study, TaskFacts
+from benchmark.study import Study, TaskFacts
 
 if TYPE_CHECKING:
     from benchmark.report.site import Site

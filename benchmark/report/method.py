@@ -5,7 +5,7 @@ from typing import Any
 from benchmark.analysis import residuals
 from benchmark.report import text
 from benchmark.report.frames import groups, rows, where
-from benchmark.report.study import Study
+from benchmark.study import Study
 
 
 def page(study: Study, damaged: tuple[str, ...]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pandas as pd
 from benchmark.analysis import laws, tuning
 from benchmark.report import text
 from benchmark.report.frames import groups, rows, where
-from benchmark.report.study import Study
+from benchmark.study import Study
 
 if TYPE_CHECKING:
     from benchmark.report.site import Site

@@ -24,7 +24,7 @@ from benchmark.report import (
     tuning,
 )
 from benchmark.report.site import HERE, Site, slug
-from benchmark.report.study import Study, studies
+from benchmark.study import Study, studies
 
 
 def build(results: Path, out: Path) -> Path:

@@ -1,6 +1,6 @@
 """How far an optimizer's jax and torch builds differ from each other and from an independent implementation.
 
-The figures are measured by `python -m benchmark.parity`, which writes results/reference/parity.json.
+The figures are measured by `python -m tools.parity`, which writes results/reference/parity.json.
 """
 
 import json
@@ -18,9 +18,7 @@ def load(results: Path) -> dict[str, list[tuple[str, str]]]:
             measured = json.loads(path.read_text(encoding="utf-8"))
             found |= {row["optimizer"]: _facts(row) for row in measured["rows"]}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path}: not a parity table ({error}); run `python -m benchmark.parity`"
-            ) from None
+            raise ValueError(f"{path}: not a parity table ({error}); run `python -m tools.parity`") from None
     return found
 
 

@@ -6,9 +6,9 @@ from typing import Any
 from benchmark.report import style, text
 from benchmark.report.lines import line_chart
 from benchmark.report.site import Site, slug
-from benchmark.report.study import Study
 from benchmark.spec import Record
 from benchmark.store import Results
+from benchmark.study import Study
 
 
 def write(site: Site, results: Results, studies: list[Study]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from benchmark.analysis.speedup import EQUIVALENCE
 from benchmark.report import text
 from benchmark.report.frames import rows, where
-from benchmark.report.study import Study, studies
 from benchmark.store import Results
+from benchmark.study import Study, studies
 
 Lines = tuple[str, str, str, str]
 

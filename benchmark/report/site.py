@@ -19,8 +19,8 @@ import jinja2
 from markupsafe import Markup
 
 from benchmark.report import style, text
-from benchmark.report.study import Study
 from benchmark.store import write_atomically
+from benchmark.study import Study
 
 HERE = Path(__file__).parent
 FILES = "assets/files.json"

@@ -11,7 +11,7 @@ from benchmark.report import charts, text
 from benchmark.report.figures import Figure
 from benchmark.report.frames import known, rows, where
 from benchmark.report.plot import Axis, Guide, Lines
-from benchmark.report.study import Study
+from benchmark.study import Study
 
 BANDS = (1.0, 1.2, 1.3, 1.4)  # those of the study's figure 3 (arXiv 2509.02046)
 

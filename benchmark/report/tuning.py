@@ -10,7 +10,7 @@ from benchmark.analysis import choosing, tuning
 from benchmark.report import charts, text
 from benchmark.report import tuning_charts as drawn
 from benchmark.report.frames import groups, rows, where
-from benchmark.report.study import Study, TaskFacts
+from benchmark.study import Study, TaskFacts
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from benchmark.report import charts, text
 from benchmark.report.figures import Figure
 from benchmark.report.frames import rows, where
 from benchmark.report.plot import Axis, Lines, Tiles
-from benchmark.report.study import Study, TaskFacts
+from benchmark.study import Study, TaskFacts
 
 MOST_POINTS = 24  # of one line: what a reader can tell apart
 

@@ -181,7 +181,7 @@ def assert_close(
 ) -> Callable[[Arrays, Arrays, float], None]:
     """Fail where two sets of trajectories differ by more than `tolerance` anywhere; says where first.
 
-    A test marked `oracle` records what it measured, for benchmark/parity.py.
+    A test marked `oracle` records what it measured, for tools/parity.py.
     """
     oracle = request.node.get_closest_marker("oracle")
 

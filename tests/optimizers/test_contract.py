@@ -5,9 +5,10 @@ from collections.abc import Callable
 import pytest
 
 import optimizers
-from benchmark import conformance, parity, train_torch
-from benchmark import conformance_cases as cases
-from optimizers import _user
+from benchmark.kit import cases, conformance
+from benchmark.train import trainer_torch
+from optimizers.user import files
+from tools import parity
 
 CASES = [
     pytest.param(check, id=f"{name}-{label}")
@@ -23,7 +24,7 @@ def test_contract(check: Callable[[], None]) -> None:
 
 @pytest.mark.parametrize("name", optimizers.names())
 def test_is_written_in_both_frameworks(name: str) -> None:
-    assert _user.backends(optimizers.get(name)) == ("jax", "torch")
+    assert files.backends(optimizers.get(name)) == ("jax", "torch")
 
 
 @pytest.mark.parametrize("name", optimizers.names())
@@ -41,7 +42,9 @@ def test_defaults_are_in_the_search_space(name: str) -> None:
 def test_updates_are_not_kept_between_steps(name: str) -> None:
     """Outside `state`, which is counted, a torch build holds no tensors while the next gradient is computed."""
     optimizer = optimizers.get(name)()
-    run = train_torch.TrainingRun(cases.one_batch_trial(optimizer, "torch", 0, 1), optimizer, cases.one_batch())
+    run = trainer_torch.TrainingRun(
+        cases.one_batch_trial(optimizer, "torch", 0, 1), optimizer, cases.one_batch()
+    )
     assert run.train()
     kept = {
         key: len(value) for key, value in vars(run.rule).items() if key in ("directions", "steps", "estimates")
@@ -52,7 +55,7 @@ def test_updates_are_not_kept_between_steps(name: str) -> None:
 @pytest.mark.parametrize("name", optimizers.names())
 def test_loss_curves_are_equal(name: str) -> None:
     """From the same weights over the same text with the same noise, at the smallest scale, whose programs are
-    compiled by now; benchmark/parity.py measures 27k on real text.
+    compiled by now; tools/parity.py measures 27k on real text.
 
     Where a last bit of the initial weights moves torch's own curve by more than the tolerance, jax may differ
     by as much: SOAP divides by the size of the gradient along eigenvectors that float32 does not determine.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from optimizers._matrix import newton_schulz, newton_schulz_flops
 from optimizers.base import ROLES, describe
 from optimizers.muon import Muon
+from optimizers.shared.matrix import newton_schulz, newton_schulz_flops
 
 Fixture = Any
 SHAPES = {"embed": (12, 8), "a.q": (8, 8), "a.up": (20, 8), "a.down": (8, 20), "norm": (8,), "head": (12, 8)}

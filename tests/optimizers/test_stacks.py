@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from optimizers._matrix import block_side, cut, join
-from optimizers._stacks import Stacks, one_by_one
 from optimizers.base import describe
+from optimizers.shared.matrix import block_side, cut, join
+from optimizers.shared.stacks import Stacks, one_by_one
 from optimizers.soap import Soap, eigenbasis, orthogonal
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import conformance, parameters, scales
-from optimizers import _user
+from benchmark import scales
+from benchmark.kit import conformance
+from benchmark.train import parameters
 from optimizers.base import Optimizer
+from optimizers.user import files
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WriteFile = Callable[[str], Path]
@@ -80,8 +82,8 @@ def torch_file(write: WriteFile, **parts: str) -> Path:
 
 @pytest.mark.parametrize(("name", "backend"), [("mine_optax", "jax"), ("mine_torch", "torch")])
 def test_examples_pass_every_check(name: str, backend: str) -> None:
-    entry = _user.load(EXAMPLES / f"{name}.py")
-    assert _user.backends(entry) == (backend,)
+    entry = files.load(EXAMPLES / f"{name}.py")
+    assert files.backends(entry) == (backend,)
     failures = {label: conformance.attempt(check) for label, check in conformance.checks(entry)}
     assert not any(failures.values()), failures
     params = parameters.roles(scales.get("27k"))
@@ -91,7 +93,7 @@ def test_examples_pass_every_check(name: str, backend: str) -> None:
 
 
 def test_title_space_and_start_come_from_the_file(write: WriteFile) -> None:
-    entry = _user.load(optax_file(write))
+    entry = files.load(optax_file(write))
     assert (entry.info.title, entry.info.family) == ("Plain descent. A test", "scalar")
     assert entry().floats() == {"peak_lr": 0.2, "beta": 0.8}
     assert entry.space["micro"]["peak_lr"].beyond((0.1, 0.2, 0.4), upward=True) == 0.8
@@ -102,7 +104,7 @@ def test_title_space_and_start_come_from_the_file(write: WriteFile) -> None:
 def test_essential_starts_and_axes_may_be_declared(write: WriteFile) -> None:
     more = 'from optimizers import Axis\nessential = ["peak_lr", "head_lr_ratio"]\nstarts = {"beta": 0.9}\n'
     text = OPTAX.format(rule=SGD, arguments="").replace("(0.1, 0.2, 0.4)", 'Axis((0.1, 0.3), 0.3, "log")')
-    entry = _user.load(write(text.replace("\nspace", f"\n{more}space")))
+    entry = files.load(write(text.replace("\nspace", f"\n{more}space")))
     assert entry.info.essential == ("peak_lr", "head_lr_ratio")
     assert entry().floats() == {"peak_lr": 0.3, "beta": 0.9}
     assert entry.space["micro"]["peak_lr"].scale == "log"
@@ -110,24 +112,24 @@ def test_essential_starts_and_axes_may_be_declared(write: WriteFile) -> None:
 
 def test_whole_numbers_are_static(write: WriteFile) -> None:
     text = OPTAX.format(rule=SGD, arguments=", repeats").replace('"beta":', '"repeats": (1, 2, 3), "beta":')
-    entry = _user.load(write(text))
+    entry = files.load(write(text))
     assert entry().statics() == {"repeats": 2}
     assert "repeats" not in entry().floats()
 
 
 def test_an_edited_file_is_another_rule(write: WriteFile) -> None:
-    before = _user.rule(optax_file(write))
+    before = files.rule(optax_file(write))
     assert before.startswith("mine#")
-    assert before == _user.rule(optax_file(write))
-    assert before != _user.rule(optax_file(write, rule="optax.sgd(learning_rate)"))
+    assert before == files.rule(optax_file(write))
+    assert before != files.rule(optax_file(write, rule="optax.sgd(learning_rate)"))
 
 
 def test_weight_decay_spares_norms_and_embedding_when_masked(write: WriteFile) -> None:
     text = OPTAX.replace('"beta"', '"weight_decay": (0.0, 0.1), "beta"')
     rule = "optax.chain(optax.add_decayed_weights(weight_decay{mask}), optax.sgd(learning_rate))"
-    masked = _user.load(write(text.format(rule=rule.format(mask=", mask"), arguments=", weight_decay, mask")))
+    masked = files.load(write(text.format(rule=rule.format(mask=", mask"), arguments=", weight_decay, mask")))
     conformance.weight_decay_acts_where_it_should(masked(), "jax")
-    bare = _user.load(write(text.format(rule=rule.format(mask=""), arguments=", weight_decay")))
+    bare = files.load(write(text.format(rule=rule.format(mask=""), arguments=", weight_decay")))
     with pytest.raises(ValueError, match="weight decay shrinks embed"):
         conformance.weight_decay_acts_where_it_should(bare(), "jax")
 
@@ -199,24 +201,24 @@ def test_weight_decay_spares_norms_and_embedding_when_masked(write: WriteFile) -
 )
 def test_wrong_declarations_get_one_line(write: WriteFile, text: str, message: str) -> None:
     with pytest.raises(ValueError) as raised:
-        _user.load(write(text))
+        files.load(write(text))
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_names_of_files(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such file"):
-        _user.load(tmp_path / "absent.py")
+        files.load(tmp_path / "absent.py")
     (tmp_path / "adamw.py").write_text("")
     with pytest.raises(ValueError, match="built-in optimizer; rename"):
-        _user.load(tmp_path / "adamw.py")
+        files.load(tmp_path / "adamw.py")
 
 
 def test_the_other_framework_is_asked_for_by_name(write: WriteFile) -> None:
     with pytest.raises(ValueError, match="no torch build; run it with --backend jax"):
-        conformance.admit(_user.load(optax_file(write)), "torch")
+        conformance.admit(files.load(optax_file(write)), "torch")
     with pytest.raises(ValueError, match="no jax build; run it with --backend torch"):
-        conformance.admit(_user.load(torch_file(write)), "jax")
+        conformance.admit(files.load(torch_file(write)), "jax")
 
 
 @pytest.mark.parametrize(
@@ -239,9 +241,9 @@ def test_the_other_framework_is_asked_for_by_name(write: WriteFile) -> None:
 def test_what_a_torch_build_does_wrong_is_found_before_a_sweep(
     write: WriteFile, parts: dict[str, str], message: str
 ) -> None:
-    conformance.admit(_user.load(torch_file(write)), "torch")
+    conformance.admit(files.load(torch_file(write)), "torch")
     with pytest.raises(ValueError) as raised:
-        conformance.admit(_user.load(torch_file(write, **parts)), "torch")
+        conformance.admit(files.load(torch_file(write, **parts)), "torch")
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -254,19 +256,19 @@ def fails(check: Callable[..., None], entry: type[Optimizer], *arguments: str) -
 
 def test_every_other_check_can_fail(write: WriteFile) -> None:
     """Each check is shown the mistake that it is for."""
-    restless = _user.load(torch_file(write, update='p.sub_(group["lr"] * p.grad + 1e-9)'))
+    restless = files.load(torch_file(write, update='p.sub_(group["lr"] * p.grad + 1e-9)'))
     assert "at a learning rate of 0" in fails(conformance.zero_rate_changes_nothing, restless, "torch")
-    seedless = _user.load(torch_file(write, update='p.sub_(group["lr"] * p.grad * torch.rand(()))'))
+    seedless = files.load(torch_file(write, update='p.sub_(group["lr"] * p.grad * torch.rand(()))'))
     assert "run.normal alone" in fails(conformance.runs_are_their_seed, seedless, "torch")
-    slow = _user.load(torch_file(write, update='p.sub_(1e-3 * group["lr"] * p.grad)'))
+    slow = files.load(torch_file(write, update='p.sub_(1e-3 * group["lr"] * p.grad)'))
     assert "does not overfit" in fails(conformance.overfits_one_batch, slow, "torch")
-    idle = _user.load(optax_file(write, rule="optax.sgd(learning_rate)"))
+    idle = files.load(optax_file(write, rule="optax.sgd(learning_rate)"))
     assert "beta has no effect" in fails(conformance.hyperparameters_are_traced, idle)
-    branching = _user.load(
+    branching = files.load(
         optax_file(write, rule="optax.sgd(learning_rate, momentum=beta if beta > 0 else None)")
     )
     assert "Tracer" in conformance.attempt(lambda: conformance.hyperparameters_are_traced(branching()))
-    vague = type("Vague", (_user.load(optax_file(write)),), {"state_floats": lambda self, params: 7})
+    vague = type("Vague", (files.load(optax_file(write)),), {"state_floats": lambda self, params: 7})
     assert "state_floats says 7" in fails(conformance.state_size_is_declared, vague, "jax")
 
 
@@ -274,7 +276,7 @@ def test_twins_that_differ_are_found(write: WriteFile) -> None:
     def both(factor: float) -> type[Optimizer]:
         rule = f"optax.sgd(lambda step: {factor} * learning_rate(step))"
         twin = f"import optax\ndef jax_optimizer(learning_rate): return {rule}\n"
-        return _user.load(write(TORCH.format(**PARTS) + twin))
+        return files.load(write(TORCH.format(**PARTS) + twin))
 
     conformance.twins_agree(both(1.0)())
     assert "jax and torch differ" in fails(conformance.twins_agree, both(1.001))

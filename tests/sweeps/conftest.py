@@ -8,11 +8,11 @@ import pytest
 
 from benchmark.spec import Outcome, Trial
 from optimizers.base import Axis
-from sweeps.ledger import Ledger, Noise, Waiting
-from sweeps.plan import Memory, Plan, plan
-from sweeps.protocol import Found, coordinate_descent
-from sweeps.space import Setting, key
-from sweeps.sweep import Contestant, Sweep, stage
+from sweeps.search.coordinate_search import Found, coordinate_descent
+from sweeps.search.history import Ledger, Noise, Waiting
+from sweeps.search.plan import Memory, Plan, plan
+from sweeps.search.space import Setting, key
+from sweeps.search.sweep import Contestant, Sweep, stage
 
 SPACES = {
     "adamw": {

@@ -9,10 +9,10 @@ import pytest
 
 from benchmark import store
 from benchmark.report import cells
-from benchmark.report.study import studies
+from benchmark.study import studies
 from sweeps import __main__ as sweeping
-from sweeps import options
-from sweeps.sweep import named
+from sweeps.run import options
+from sweeps.search.sweep import named
 
 MINE = {"rule": "mine#0123abcd", "family": "scalar", "space": {}}
 POLICIES = [

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from benchmark import store
-from benchmark.bench import figures
-from benchmark.bench.figures import figure
+from benchmark import measurements, store
+from benchmark.measurements import measurement
 from benchmark.report import speed
 from benchmark.report.site import Site
-from benchmark.report.study import studies
+from benchmark.study import studies
 
 WHERE = {"machine": "aaaa", "cpu": "A processor", "device": "cpu", "commit": "c0ffee1234", "load": 0.1}
 
@@ -19,9 +18,11 @@ def page(results: Path, bench: Path, out: Path) -> str:
 
 
 def test_every_figure_is_shown_with_its_range_ratio_and_commit(results: Path, tmp_path: Path) -> None:
-    twice = figure("throughput", "27k: ours", "tokens/s", [2000.0, 2400.0, 2200.0], [1000.0] * 3, "theirs")
-    figures.write([twice], WHERE, tmp_path / "bench" / "throughput.json")
-    figures.write([figure("memory", "27k: a worker", "MB", [512.0])], WHERE, tmp_path / "bench" / "memory.json")
+    twice = measurement("throughput", "27k: ours", "tokens/s", [2000.0, 2400.0, 2200.0], [1000.0] * 3, "theirs")
+    measurements.write([twice], WHERE, tmp_path / "bench" / "throughput.json")
+    measurements.write(
+        [measurement("memory", "27k: a worker", "MB", [512.0])], WHERE, tmp_path / "bench" / "memory.json"
+    )
     html = page(results, tmp_path, tmp_path / "site")
     assert "A processor · cpu · aaaa" in html
     for shown in (

@@ -9,7 +9,7 @@ from benchmark import store
 from benchmark.analysis.evidence import Verdict
 from benchmark.report import answer, charts, claims, optimizer, progress, speedup
 from benchmark.report.leaderboard import board
-from benchmark.report.study import Study, studies
+from benchmark.study import Study, studies
 
 Writer = Callable[..., Path]
 Records = Callable[..., list]

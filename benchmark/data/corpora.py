@@ -1,0 +1,202 @@
+"""Corpora as token ids: split by document, free of repeats, tokenized once and kept in the user's cache.
+
+`python -m benchmark.data.corpora gcide` prepares one and prints its sizes and hashes. The steps are in
+sources.py (text), dedup.py, bpe.py and build.py.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+from tqdm import tqdm
+
+from benchmark.data import bpe, build
+from benchmark.data.build import PREPARATION, SPLITS, Split, dtype, short_hash
+from benchmark.data.files import hub, local
+from benchmark.data.sources import Document, Source, apidocs, gcide
+from benchmark.store import write_atomically
+
+NAMES = "gcide, apidocs, local:PATH or hub:NAME[:CONFIG/SPLIT][@MEGABYTES]"
+MAX_EPOCHS = 4  # up to about here repeated data is worth nearly as much as new (arXiv 2305.16264)
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """A prepared corpus.
+
+    corpus_hash: of the tokens of every split, 16 hex digits; tokenizer_hash: of the tokenizer's JSON.
+    token_bytes: [vocab] bytes that each token stands for, 0 for the end of text.
+    counts, documents, bytes: tokens, documents and bytes of text in each split.
+    folder: where tokenizer.json and the tokens are.
+    """
+
+    name: str
+    corpus_hash: str
+    tokenizer_hash: str
+    vocab: int
+    token_bytes: np.ndarray = field(repr=False)
+    counts: Mapping[str, int]
+    documents: Mapping[str, int]
+    bytes: Mapping[str, int]
+    folder: Path
+
+    def tokens(self, split: Split) -> np.ndarray:
+        """All token ids of a split, 1-D and read-only: uint16, or uint32 where the vocabulary needs it."""
+        return np.memmap(self.folder / f"{split}.bin", dtype(self.vocab), mode="r")
+
+
+def prepare(name: str, vocab: int = 512, *, cache_dir: Path | None = None, progress: bool = True) -> Corpus:
+    """Return the corpus of this name, prepared now or found in the cache.
+
+    name: gcide, apidocs, local:PATH or hub:NAME. vocab: size of the byte-level BPE.
+    cache_dir: instead of $OPTIMIZER_BENCHMARK_CACHE or the user's cache folder. Two processes may prepare at
+    once, and either may be killed: a corpus appears in the cache whole or not at all. Text is held in memory
+    while it is prepared: count on eight times its size.
+    Raises ValueError: unknown name, missing package or path, unreadable or too little text, unwritable cache.
+    """
+    if vocab < bpe.SMALLEST_VOCAB:
+        raise ValueError(f"a byte-level vocabulary has at least {bpe.SMALLEST_VOCAB} tokens, not {vocab}")
+    source = find(name)
+    cache = cache_dir or cache_folder()
+    pointer = cache / "sources" / short_hash(f"{PREPARATION} {vocab} {name} {source.stamp}".encode())
+    try:
+        found = pointer.is_file() and _load(name, vocab, cache / "corpora" / pointer.read_text())
+        return found or _prepared(name, vocab, source, cache, pointer, None if progress else True)
+    except OSError as error:
+        raise ValueError(
+            f"cannot keep corpus {name} in {cache} ({error.strerror}); free space there, or set"
+            " OPTIMIZER_BENCHMARK_CACHE to another folder"
+        ) from error
+
+
+def find(name: str) -> Source:
+    """The source of this name. Raises ValueError that lists the names, or says what is missing."""
+    if name == "gcide":
+        return gcide()
+    if name == "apidocs":
+        return apidocs()
+    kind, _, where = name.partition(":")
+    if kind == "local" and where:
+        return local(Path(where))
+    if kind == "hub" and where:
+        return hub(where)
+    raise ValueError(f"unknown corpus {name!r}; choose {NAMES}")
+
+
+def cache_folder() -> Path:
+    """Where prepared corpora are kept: $OPTIMIZER_BENCHMARK_CACHE, or this application's place for the user."""
+    chosen = os.environ.get("OPTIMIZER_BENCHMARK_CACHE")
+    return Path(chosen or platformdirs.user_cache_dir("optimizer-benchmark"))
+
+
+def check_size(corpus: Corpus, tokens_needed: int, eval_tokens: int) -> float:
+    """How many epochs of the corpus `tokens_needed` training tokens are.
+
+    Raises ValueError if that is more than MAX_EPOCHS, or if validation or test holds fewer than `eval_tokens`.
+    """
+    train = corpus.counts["train"]
+    if tokens_needed > MAX_EPOCHS * train:
+        raise ValueError(
+            f"corpus {corpus.name} is too small: it has {train:,} training tokens and the task needs"
+            f" {tokens_needed:,}, {tokens_needed / train:.1f} epochs where at most {MAX_EPOCHS} are allowed;"
+            " choose a larger corpus or a smaller task"
+        )
+    for split in ("validation", "test"):
+        if corpus.counts[split] < eval_tokens:
+            raise ValueError(
+                f"corpus {corpus.name} is too small: its {split} split has {corpus.counts[split]:,} tokens and"
+                f" an evaluation needs {eval_tokens:,}; choose a larger corpus"
+            )
+    return tokens_needed / train
+
+
+def _load(name: str, vocab: int, folder: Path) -> Corpus | None:
+    """The corpus in this folder, or None if it is not there or damaged."""
+    try:
+        meta: dict[str, Any] = json.loads((folder / "meta.json").read_text())
+        sizes = {split: (folder / f"{split}.bin").stat().st_size for split in SPLITS}
+    except (OSError, ValueError):
+        return None
+    if any(sizes[split] != meta["counts"][split] * dtype(vocab).itemsize for split in SPLITS):
+        return None
+    token_bytes = np.array(meta.pop("token_bytes"), np.int32)
+    return Corpus(name=name, vocab=vocab, token_bytes=token_bytes, folder=folder, **meta)
+
+
+def _prepared(name: str, vocab: int, source: Source, cache: Path, pointer: Path, silent: bool | None) -> Corpus:
+    """Read and prepare; `silent` is tqdm's `disable`: None shows a bar on a terminal only."""
+    bar = tqdm(source.documents(), f"{name}: reading", unit=" documents", disable=silent, leave=False)
+    documents, content = build.in_hash_order(bar)
+    if not documents:
+        raise ValueError(f"corpus {name} is empty: there is no text in it")
+    folder = cache / "corpora" / short_hash(f"{PREPARATION} {vocab} {content}".encode())
+    if not _load(name, vocab, folder):
+        with tqdm(desc=f"{name}: encoding", unit=" documents", disable=silent, leave=False) as bar:
+            _build(name, documents, vocab, folder, bar)
+    write_atomically(pointer, folder.name)
+    corpus = _load(name, vocab, folder)
+    assert corpus, f"{folder} was just written"
+    return corpus
+
+
+def _build(name: str, documents: list[Document], vocab: int, folder: Path, bar: tqdm) -> None:
+    """Make the corpus aside and rename it into place; whoever comes second keeps the first one's."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(folder.parent)
+    temporary = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+    try:
+        build.build(documents, vocab, temporary, bar)
+        if not _load(name, vocab, folder):
+            shutil.rmtree(folder, ignore_errors=True)  # damaged, if it is there at all
+        temporary.chmod(0o755)  # a shared cache is for others too
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not _load(name, vocab, folder):  # else another process was first, with the same corpus
+                raise
+    except ValueError as error:
+        raise ValueError(f"corpus {name} is too small: {error}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """Remove what killed preparations left behind a day or longer ago."""
+    for left in parent.glob(".making-*"):
+        with contextlib.suppress(FileNotFoundError):  # another process removes it or finishes with it
+            if time.time() - left.stat().st_mtime > 86_400:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Prepare a corpus and print what is in it; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmark.data.corpora", description="Prepare a corpus.")
+    parser.add_argument("name", help=NAMES)
+    parser.add_argument("--vocab", type=int, default=512, help="size of the byte-level BPE (default: 512)")
+    options = parser.parse_args(arguments)
+    try:
+        corpus = prepare(options.name, options.vocab)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{corpus.name}: corpus {corpus.corpus_hash}, tokenizer {corpus.tokenizer_hash}")
+    for split in SPLITS:
+        sizes = corpus.documents[split], corpus.bytes[split], corpus.counts[split]
+        print("{:>11}: {:>10,} documents {:>14,} bytes {:>13,} tokens".format(split, *sizes))
+    print(f"in {corpus.folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

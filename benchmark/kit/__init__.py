@@ -1,0 +1,1 @@
+"""The conformance kit: what every optimizer must do, checked."""

@@ -1,0 +1,107 @@
+"""Drive an optimizer's torch build over the toy of cases.py, in float64."""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmark.data.corpora import Corpus
+from benchmark.kit import cases
+from benchmark.kit.cases import Arrays
+from benchmark.spec import Outcome, Trial
+from benchmark.train import checkpoint, trainer_torch
+from benchmark.train.checkpoint import Progress
+from optimizers.base import Optimizer, Param, Run
+
+torch.set_num_threads(1)  # the models here are too small to share, and threads that wait burn the other core
+
+
+class Toy:
+    """One run of the toy, step by step."""
+
+    def __init__(self, optimizer: Optimizer, rate: float = 1.0, dtype: torch.dtype = torch.float64) -> None:
+        self.rate, self.dtype, self.params = rate, dtype, cases.toy_params()
+        self.grads = cases.gradients(self.params)
+        self.run = Run(self.params, cases.STEPS, self._multiplier, _noise)
+        self.values = {
+            name: torch.nn.Parameter(torch.tensor(x, dtype=dtype))
+            for name, x in cases.starting_values(self.params).items()
+        }
+        self.rule = optimizer.build_torch(self.values, self.run)
+        trainer_torch.require_every_parameter_once(self.rule, self.values)
+        self.initial_lrs = [group["lr"] for group in self.rule.param_groups]
+
+    def advance(self, first: int, last: int) -> Arrays:
+        """Steps first to last - 1; name -> [last - first, *shape], the parameters after each."""
+        path: dict[str, list[np.ndarray]] = {name: [] for name in self.values}
+        for step in range(first, last):
+            for group, initial in zip(self.rule.param_groups, self.initial_lrs, strict=True):
+                group["lr"] = initial * self._multiplier(step)
+            for name, value in self.values.items():
+                value.grad = torch.tensor(self.grads[name][step], dtype=self.dtype)
+            self.run.loss_fn = cases.loss
+            self.rule.step()
+            for name, value in self.values.items():
+                path[name].append(value.detach().numpy().copy())
+        return {name: np.stack(points) for name, points in path.items()}
+
+    def _multiplier(self, step: Any) -> Any:
+        return self.rate * (1.0 - 0.5 * step / cases.STEPS)
+
+
+def second_half(optimizer: Optimizer, checkpoint_path: Path | None) -> Arrays:
+    """The second half of a run, whose state went through a checkpoint if there is a path for it.
+
+    In float32, the type of every real run: torch loads all state as the parameter's type.
+    """
+    half, run = cases.STEPS // 2, Toy(optimizer, dtype=torch.float32)
+    run.advance(0, half)
+    if checkpoint_path:
+        values = [value.detach().numpy() for value in run.values.values()]
+        checkpoint.save(checkpoint_path, Progress(step=half), [*values, trainer_torch.state_to_array(run.rule)])
+        found = checkpoint.load(checkpoint_path, len(values) + 1)
+        if found is None:
+            raise ValueError("the state cannot be read back from a checkpoint")
+        *saved, state = found[1]
+        run = Toy(optimizer, dtype=torch.float32)
+        with torch.no_grad():
+            for value, array in zip(run.values.values(), saved, strict=True):
+                value.copy_(torch.from_numpy(array))
+        trainer_torch.state_from_array(run.rule, state)
+    return run.advance(half, cases.STEPS)
+
+
+def state_floats(optimizer: Optimizer, params: Mapping[str, Param]) -> int:
+    """Floats in the state after one step; single numbers are counters."""
+    run = Run(params, 1000, lambda step: 1.0, lambda name, step, shape: torch.zeros(shape), loss_fn=cases.loss)
+    values = {name: torch.nn.Parameter(torch.ones(param.shape)) for name, param in params.items()}
+    rule = optimizer.build_torch(values, run)
+    for name, value in values.items():
+        value.grad = torch.from_numpy(cases.standard_normal(name, params[name].shape)).float()
+    rule.step()
+    return sum(x.numel() for x in trainer_torch.state_tensors(rule) if x.is_floating_point() and x.dim())
+
+
+def _noise(name: str, step: Any, shape: tuple[int, ...]) -> torch.Tensor:
+    return torch.from_numpy(cases.standard_normal(f"noise {name} {int(step)}", tuple(shape)))
+
+
+def train(
+    trial: Trial, optimizer: Optimizer, corpus: Corpus, noise: Callable[..., np.ndarray], nudge: int = 0
+) -> Outcome:
+    """A run of trainer_torch with another source of noise; `nudge` moves every initial weight by so many units
+    in the last place, which shows what rounding alone does to a run."""
+
+    def draw(name: str, step: Any, shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.from_numpy(noise(name, int(step), tuple(shape)).copy())
+
+    run = trainer_torch.TrainingRun(trial, optimizer, corpus, draw)
+    with torch.no_grad():
+        for value in run.values.values():
+            for _ in range(abs(nudge)):
+                value.copy_(value.nextafter(torch.tensor(math.copysign(math.inf, nudge))))
+    run.train()
+    return run.outcome()

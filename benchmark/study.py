@@ -1,0 +1,377 @@
+"""One sweep made ready for the pages: its runs, its losses, and what the analysis says of them.
+
+A page reads a Study and nothing else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from benchmark import scales
+from benchmark.analysis import cost, flips, frames, speedup, tuning
+from benchmark.analysis.evidence import Evidence
+from benchmark.published import study as published
+from benchmark.report.frames import column, known, rows, where
+from benchmark.spec import Record
+from benchmark.store import Results
+
+LOSSES = ["optimizer", "scale", "chinchilla_ratio", "seed", "val_loss"]
+NO_FACTS = {
+    "title": "", "paper": "", "url": "", "family": "", "summary": "", "rule": "", "space": {},
+    "ablation_of": "",
+}  # fmt: skip
+ASSUMED_NOISE_SD = 0.003  # nats; the study's own acceptance band (arXiv 2509.02046), for its single seeds
+# nats; what choosing adds where every cell is one search. Measured at 27k-1x, three searches of 40 trials each:
+# 0 for AdamW, .0165 for Muon (results/micro-27k-1x); their root mean square. Of others' figures: their band.
+ASSUMED_CHOOSING_SD = 0.012
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """A task as the manifest describes it."""
+
+    name: str
+    scale: str
+    ratio: float
+    tokens: int
+    num_params: int
+
+
+@dataclass(frozen=True)
+class Study:
+    """A sweep's manifest with exactly the runs it names. `name` is its folder below results."""
+
+    name: str
+    manifest: Mapping[str, Any]
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    by_id: Mapping[str, Record]
+
+    @property
+    def title(self) -> str:
+        return str(self.manifest.get("title") or self.name)
+
+    @property
+    def baseline(self) -> str:
+        return str(self.manifest.get("baseline", "adamw"))
+
+    @property
+    def theirs(self) -> bool:
+        """Whether the losses are published figures of others, not our runs."""
+        return bool(self.manifest.get("published"))
+
+    @property
+    def is_source(self) -> bool:
+        """Whether these are the published figures of arXiv 2509.02046, whose claims are judged."""
+        return self.theirs and self.manifest["name"] == published.NAME
+
+    @property
+    def loss_name(self) -> str:
+        """What a report run's final loss is: others' figures need not be from a split that nobody tuned on."""
+        return "published loss" if self.is_source else "imported loss" if self.theirs else "test loss"
+
+    @cached_property
+    def optimizers(self) -> Mapping[str, Mapping[str, Any]]:
+        """An optimizer's facts by name: title, paper, url, family, summary, rule, space."""
+        return {name: {**NO_FACTS, **facts} for name, facts in self.manifest["optimizers"].items()}
+
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        return {name: str(facts["title"] or name) for name, facts in self.optimizers.items()}
+
+    @property
+    def baseline_title(self) -> str:
+        return self.titles.get(self.baseline, self.baseline)
+
+    @cached_property
+    def tasks(self) -> list[TaskFacts]:
+        """Smallest model first, then by token budget."""
+        found = [
+            TaskFacts(t["name"], t["scale"], t["chinchilla_ratio"], t["tokens"], t["num_params"])
+            for t in self.manifest["tasks"]
+        ]
+        return sorted(found, key=lambda t: (t.num_params, t.scale, t.ratio))
+
+    @cached_property
+    def scales(self) -> list[str]:
+        return list(dict.fromkeys(t.scale for t in self.tasks))
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Non-embedding parameters by scale, also where a scale is not on our ladders."""
+        return {t.scale: t.num_params for t in self.tasks}
+
+    @cached_property
+    def _searches(self) -> Mapping[str, list[Mapping[str, Any]]]:
+        """ "optimizer/task" -> the manifest's entry of each of its searches, in their order."""
+        found: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
+        for key, entry in self.manifest.get("cells", {}).items():
+            cell, _, number = key.partition("#")
+            found.setdefault(cell, []).append((int(number or 0), entry))
+        return {cell: [e for _, e in sorted(all_, key=lambda pair: pair[0])] for cell, all_ in found.items()}
+
+    def searches(self, optimizer: str, task: str) -> list[Mapping[str, Any]]:
+        """The manifest's entries for an optimizer on a task, one per search; none where it has no such cell."""
+        return self._searches.get(f"{optimizer}/{task}", [])
+
+    def cell(self, optimizer: str, task: str) -> Mapping[str, Any]:
+        """The searches of an optimizer on a task taken together: budget, tuning, reports, complete and badges
+        (a badge that only some of them carry says which). Empty where it was not asked for."""
+        found = self.searches(optimizer, task)
+        if not found:
+            return {}
+        return {
+            "budget": sum(int(e.get("budget") or 0) for e in found),
+            "complete": all(bool(e.get("complete")) for e in found),
+            "badges": _badges([[str(b) for b in e.get("badges", ())] for e in found]),
+            **{k: list(dict.fromkeys(i for e in found for i in e.get(k, ()))) for k in ("tuning", "reports")},
+        }
+
+    def winners(self, optimizer: str, task: str) -> list[Mapping[str, Any]]:
+        """The hyperparameters that each search chose: the manifest's, or those of the report runs; empty
+        without either."""
+        chosen = [e["winner"] for e in self.searches(optimizer, task) if e.get("winner")]
+        reported = where(self.losses, optimizer=optimizer, task=task)["trial_id"].tolist()
+        return chosen or [self.by_id[i].trial.hyperparameters for i in reported[:1]]
+
+    @cached_property
+    def contestants(self) -> list[str]:
+        """Who is compared with the baseline: neither its copies nor variants that lack one of its freedoms."""
+        named = {o: facts for o, facts in self.optimizers.items() if o != self.baseline and "~" not in o}
+        return [o for o, facts in named.items() if not facts["ablation_of"]]
+
+    @property
+    def copies(self) -> bool:
+        """Whether it is nothing but copies of one optimizer: a check of the sweep itself."""
+        return str(self.manifest["name"]).startswith("aa-")
+
+    def tuned_by(self, optimizer: str, task: str) -> set[str]:
+        """The tuning trials that an optimizer's settings on a task rest on: its own, and those of the searches
+        that it started from."""
+        found: set[str] = set()
+        for entry in self.searches(optimizer, task):
+            while entry:
+                found.update(entry.get("tuning", ()))
+                entry = self.manifest["cells"].get(entry.get("from", ""), {})
+        return found
+
+    @property
+    def again(self) -> str:
+        """The baseline's second entry, tuned anew like any contestant: what the same optimizer comes to. Empty
+        where the sweep has none."""
+        return next((o for o in self.optimizers if o.startswith(f"{self.baseline}~")), "")
+
+    @cached_property
+    def losses(self) -> pd.DataFrame:
+        """analysis.frames.report_losses: report runs, one row per optimizer, scale, ratio, search and seed."""
+        owners: dict[str, list[int]] = {}
+        for entries in self._searches.values():
+            for number, entry in enumerate(entries):
+                for trial_id in entry.get("reports", ()):
+                    owners.setdefault(trial_id, []).append(number)
+        return frames.report_losses(self.runs, searches=owners)
+
+    @cached_property
+    def compared(self) -> pd.DataFrame:
+        """The losses of the baseline and of the contestants proper: what is ranked."""
+        named = [*self.contestants, self.baseline]
+        return cast(pd.DataFrame, self.losses.loc[self.losses["optimizer"].isin(named)])
+
+    @cached_property
+    def noise_sd(self) -> float | None:
+        """The assumed sd of one run: only for published figures, which have one seed."""
+        return ASSUMED_NOISE_SD if self.theirs else None
+
+    @property
+    def choosing_sd(self) -> float:
+        """The assumed sd of what choosing adds: used only where no cell was searched twice."""
+        return ASSUMED_NOISE_SD if self.theirs else ASSUMED_CHOOSING_SD
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Report seeds at each look; empty where their number was fixed."""
+        return tuple(int(n) for n in self.manifest.get("protocol", {}).get("looks") or ())
+
+    @cached_property
+    def band(self) -> float:
+        """Nats beyond which two single runs differ (95 %), by the noisiest scale's report runs."""
+        return Evidence(self.losses, {}, self.sizes, self.runs, self.curves, self.baseline, self.noise_sd).band
+
+    @cached_property
+    def noise_is_assumed(self) -> bool:
+        """Whether an interval rests on the assumed noise: where a scale has one seed."""
+        return any("noise_sd given" in flags for flags in self.speedups["flags"])
+
+    @property
+    def timed_on(self) -> str:
+        """The machine on which speedups in seconds were timed; empty without one."""
+        return str(next(iter(self.costs["machine"].dropna()), ""))
+
+    @cached_property
+    def speedups(self) -> pd.DataFrame:
+        """analysis.speedup.speedups of the losses, with a `task` column: the verdicts that every page shows.
+
+        The study's own figures keep its own formula. "paired faster": one ratio of the baseline gives no curve
+        to convert nats with, so that the comparison at that ratio stands without a speedup.
+        """
+        if self.baseline not in set(self.losses["optimizer"]):
+            return _with_task(pd.DataFrame(columns=speedup.COLUMNS))
+        method = "study" if self.is_source else "anchored"
+        assumed = (self.noise_sd, self.choosing_sd)
+        table = _with_task(
+            speedup.speedups(self.losses, self.baseline, *assumed, looks=self.looks, method=method)
+        )
+        bare = table["speedup"].isna() & ~table["verdict"].isin(["", "baseline"])
+        return table.assign(verdict=np.where(bare, "paired " + table["verdict"], table["verdict"]))
+
+    @cached_property
+    def compares(self) -> bool:
+        """Whether it has a speedup of any optimizer but the baseline."""
+        others = self.speedups.loc[self.speedups["optimizer"] != self.baseline, "speedup"]
+        return bool(others.notna().any())
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """analysis.cost.costs on the machine that timed most cells, with a `task` column."""
+        table = cost.costs(self.speedups, self.runs, self.baseline)
+        if not len(table):
+            return _with_task(table)
+        counts = table.groupby("machine")["speedup_seconds"].count()
+        best = counts.idxmax() if len(counts) else ""
+        return _with_task(table.loc[(table["machine"] == best) | table["machine"].isna()])
+
+    @cached_property
+    def metrics(self) -> dict[str, pd.DataFrame]:
+        """What a speedup is counted in -> the table of speedups (optimizer, task, speedup, lo, hi, verdict).
+
+        Seconds and FLOPs are left out where no run was timed or counted, as in published figures.
+        """
+        found = {"tokens": self.speedups}
+        for name, ending in (("seconds", "seconds"), ("FLOPs", "flops")):
+            ends = {f"{end}_{ending}": end for end in ("speedup", "lo", "hi")}
+            table = self.costs.reindex(columns=["optimizer", "task", *ends])
+            table = table.set_axis(["optimizer", "task", *ends.values()], axis="columns")
+            if len(known(table, "speedup")):
+                verdict = np.select([table["lo"] > 1, table["hi"] < 1], ["faster", "slower"], "inseparable")
+                found[name] = table.assign(verdict=np.where(table["lo"].isna(), "", verdict))
+        return found
+
+    @cached_property
+    def lr_curves(self) -> pd.DataFrame:
+        """analysis.tuning.lr_curves of the tuning runs."""
+        return tuning.lr_curves(self.runs) if len(self.runs) else pd.DataFrame(columns=["task"])
+
+    @cached_property
+    def sensitivity(self) -> pd.DataFrame:
+        """analysis.tuning.sensitivity of the tuning runs."""
+        return tuning.sensitivity(self.runs)
+
+    @cached_property
+    def expected(self) -> pd.DataFrame:
+        """analysis.tuning.expected_best_of_k of the random-search runs."""
+        return tuning.expected_best_of_k(self.runs)
+
+    @cached_property
+    def bands(self) -> Mapping[tuple[str, str], tuple[int, int]]:
+        """(optimizer, task) -> the best and the worst rank that the seeds allow."""
+        if not len(self.losses):
+            return {}
+        table = _with_task(flips.rank_bands(self.compared, self.noise_sd, self.choosing_sd))
+        return {(r["optimizer"], r["task"]): (int(r["rank_lo"]), int(r["rank_hi"])) for r in rows(table)}
+
+    @cached_property
+    def flips(self) -> pd.DataFrame:
+        """analysis.flips.flips of every kind."""
+        if not len(self.losses) or self.baseline not in set(self.losses["optimizer"]):
+            return pd.DataFrame(columns=flips.COLUMNS)
+        owners = self.compared.loc[:, ["trial_id", "search"]]
+        curves = self.curves.merge(owners, on="trial_id") if len(self.curves) else self.curves
+        assumed = (self.noise_sd, self.choosing_sd)
+        return flips.flips(curves, self.compared, self.runs, self.baseline, *assumed)
+
+    def results_for(self, task: str) -> pd.DataFrame:
+        """The speedup rows of a task, best loss first."""
+        return where(self.speedups, task=task).sort_values(["val_loss", "optimizer"], ignore_index=True)
+
+    @property
+    def largest(self) -> float:
+        """Tokens of the headline task; 0 without one."""
+        return self.headline.tokens if self.headline else 0
+
+    @cached_property
+    def headline(self) -> TaskFacts | None:
+        """The largest task on which the baseline and another optimizer have results."""
+        for task in reversed(self.tasks):
+            done = {r["optimizer"] for r in rows(self.results_for(task.name)) if r["n"] > 0}
+            if self.baseline in done and len(done) > 1:
+                return task
+        return None
+
+
+def _with_task(table: pd.DataFrame) -> pd.DataFrame:
+    names = [f"{s}-{r:g}x" for s, r in zip(table["scale"], table["chinchilla_ratio"], strict=True)]
+    return table.assign(task=names)
+
+
+def studies(results: Results) -> list[Study]:
+    """Every sweep below a results folder: ours before others', what has no speedup yet after what has, those
+    just run before the committed reference, larger headline tasks first."""
+    names = dict.fromkeys([*results.sweeps, *(str(s) for s in column(results.runs, "sweep"))])
+    found = [_study(name, results) for name in names]
+    return sorted(found, key=lambda s: (s.theirs, not s.compares, s.name == "reference", -s.largest, s.name))
+
+
+def _study(name: str, results: Results) -> Study:
+    runs = results.runs
+    if runs.empty:
+        runs = pd.DataFrame(columns=["trial_id", "role", "status", "task", "sweep", "tokens", *LOSSES])
+    given = results.sweeps.get(name, {})
+    ids = set(given["trial_ids"]) if "trial_ids" in given else set(where(runs, sweep=name)["trial_id"])
+    mine = runs.loc[runs["trial_id"].isin(sorted(ids))].reset_index(drop=True)
+    curves = results.curves
+    if len(curves):
+        curves = curves.loc[curves["trial_id"].isin(sorted(ids))].reset_index(drop=True)
+    by_id = {str(i): results.by_id[str(i)] for i in mine["trial_id"]}
+    return Study(name, {**_described(name, mine, by_id), **given}, mine, curves, by_id)
+
+
+def _badges(of_each: list[list[str]]) -> list[str]:
+    """The badges of a cell's searches, once each; one that not all of them carry names its searches."""
+    found = []
+    for badge in dict.fromkeys(b for badges in of_each for b in badges):
+        carriers = [str(i) for i, badges in enumerate(of_each, 1) if badge in badges]
+        among = "" if len(carriers) == len(of_each) else f" (search {', '.join(carriers)} of {len(of_each)})"
+        found.append(f"{badge}{among}")
+    return found
+
+
+def _described(name: str, runs: pd.DataFrame, by_id: Mapping[str, Record]) -> dict[str, Any]:
+    """What the records themselves say of a sweep: stands in for what a manifest leaves out."""
+    first = rows(runs.head(1))[0] if len(runs) else {}
+    shared = ("corpus", "corpus_hash", "tokenizer_hash", "backend", "precision")
+    return {
+        "name": name,
+        "title": name,
+        "baseline": "adamw",
+        "protocol": {},
+        "cells": {},
+        "notes": [],
+        **{key: str(first.get(key, "")) for key in shared},
+        "optimizers": {
+            r["optimizer"]: dict(by_id[r["trial_id"]].facts) for r in rows(runs.drop_duplicates("optimizer"))
+        },
+        "tasks": [
+            {
+                "name": t["task"],
+                "scale": t["scale"],
+                "chinchilla_ratio": t["chinchilla_ratio"],
+                "tokens": t["tokens"],
+                "num_params": scales.SCALES[t["scale"]].num_params if t["scale"] in scales.SCALES else 0,
+            }
+            for t in rows(runs.drop_duplicates("task"))
+        ],
+    }

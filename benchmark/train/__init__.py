@@ -1,0 +1,1 @@
+"""One training run: the decoder twice, its trainers, and what they return."""

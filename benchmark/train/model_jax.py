@@ -1,0 +1,104 @@
+"""A LLaMA-style decoder in jax: RMSNorm, RoPE, SwiGLU, no bias, untied head. Its twin is model_torch.py.
+
+Dimensions: B batch, T sequence, D width, H heads, K head width, F MLP width, V vocabulary.
+Parameters are a flat dict (benchmark/train/parameters.py).
+"""
+
+import math
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from benchmark.scales import Scale
+
+NORM_EPS = 1e-5
+ROPE_BASE = 10_000.0
+
+Params = Mapping[str, jax.Array]
+
+
+def loss(params: Params, tokens_BT1: jax.Array, scale: Scale) -> jax.Array:
+    """Mean next-token cross-entropy in nats over a batch of sequences with their targets, [B, T + 1]."""
+    return jnp.mean(token_losses(params, tokens_BT1, scale))
+
+
+def token_losses(params: Params, tokens_BT1: jax.Array, scale: Scale) -> jax.Array:
+    """Cross-entropy of each predicted token in nats, [B, T]."""
+    logits_BTV = logits(params, tokens_BT1[:, :-1], scale)
+    picked_BT = jnp.take_along_axis(logits_BTV, tokens_BT1[:, 1:, None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(logits_BTV, axis=-1) - picked_BT
+
+
+def logits(params: Params, tokens_BT: jax.Array, scale: Scale) -> jax.Array:
+    """Next-token logits, [B, T, V], in at least float32 whatever the parameters' precision."""
+    x_BTD = params["embed"][tokens_BT]
+    rotation = rope(tokens_BT.shape[1], scale.width // scale.heads, x_BTD.dtype)
+    # deep models recompute activations in the backward pass: 32 layers would not fit otherwise
+    layer = jax.checkpoint(_layer, static_argnums=3) if scale.layers > 4 else _layer
+    for i in range(scale.layers):
+        prefix = f"layers.{i}."
+        weights = {k.removeprefix(prefix): v for k, v in params.items() if k.startswith(prefix)}
+        x_BTD = layer(weights, x_BTD, rotation, scale.heads)
+    x_BTD = _rms_norm(x_BTD, params["final_norm"])
+    out = jnp.promote_types(x_BTD.dtype, jnp.float32)
+    return jnp.einsum("btd,vd->btv", x_BTD, params["head"], preferred_element_type=out)
+
+
+def rope(length: int, head_width: int, dtype: jnp.dtype) -> tuple[jax.Array, jax.Array]:
+    """Cosines and sines of the rotary embedding (arXiv 2104.09864), each [T, K / 2]."""
+    wide = jnp.promote_types(dtype, jnp.float32)
+    frequency = ROPE_BASE ** (-jnp.arange(0, head_width, 2, dtype=wide) / head_width)
+    angle = jnp.arange(length, dtype=wide)[:, None] * frequency
+    return jnp.cos(angle).astype(dtype), jnp.sin(angle).astype(dtype)
+
+
+def _layer(w: Params, x_BTD: jax.Array, rotation: tuple[jax.Array, jax.Array], heads: int) -> jax.Array:
+    x_BTD = x_BTD + _attention(w, _rms_norm(x_BTD, w["attn_norm"]), rotation, heads)
+    y_BTD = _rms_norm(x_BTD, w["mlp_norm"])
+    gate_BTF, up_BTF = _linears(y_BTD, w["gate"], w["up"])
+    return x_BTD + _linear(jax.nn.silu(gate_BTF) * up_BTF, w["down"])
+
+
+def _attention(w: Params, x_BTD: jax.Array, rotation: tuple[jax.Array, jax.Array], heads: int) -> jax.Array:
+    B, T, D = x_BTD.shape
+
+    def split(y_BTD: jax.Array) -> jax.Array:
+        return y_BTD.reshape(B, T, heads, D // heads).swapaxes(1, 2)
+
+    q_BTD, k_BTD, v_BTD = _linears(x_BTD, w["q"], w["k"], w["v"])
+    q_BHTK, k_BHTK = _rotate(split(q_BTD), rotation), _rotate(split(k_BTD), rotation)
+    wide = jnp.promote_types(x_BTD.dtype, jnp.float32)
+    scores_BHTS = jnp.einsum("bhtk,bhsk->bhts", q_BHTK, k_BHTK, preferred_element_type=wide)
+    causal_TS = jnp.tril(jnp.ones((T, T), bool))
+    scores_BHTS = jnp.where(causal_TS, scores_BHTS / math.sqrt(D // heads), -jnp.inf)
+    # a softmax that divides after the mix: its backward pass has no sum over S
+    # (not jax.nn.dot_product_attention: it takes the softmax of float64 in float32)
+    largest_BHT1 = jax.lax.stop_gradient(scores_BHTS.max(axis=-1, keepdims=True))
+    weights_BHTS = jnp.exp(scores_BHTS - largest_BHT1)
+    mixed_BHTK = jnp.einsum(
+        "bhts,bhsk->bhtk", weights_BHTS.astype(x_BTD.dtype), split(v_BTD), preferred_element_type=wide
+    )
+    mixed_BHTK = (mixed_BHTK / weights_BHTS.sum(axis=-1, keepdims=True)).astype(x_BTD.dtype)
+    return _linear(mixed_BHTK.swapaxes(1, 2).reshape(B, T, D), w["o"])
+
+
+def _rotate(x_BHTK: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
+    cos, sin = rotation
+    first, second = jnp.split(x_BHTK, 2, axis=-1)
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+
+
+def _rms_norm(x_BTD: jax.Array, gain_D: jax.Array) -> jax.Array:
+    wide = x_BTD.astype(jnp.promote_types(x_BTD.dtype, jnp.float32))
+    normed = wide * jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + NORM_EPS)
+    return normed.astype(x_BTD.dtype) * gain_D
+
+
+def _linear(x_BTD: jax.Array, w_OD: jax.Array) -> jax.Array:
+    return jnp.einsum("btd,od->bto", x_BTD, w_OD)
+
+
+def _linears(x_BTD: jax.Array, *weights_OD: jax.Array) -> list[jax.Array]:
+    """Several linear maps of one input as one product, which is faster than the products apart."""
+    return jnp.split(_linear(x_BTD, jnp.concatenate(weights_OD)), len(weights_OD), axis=-1)

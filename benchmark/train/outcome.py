@@ -1,0 +1,88 @@
+"""From a run's raw numbers to its Outcome: the rule of divergence, the units and the costs, once for both
+frameworks."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmark import scales
+from benchmark.data import batches
+from benchmark.data.corpora import Corpus
+from benchmark.spec import Cost, Outcome, Point, Trial
+from benchmark.train import flops, parameters
+from benchmark.train.checkpoint import Progress
+from optimizers.base import Optimizer
+
+EXPLODED = 10.0  # a training loss above so many times ln(vocabulary) never comes back
+
+
+def outcome(
+    trial: Trial,
+    optimizer: Optimizer,
+    corpus: Corpus,
+    *,
+    sequence_losses: np.ndarray,
+    train_losses: Sequence[float],
+    progress: Progress,
+    curve: tuple[Point, ...],
+    compile_seconds: float,
+    wall_seconds: float,
+    peak_memory_bytes: int,
+    state_bytes: int,
+    pack_size: int,
+) -> Outcome:
+    """Judge one run. A run has diverged if a loss is not finite, if it exploded (ended early), or if it ends
+    no better than a uniform guess over the vocabulary.
+
+    sequence_losses: [sequences] in nats per token; NaN where the run ended early.
+    train_losses: [steps] in nats per token.
+    """
+    scale = scales.get(trial.scale)
+    loss = float(sequence_losses.mean())
+    reason = _divergence(loss, train_losses, trial.steps, math.log(scale.vocab))
+    trained = progress.step * trial.batch_size * trial.seq_len
+    share = 1.0 / pack_size  # a pack's seconds are shared equally by its runs
+    train_seconds = progress.train_seconds * share
+    params = parameters.roles(scale)
+    extra = optimizer.extra_flops(params, trial.steps, trial.batch_size * trial.seq_len)
+    cost = Cost(
+        wall_seconds=wall_seconds * share,
+        train_seconds=train_seconds,
+        eval_seconds=progress.eval_seconds * share,
+        compile_seconds=compile_seconds * share,
+        tokens_per_second=trained / train_seconds if train_seconds else 0.0,
+        step_seconds=train_seconds / max(1, progress.step),
+        peak_memory_bytes=peak_memory_bytes,
+        state_bytes=state_bytes,
+        model_flops=flops.model_flops_per_token(scale) * trained,
+        optimizer_flops=extra * progress.step,
+    )
+    tail = [x for x in train_losses[-max(1, trial.steps // 10) :] if math.isfinite(x)]
+    per_epoch = batches.sequence_count(len(corpus.tokens("train")), trial.seq_len)
+    epochs = trial.steps * trial.batch_size / per_epoch
+    train_loss = float(np.mean(tail)) if tail else None
+    if reason:
+        return Outcome("diverged", reason, None, None, train_loss, curve, epochs, cost)
+    bits = _bits_per_byte(trial, corpus, sequence_losses)
+    return Outcome("finished", "", loss, bits, train_loss, curve, epochs, cost)
+
+
+def _divergence(loss: float, train_losses: Sequence[float], steps: int, uniform: float) -> str:
+    done, last = len(train_losses), train_losses[-1]
+    if not math.isfinite(last):
+        return f"training loss was not finite by step {done} of {steps}"
+    if done < steps:
+        return f"training loss exploded to {last:.3g} nats per token by step {done} of {steps}"
+    if not math.isfinite(loss):
+        return "final loss is not finite"
+    if loss >= uniform:
+        return f"final loss {loss:.3f} is no better than a uniform guess ({uniform:.3f} nats per token)"
+    return ""
+
+
+def _bits_per_byte(trial: Trial, corpus: Corpus, sequence_losses: np.ndarray) -> float:
+    tokens = corpus.tokens(trial.evaluation.split)
+    sequences = batches.fixed_sequences(tokens, trial.seq_len, trial.evaluation.sequences)
+    predicted_bytes = int(corpus.token_bytes[sequences[:, 1:]].sum())
+    return float(sequence_losses.sum() * trial.seq_len / (math.log(2) * predicted_bytes))

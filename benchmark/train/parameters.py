@@ -1,0 +1,56 @@
+"""The decoder's parameters: names, shapes and initial values, one source for jax and torch.
+
+Values are drawn in numpy, so that both frameworks, and every optimizer at a seed, start from the same bits.
+"""
+
+import math
+import zlib
+
+import numpy as np
+
+from benchmark.scales import Scale
+from optimizers.base import Param, describe
+
+
+def shapes(scale: Scale) -> dict[str, tuple[int, ...]]:
+    """Name -> shape in the order of the forward pass. Matrices are (out, in)."""
+    d, mlp = scale.width, scale.mlp
+    layer = {
+        "attn_norm": (d,),
+        "q": (d, d),
+        "k": (d, d),
+        "v": (d, d),
+        "o": (d, d),
+        "mlp_norm": (d,),
+        "gate": (mlp, d),
+        "up": (mlp, d),
+        "down": (d, mlp),
+    }
+    layers = {f"layers.{i}.{part}": shape for i in range(scale.layers) for part, shape in layer.items()}
+    return {"embed": (scale.vocab, d), **layers, "final_norm": (d,), "head": (scale.vocab, d)}
+
+
+def roles(scale: Scale) -> dict[str, Param]:
+    """Every parameter with its role, as optimizers see it."""
+    return describe(shapes(scale), scale.heads)
+
+
+def initial(scale: Scale, seed: int) -> dict[str, np.ndarray]:
+    """float32 initial values at a seed: norms at 1, matrices normal.
+
+    Each tensor has a stream of its own (seed, name), so that a change to one leaves the others alone.
+    """
+    values = {}
+    for name, param in roles(scale).items():
+        if param.role == "norm":
+            values[name] = np.ones(param.shape, np.float32)
+            continue
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        values[name] = (_std(scale, param) * rng.standard_normal(param.shape)).astype(np.float32)
+    return values
+
+
+def _std(scale: Scale, param: Param) -> float:
+    if scale.init == "normal_0.02":
+        return 0.02
+    return 1.0 / math.sqrt(param.shape[1])  # fan-in; an embedding row has the norm of a head row

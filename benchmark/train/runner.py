@@ -1,0 +1,105 @@
+"""Run a pack of trials and turn whatever happens into Records: the one place where any exception is caught."""
+
+import dataclasses
+import datetime
+import importlib
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from benchmark import scales
+from benchmark.data.corpora import Corpus
+from benchmark.spec import Cost, Outcome, Record, Trial
+from benchmark.train import environment, parameters
+from optimizers.base import Optimizer
+from optimizers.shared.copies import copy_title
+
+
+def run(
+    trials: Sequence[Trial],
+    optimizer: type[Optimizer],
+    corpus: Corpus,
+    purposes: Mapping[str, str] | None = None,
+    checkpoints: Path | None = None,
+) -> list[Record]:
+    """Train a pack and return its records; a trial that raises is a `failed` record with its reason.
+
+    trials: of one task, optimizer and static shape (see trainer_jax.py).
+    purposes: trial_id -> what the trial was for.
+    checkpoints: folder for the state of long runs, or None for none.
+    """
+    trainer = trainer_of(trials[0].backend)
+    started = time.perf_counter()
+    try:
+        settings = [setting(optimizer, trial) for trial in trials]
+        path = checkpoints / f"{trials[0].trial_id}-{len(trials)}.npz" if checkpoints else None
+        outcomes = trainer.train(trials, settings, corpus, path)
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        reason = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+        cost = Cost(wall_seconds=(time.perf_counter() - started) / len(trials))
+        outcomes = [Outcome("failed", reason, cost=cost) for _ in trials]
+    where = environment.describe(trainer.device())
+    return [
+        record(trial, optimizer, outcome, where, (purposes or {}).get(trial.trial_id, ""))
+        for trial, outcome in zip(trials, outcomes, strict=True)
+    ]
+
+
+def record(
+    trial: Trial,
+    optimizer: type[Optimizer],
+    outcome: Outcome,
+    where: Mapping[str, Any] | None = None,
+    purpose: str = "",
+) -> Record:
+    """A trial's outcome with the facts that a reader needs beside it."""
+    fields = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome)}
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+    return Record(
+        trial,
+        purpose=purpose,
+        facts=facts(optimizer, trial),
+        environment=where or {},
+        finished_at=now,
+        **fields,
+    )
+
+
+def facts(optimizer: type[Optimizer], trial: Trial) -> dict[str, Any]:
+    """What a leaderboard says about the method, so that pages need no optimizer code."""
+    info = optimizer.info
+    params = parameters.roles(scales.get(trial.scale))
+    count = sum(param.size for param in params.values())
+    return {
+        "title": copy_title(info.title, trial.optimizer),
+        "paper": info.paper,
+        "url": info.url,
+        "family": info.family,
+        "summary": info.summary,
+        "ablation_of": optimizer.ablation_of,
+        "state_floats_per_param": setting(optimizer, trial).state_floats(params) / count,
+    }
+
+
+def setting(optimizer: type[Optimizer], trial: Trial) -> Optimizer:
+    """The optimizer with this trial's hyperparameters. Raises ValueError if one is missing or out of range."""
+    names = [field.name for field in dataclasses.fields(optimizer)]
+    missing = [name for name in names if name not in trial.hyperparameters]
+    if missing:
+        raise ValueError(f"trial {trial.trial_id} lacks the hyperparameters {missing} of {trial.optimizer}")
+    built = optimizer(**{name: trial.hyperparameters[name] for name in names})
+    built.validate()
+    return built
+
+
+def trainer_of(backend: str) -> ModuleType:
+    """A backend's trainer_*.py. Raises ValueError where its framework is not installed."""
+    try:
+        return importlib.import_module(f"benchmark.train.trainer_{backend}")
+    except ImportError as error:
+        raise ValueError(
+            f"backend {backend!r} is not installed ({error}); `pip install torch` for torch"
+        ) from None

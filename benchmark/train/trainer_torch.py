@@ -1,0 +1,350 @@
+"""Train trials in torch and evaluate them. The twin of trainer_jax.py; no optimizer is named here.
+
+A pack is trained one run after the other. Steps are eager: on a CPU torch.compile makes the steps of the
+micro ladder no faster, and its compilation alone takes longer than a whole run.
+"""
+
+import contextlib
+import ctypes
+import functools
+import io
+import math
+import os
+import resource
+import sys
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from benchmark import scales
+from benchmark.data import batches
+from benchmark.data.corpora import Corpus
+from benchmark.spec import Outcome, Point, Trial
+from benchmark.train import checkpoint, model_torch, parameters
+from benchmark.train.cadence import CHECKPOINT_SECONDS, CHUNK, evaluation_steps
+from benchmark.train.checkpoint import Progress
+from benchmark.train.outcome import EXPLODED, outcome
+from benchmark.train.parts_torch import sum_of_parts
+from benchmark.train.schedule import DECAY_KINDS, multiplier
+from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+EVAL_TOKENS = 2048  # in one evaluation call: small enough for the cache here and for the logits at any scale
+
+Values = Mapping[str, torch.Tensor]
+Normal = Callable[[str, Any, tuple[int, ...]], torch.Tensor]
+
+
+def train(
+    trials: Sequence[Trial],
+    optimizers: Sequence[Optimizer],
+    corpus: Corpus,
+    checkpoint_path: Path | None = None,
+    max_steps: int | None = None,
+) -> list[Outcome]:
+    """Train a pack to its end and evaluate it; one outcome per trial, in order.
+
+    optimizers: each trial's optimizer with its hyperparameters set.
+    checkpoint_path: where long runs keep their state (one file per run); removed when the pack ends.
+    max_steps: stop every run after so many steps as if killed (for tests of resuming); no outcomes then.
+    """
+    _use_own_cores()
+    outcomes = []
+    paths = [_path(checkpoint_path, k, len(trials)) for k in range(len(trials))]
+    for trial, optimizer, path in zip(trials, optimizers, paths, strict=True):
+        run = TrainingRun(trial, optimizer, corpus)
+        finished = run.train(path, max_steps, keep=len(trials) > 1)
+        outcomes += [run.outcome()] if finished else []
+    if max_steps is None:
+        for path in paths:
+            if path:
+                path.unlink(missing_ok=True)
+    return outcomes
+
+
+def set_up(cache: Path) -> None:
+    """Prepare this process. Eager steps keep nothing in `cache`."""
+    _use_own_cores()
+    _keep_freed_memory()
+
+
+def _use_own_cores() -> None:
+    """No more threads than the cores this process may run on: more would wait for each other."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(min(torch.get_num_threads(), cores))
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep what tensors free: it would give the pages of every step's logits back to the system, and
+    the next step would fault them in again, one by one."""
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if set_option:
+        set_option(M_MMAP_THRESHOLD, 32 * 2**20)  # the largest that it takes
+        set_option(M_TRIM_THRESHOLD, 2**30)
+
+
+def device() -> str:
+    """What this process computes on, such as `cpu` or `NVIDIA H100`."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
+def _path(path: Path | None, k: int, size: int) -> Path | None:
+    return path if path is None or size == 1 else path.with_suffix(f".{k}{path.suffix}")
+
+
+def normal(seed: int) -> Normal:
+    """The only randomness an optimizer has: a pure function of (seed, name, step), drawn in numpy."""
+
+    def draw(name: str, step: Any, shape: tuple[int, ...]) -> torch.Tensor:
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode()), int(step)])
+        return torch.from_numpy(rng.standard_normal(shape, np.float32)).to(_device())
+
+    return draw
+
+
+def require_every_parameter_once(rule: torch.optim.Optimizer, values: Values) -> None:
+    """Raise ValueError unless every parameter is in exactly one of the optimizer's groups."""
+    members = [id(p) for group in rule.param_groups for p in group["params"]]
+    for name, value in values.items():
+        if (count := members.count(id(value))) != 1:
+            raise ValueError(
+                f"{type(rule).__name__}: parameter {name!r} is in {count} of its groups; put it in exactly one"
+            )
+
+
+class TrainingRun:
+    """One trial's model, optimizer and progress."""
+
+    def __init__(self, trial: Trial, optimizer: Optimizer, corpus: Corpus, draw: Normal | None = None) -> None:
+        """draw: noise in place of normal(trial.seed), so that both frameworks can be given the same."""
+        self.trial, self.optimizer, self.corpus = trial, optimizer, corpus
+        self.started = time.perf_counter()
+        self.scale = scales.get(trial.scale)
+        self.params = parameters.roles(self.scale)
+        self.dtype = getattr(torch, trial.precision)
+        start = parameters.initial(self.scale, trial.seed)
+        self.values = {
+            name: torch.nn.Parameter(torch.from_numpy(array).to(_device())) for name, array in start.items()
+        }
+        self.multiplier = _schedule(trial)
+        self.clip_norm = float(trial.hyperparameters["clip_norm"])
+        self.ratios = _ratios(trial, self.params)
+        self.run = Run(self.params, trial.steps, self.multiplier, draw or normal(trial.seed), self.clip_norm)
+        self.rule = optimizer.build_torch(self.values, self.run)
+        require_every_parameter_once(self.rule, self.values)
+        self.initial_lrs = [group["lr"] for group in self.rule.param_groups]
+        self.stream = corpus.tokens("train")
+        self.order = batches.order(len(self.stream), trial.seq_len, trial.batch_size, trial.steps, trial.seed)
+        self.progress = Progress(curves=[[]])
+
+    def train(self, path: Path | None = None, max_steps: int | None = None, keep: bool = False) -> bool:
+        """Train to the end, or to max_steps; False if the run was stopped there.
+
+        path: where a long run keeps its state. keep: leave it there at the end, for a pack that goes on.
+        """
+        self._resume(path)
+        progress, trial = self.progress, self.trial
+        marks = evaluation_steps(trial.steps, trial.evaluation.curve_points)
+        stop = trial.steps if max_steps is None else min(max_steps, trial.steps)
+        saved = began = time.perf_counter()
+        while progress.step < stop:
+            until = next(mark for mark in [*marks, trial.steps] if mark > progress.step)
+            self._advance(min(until, stop, progress.step + CHUNK))
+            if self._exploded():
+                break
+            if progress.step in marks:
+                self._add_point()
+            if path and time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                self._save_if_possible(path)
+                saved = time.perf_counter()
+        stopped = progress.step < trial.steps and max_steps is not None
+        long = keep and time.perf_counter() - began > CHECKPOINT_SECONDS
+        if path and stopped:
+            self._save(path)
+        elif path and long:
+            self._save_if_possible(path)
+        return not stopped
+
+    def outcome(self) -> Outcome:
+        """Evaluate the run and judge it."""
+        evaluation, progress = self.trial.evaluation, self.progress
+        if progress.step == self.trial.steps:
+            losses = self._evaluate(evaluation.split, evaluation.sequences)
+        else:
+            losses = np.full(evaluation.sequences, math.nan)
+        return outcome(
+            self.trial,
+            self.optimizer,
+            self.corpus,
+            sequence_losses=losses,
+            train_losses=[row[0] for row in progress.train_losses],
+            progress=progress,
+            curve=tuple(progress.curves[0]),
+            compile_seconds=0.0,
+            wall_seconds=time.perf_counter() - self.started,
+            peak_memory_bytes=_peak_memory(),
+            state_bytes=sum(tensor.nbytes for tensor in state_tensors(self.rule)),
+            pack_size=1,
+        )
+
+    def _advance(self, until: int) -> None:
+        """Train to step `until`."""
+        start = time.perf_counter()
+        losses = [self._step(step) for step in range(self.progress.step, until)]
+        self.progress.train_losses.extend([loss] for loss in torch.stack(losses).tolist())
+        self.progress.train_seconds += time.perf_counter() - start
+        self.progress.step = until
+
+    def _step(self, step: int) -> torch.Tensor:
+        """One step; returns the batch's loss before it, still on the device."""
+        starts = self.order[step][:, None].astype(np.int64) * self.scale.seq_len
+        tokens = self.stream[starts + np.arange(self.scale.seq_len + 1)].astype(np.int64)
+        batch = torch.from_numpy(tokens).to(_device())
+
+        parts = batch.split(batches.rows_at_once(len(batch), self.scale.seq_len))
+        losses = [functools.partial(self._part_loss, part=part, share=len(part) / len(batch)) for part in parts]
+        self.rule.zero_grad()
+        loss = torch.zeros((), device=batch.device)
+        for part_loss in losses:
+            summand = part_loss(self.values)
+            summand.backward()
+            loss += summand.detach()
+        _clip(self.values, self.params, self.optimizer.clip_roles, self.clip_norm)
+        factor = float(self.multiplier(step))
+        for group, initial in zip(self.rule.param_groups, self.initial_lrs, strict=True):
+            group["lr"] = initial * factor
+        self.run.loss_fn = losses[0] if len(losses) == 1 else functools.partial(sum_of_parts, losses)
+        before = {name: self.values[name].detach().clone() for name in self.ratios}
+        with sdpa_kernel(SDPBackend.MATH):  # of loss_fn: the fused kernels have no second derivative
+            self.rule.step()
+        _scale_steps(self.values, before, self.ratios)
+        return loss
+
+    def _part_loss(self, values: Values, part: torch.Tensor, share: float) -> torch.Tensor:
+        return share * model_torch.loss(_cast(values, self.dtype), part, self.scale)
+
+    def _exploded(self) -> bool:
+        last = self.progress.train_losses[-1][0]
+        return not (math.isfinite(last) and last < EXPLODED * math.log(self.scale.vocab))
+
+    @torch.no_grad()
+    def _evaluate(self, split: Any, count: int) -> np.ndarray:
+        """Loss of every one of the first `count` sequences of a split in nats per token, [count]."""
+        start = time.perf_counter()
+        sequences = batches.fixed_sequences(self.corpus.tokens(split), self.scale.seq_len, count)
+        values = _cast(self.optimizer.eval_params(self.rule, self.values), self.dtype)
+        size = max(1, EVAL_TOKENS // self.scale.seq_len)
+        losses = [
+            model_torch.token_losses(values, torch.from_numpy(part).long().to(_device()), self.scale).mean(1)
+            for part in np.split(sequences, range(size, count, size))
+        ]
+        means = torch.cat(losses).cpu().numpy().astype(np.float64)
+        self.progress.eval_seconds += time.perf_counter() - start
+        return means
+
+    def _add_point(self) -> None:
+        progress = self.progress
+        mean = float(self._evaluate("validation", self.trial.evaluation.curve_sequences).mean())
+        tokens = progress.step * self.trial.batch_size * self.scale.seq_len
+        if math.isfinite(mean):  # the curve of a diverged run ends where its loss did
+            progress.curves[0].append(Point(progress.step, tokens, progress.train_seconds, mean))
+
+    def _save(self, path: Path) -> None:
+        values = [value.detach().cpu().numpy() for value in self.values.values()]
+        checkpoint.save(path, self.progress, [*values, state_to_array(self.rule)])
+
+    def _save_if_possible(self, path: Path) -> None:
+        with contextlib.suppress(OSError):  # on a full disk the previous checkpoint stays and the run goes on
+            self._save(path)
+
+    def _resume(self, path: Path | None) -> None:
+        """Go on from a checkpoint if there is one."""
+        found = checkpoint.load(path, len(self.values) + 1) if path else None
+        if found is None:
+            return
+        self.progress, arrays = found
+        with torch.no_grad():
+            for value, array in zip(self.values.values(), arrays, strict=False):
+                value.copy_(torch.from_numpy(array))
+        state_from_array(self.rule, arrays[-1])
+
+
+def state_tensors(rule: torch.optim.Optimizer) -> list[torch.Tensor]:
+    """Every tensor in an optimizer's state, however it is nested."""
+
+    def walk(value: Any) -> list[torch.Tensor]:
+        if isinstance(value, torch.Tensor):
+            return [value]
+        inner = (
+            value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+        )
+        return [tensor for item in inner for tensor in walk(item)]
+
+    return walk(rule.state_dict()["state"])
+
+
+def state_to_array(rule: torch.optim.Optimizer) -> np.ndarray:
+    """An optimizer's whole state as bytes, for a checkpoint."""
+    buffer = io.BytesIO()
+    torch.save(rule.state_dict(), buffer)
+    return np.frombuffer(buffer.getvalue(), np.uint8)
+
+
+def state_from_array(rule: torch.optim.Optimizer, array: np.ndarray) -> None:
+    """Give an optimizer the state that `state_to_array` wrote."""
+    rule.load_state_dict(torch.load(io.BytesIO(array.tobytes()), map_location=_device(), weights_only=True))
+
+
+def _schedule(trial: Trial) -> Callable[[Any], Any]:
+    """Step index -> factor on every rate, in float64."""
+    recipe = trial.hyperparameters
+    kind = DECAY_KINDS.index(str(recipe["decay_kind"]))
+    shape = {name: float(recipe[name]) for name in ("warmup_fraction", "decay_fraction", "final_lr_ratio")}
+    return lambda step: multiplier(np, step, trial.steps, decay_kind=kind, **shape)
+
+
+def _ratios(trial: Trial, params: Mapping[str, Param]) -> dict[str, float]:
+    """Parameter -> factor on its whole step; those with factor 1 are left out."""
+    named = {name: ROLE_RATIOS.get(param.role) for name, param in params.items()}
+    found = {name: float(trial.hyperparameters[ratio]) for name, ratio in named.items() if ratio}
+    return {name: ratio for name, ratio in found.items() if ratio != 1.0}
+
+
+@torch.no_grad()
+def _scale_steps(values: Values, before: Values, ratios: Mapping[str, float]) -> None:
+    """Move each parameter from where it was by `ratio` times the step it took; after the rule, because a rule
+    may fix the norm of its step whatever the gradient."""
+    for name, ratio in ratios.items():
+        values[name].copy_(before[name] + ratio * (values[name] - before[name]))
+
+
+def _cast(values: Values, dtype: torch.dtype) -> Values:
+    return values if dtype == torch.float32 else {name: value.to(dtype) for name, value in values.items()}
+
+
+def _clip(values: Values, params: Mapping[str, Param], roles: Sequence[str], clip_norm: float) -> None:
+    """Scale the gradients of these roles so that their joint L2 norm is at most clip_norm (0: leave them)."""
+    grads = [v.grad for name, v in values.items() if params[name].role in roles and v.grad is not None]
+    if clip_norm <= 0 or not grads:
+        return
+    norm = torch.stack([grad.norm() for grad in grads]).norm()
+    factor = torch.where(norm > clip_norm, clip_norm / norm, 1.0)
+    for grad in grads:
+        grad.mul_(factor)
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _peak_memory() -> int:
+    """Peak bytes: of the device where there is one, else of this process since it started."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,1 @@
+"""Optimizers of a user's own, from a file."""

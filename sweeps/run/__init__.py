@@ -1,0 +1,1 @@
+"""Running trials: the driver, Ray, and what a sweep costs."""

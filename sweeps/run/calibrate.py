@@ -1,0 +1,94 @@
+"""How fast one worker trains: timed here in seconds, or stated for hardware that is elsewhere."""
+
+import dataclasses
+import multiprocessing
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from dataclasses import dataclass
+
+from benchmark.scales import Scale
+from benchmark.spec import Evaluation
+from benchmark.train import flops
+from sweeps.run import worker
+from sweeps.search.cells import Cell
+from sweeps.search.solve import trial_of
+from sweeps.search.sweep import Sweep
+
+EFFICIENCY = 0.4  # share of a stated peak that training reaches; assumed, and said with every price
+GPU_PEAK = 989e12  # dense bfloat16 FLOP/s of an NVIDIA H100 SXM, from its data sheet
+TIMED_WORK = 1e10  # FLOPs of a timed run: some tenths of a second of a core
+TIMED_RUNS = 3  # the fastest counts: whatever else runs for a moment is no part of the sweep
+LEAST_STEPS = 4
+
+
+@dataclass(frozen=True)
+class Speed:
+    """FLOP/s that one worker reaches in training, by scale; `basis` says in words where they come from."""
+
+    by_scale: Mapping[str, float]
+    basis: str
+
+
+def speed(sweep: Sweep, workers: int, peak: float | None = None) -> Speed:
+    """What to price a sweep with.
+
+    peak: stated FLOP/s of one worker; without it the micro ladder is timed here, and the paper's, which fits
+    no such machine, is priced for one GPU a worker. Raises ValueError where the baseline cannot be trained.
+    """
+    scales = {stage.task.scale.name: stage.task.scale for stage in sweep.stages}
+    stated = [s.name for s in scales.values() if peak or s.ladder == "paper"]
+    timed = [s for s in scales.values() if s.name not in stated]
+    found = dict.fromkeys(stated, EFFICIENCY * (peak or GPU_PEAK))
+    words = []
+    if stated:
+        kind = "" if peak else ", an H100 in bfloat16"
+        words.append(f"{EFFICIENCY:.0%} of {(peak or GPU_PEAK) / 1e12:,.4g} TFLOP/s a worker{kind}")
+    if timed:
+        found |= _timed(sweep, timed, min(workers, len(os.sched_getaffinity(0))))
+        reached = ", ".join(f"{s.name} {found[s.name] / 1e9:.0f}" for s in timed)
+        words.append(f"{sweep.baseline} timed here with every worker busy, GFLOP/s: {reached}")
+    return Speed(found, "; ".join(words))
+
+
+def _timed(sweep: Sweep, scales: Sequence[Scale], processes: int) -> dict[str, float]:
+    """Scale -> FLOP/s of one of so many workers that train at once, each in a process and on a core of its
+    own, as in the sweep."""
+    jobs = [_job(sweep, scale) for scale in scales]
+    context = multiprocessing.get_context("spawn")
+    cores = sorted(os.sched_getaffinity(0))
+    try:
+        with ProcessPoolExecutor(processes, context, _begin, (cores,)) as pool:
+            found = [future.result() for future in [pool.submit(_train, jobs) for _ in range(processes)]]
+    except BrokenExecutor as error:
+        raise ValueError(f"cannot time a training step here ({error}); give --flops-per-second") from None
+    return {s.name: sum(rates[i] for rates in found) / processes for i, s in enumerate(scales)}
+
+
+def _begin(cores: Sequence[int]) -> None:
+    worker.hold_a_core(cores)
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several may share a GPU
+
+
+def _train(jobs: Sequence[worker.Job]) -> list[float]:
+    """FLOP/s of each job's only trial."""
+    rates = []
+    for job in jobs:
+        costs = [record.cost for _ in range(TIMED_RUNS) for record in worker.work(job)]
+        if not all(cost.train_seconds for cost in costs):
+            raise ValueError("cannot time a training step here, because it fails; give --flops-per-second")
+        rates.append(max((cost.model_flops + cost.optimizer_flops) / cost.train_seconds for cost in costs))
+    return rates
+
+
+def _job(sweep: Sweep, scale: Scale) -> worker.Job:
+    """The baseline's first trial at a scale, cut to a few steps."""
+    contestant = sweep.contestant(sweep.baseline)
+    stage = next(stage for stage in sweep.stages if stage.task.scale == scale)
+    whole = trial_of(sweep, Cell(contestant, stage), contestant.start(scale), 0, "tuning")
+    per_step = whole.batch_size * scale.seq_len
+    steps = max(LEAST_STEPS, round(TIMED_WORK / (flops.model_flops_per_token(scale) * per_step)))
+    trial = dataclasses.replace(
+        whole, tokens=steps * per_step, steps=steps, evaluation=Evaluation(sequences=64)
+    )
+    return worker.Job((trial,), {}, contestant.source, folder="", mark="", timeout_seconds=0.0)

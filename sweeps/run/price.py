@@ -1,0 +1,128 @@
+"""What a sweep would cost before anything starts: trials, tokens, FLOPs, time and memory. See calibrate.py."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from benchmark.data import batches
+from benchmark.scales import Scale
+from benchmark.spec import Evaluation, Record
+from benchmark.train import flops, parameters
+from optimizers.base import Optimizer
+from sweeps.run.calibrate import Speed
+from sweeps.search.cells import Cell, cells_of
+from sweeps.search.contestants import optimizer_class
+from sweeps.search.plan import plan
+from sweeps.search.sweep import Sweep
+
+BUSY = 0.9  # share of a worker's time that is training or evaluation; the rest is starting and compiling
+
+
+@dataclass(frozen=True)
+class Line:
+    """One phase of a sweep. worker_seconds: of one worker; memory_bytes: of its largest trial, estimated."""
+
+    phase: str
+    cells: int
+    trials: int
+    tokens: float
+    flops: float
+    worker_seconds: float
+    memory_bytes: float
+
+
+def price(sweep: Sweep, known: Mapping[str, Record], speed: Speed) -> list[Line]:
+    """What remains of each phase, given the records that there are."""
+    state = plan(sweep, known)
+    phases: dict[str, list[Line]] = {}
+    for cell in cells_of(sweep):
+        left = state.left[cell.key]
+        reports = min(left, state.due[cell.key])  # they come last
+        line = cell_line(sweep, cell, left - reports, reports, speed)
+        phases.setdefault(cell.stage.phase, []).append(line)
+    return [total(phase, lines) for phase, lines in phases.items()]
+
+
+def cell_line(sweep: Sweep, cell: Cell, tuning: int, reports: int, speed: Speed) -> Line:
+    """What so many tuning and report trials of a cell cost, at its stated start."""
+    task, optimizer = cell.stage.task, _default(cell)
+    batch = task.scale.batch_size
+    extra = optimizer.extra_flops(
+        parameters.roles(task.scale), task.steps(batch), batch * task.scale.seq_len
+    ) * task.steps(batch)
+    work = flops.model_flops_per_token(task.scale) * task.tokens + extra
+    looks = tuning * _evaluation_flops(task.scale, sweep.tuning_evaluation)
+    looks += reports * _evaluation_flops(task.scale, sweep.report_evaluation)
+    trials = tuning + reports
+    everything = trials * work + looks
+    seconds = everything / speed.by_scale[task.scale.name] / BUSY
+    memory = memory_bytes(optimizer, task.scale, batch, sweep.precision) if trials else 0.0
+    return Line(cell.stage.phase, 1, trials, trials * task.tokens, everything, seconds, memory)
+
+
+def total(phase: str, lines: list[Line]) -> Line:
+    """The sum of several lines; of their memory the largest."""
+    sums = [sum(getattr(line, f) for line in lines) for f in ("trials", "tokens", "flops", "worker_seconds")]
+    return Line(
+        phase, sum(line.cells for line in lines), *sums, memory_bytes=max(line.memory_bytes for line in lines)
+    )
+
+
+def memory_bytes(optimizer: Optimizer, scale: Scale, batch: int, precision: str) -> float:
+    """Peak bytes of a training step's arrays: an estimate.
+
+    Of each parameter in float32 the value, the gradient and the update, and the optimizer's state. Of each
+    token that is in the decoder at once the logits with their gradient, and what the backward pass needs of
+    every layer; where layers are recomputed (more than four of them), their inputs and one layer.
+    """
+    state = optimizer.state_floats(parameters.roles(scale))
+    fixed = 4.0 * (3 * scale.total_params + state)
+    narrow = 4.0 if precision == "float32" else 2.0
+    layer = 3.8 * (scale.heads * scale.seq_len + scale.width + scale.mlp)  # fitted to compiled programs
+    kept = scale.layers * layer if scale.layers <= 4 else scale.layers * scale.width + layer
+    tokens = batches.rows_at_once(batch, scale.seq_len) * scale.seq_len
+    return fixed + tokens * (narrow * kept + 4.0 * 2.3 * scale.vocab)
+
+
+def table(sweep: Sweep, known: Mapping[str, Record], workers: int, speed: Speed) -> str:
+    """The price as text: one line a phase, a total, and where the figures come from."""
+    lines = price(sweep, known, speed)
+    names = ("phase", "cells", "trials", "tokens", "FLOPs", "worker h", "hours", "memory")
+    head = "{:<10}{:>6}{:>8}{:>10}{:>10}{:>11}{:>9}{:>9}".format(*names)
+    rows = [
+        f"{x.phase:<10}{x.cells:>6}{x.trials:>8}{_short(x.tokens):>10}{_short(x.flops):>10}"
+        f"{_hours(x.worker_seconds):>11}{_hours(x.worker_seconds / workers):>9}{_short(x.memory_bytes):>8}B"
+        for x in [*lines, total("total", lines)]
+    ]
+    who = ", ".join(c.name for c in sweep.contestants)
+    first, last = sweep.protocol.looks[0], sweep.protocol.looks[-1]
+    seeds = f"{first} report seeds each" + (
+        f" at the least, {last} where a verdict is open then" if last > first else ""
+    )
+    notes = (
+        f"hours: with {workers} workers that train {BUSY:.0%} of the time; {speed.basis}.",
+        f"trials: those still to run, {seeds}; a search that exhausts its space takes fewer.",
+        "memory: peak of the largest trial's arrays, estimated; a process takes 0.6 to 1.5 GB more.",
+    )
+    return "\n".join([f"Sweep {sweep.name}: {who}", head, *rows, *notes])
+
+
+def _evaluation_flops(scale: Scale, evaluation: Evaluation) -> float:
+    """FLOPs of all looks of one run: a forward pass is a third of a training step's work."""
+    sequences = evaluation.sequences + evaluation.curve_points * evaluation.curve_sequences
+    return sequences * scale.seq_len * flops.model_flops_per_token(scale) / 3
+
+
+def _default(cell: Cell) -> Optimizer:
+    return optimizer_class(cell.contestant.name, cell.contestant.source)(**cell.contestant.defaults)
+
+
+def _hours(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:.2f}" if hours < 1000 else _short(hours)
+
+
+def _short(value: float) -> str:
+    for power, unit in zip(range(24, 0, -3), "YZEPTGMk", strict=True):
+        if value >= 10**power:
+            return f"{value / 10**power:.3g}{unit}"
+    return f"{value:.3g}"

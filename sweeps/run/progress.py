@@ -1,0 +1,75 @@
+"""The progress bar of a sweep: share of its tokens done, time left, and what finished last."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+from benchmark.spec import Record
+from sweeps.run.driver import Driver
+from sweeps.search.plan import Plan
+
+
+class Bar:
+    """Counts tokens, not trials: a trial at 4x takes four times as long as one at 1x.
+
+    At the end it says what share of their time the driver's workers trained or evaluated, from the start of
+    the first trial on.
+    """
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self.busy_seconds, self.began = 0.0, 0.0
+        left, tokens = driver.current.remaining, driver.current.remaining_tokens
+        if driver.done:
+            print(f"Sweep {driver.sweep.name}: all trials are finished already.", file=sys.stderr)
+        else:
+            print(
+                f"Sweep {driver.sweep.name}: at least {left} trials, {tokens / 1e6:.0f}M tokens to go.",
+                file=sys.stderr,
+            )
+        interactive = sys.stderr.isatty()
+        self.bar = tqdm(
+            total=tokens,
+            unit="tok",
+            unit_scale=True,
+            smoothing=0.05,
+            mininterval=0.5 if interactive else 30.0,  # a log file wants a line now and then, not ten a second
+            dynamic_ncols=True,
+            disable=driver.done,
+            bar_format="{percentage:3.0f}% |{bar}| {elapsed} elapsed, {remaining} left{postfix}",
+        )
+
+    def __enter__(self) -> Self:
+        self.driver.on_record = self.update
+        return self
+
+    def update(self, record: Record, plan: Plan) -> None:
+        """Take in one record; the plan may have grown or shrunk since the last."""
+        trial, cost = record.trial, record.cost
+        self.began = self.began or time.monotonic() - cost.wall_seconds
+        self.busy_seconds += cost.train_seconds + cost.eval_seconds
+        self.bar.total = self.bar.n + trial.tokens + plan.remaining_tokens
+        loss = f"{record.val_loss:.3f}" if record.val_loss is not None else record.status
+        done = f"{plan.remaining} to go; {trial.optimizer} {trial.task} {record.purpose}: {loss}"
+        self.bar.set_postfix_str(done, refresh=False)
+        self.bar.update(trial.tokens)
+        if record.status == "failed":
+            self.bar.write(
+                f"failed: {trial.optimizer} {trial.task} ({trial.trial_id}): {record.reason}", sys.stderr
+            )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.driver.on_record = None
+        self.bar.close()
+        if self.busy_seconds:
+            wall = time.monotonic() - self.began
+            share = self.busy_seconds / (self.driver.workers * wall)
+            print(
+                f"{self.driver.workers} workers trained or evaluated for {share:.0%} of {wall:.0f} seconds.",
+                file=sys.stderr,
+            )

@@ -1,0 +1,257 @@
+"""Run a sweep through Ray Tune: on the cores and GPUs of this machine, or on the cluster at RAY_ADDRESS.
+
+The searcher is a thin adapter: a free slot gets the plan's next pack, or a short wait where none is ready.
+Workers are long-lived (`reuse_actors`), hold a core each and write their own records. The only file that
+imports ray; its environment must be set before that.
+"""
+
+import contextlib
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+os.environ.setdefault("RAY_worker_niceness", "0")  # workers start at 15 and starve beside anything else
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a busy machine is slow to start one
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # our records are the state; Tune's is not used
+
+import ray
+from ray import tune
+from ray.exceptions import RayError
+from ray.tune.search import Searcher
+
+from benchmark.spec import record_from_json
+from sweeps.run import worker
+from sweeps.run.driver import Driver
+from sweeps.run.raylet import watched
+from sweeps.run.roll import Roll
+from sweeps.run.worker import Job
+
+SHORTEST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds; a wait backs off while nothing becomes ready
+LONGEST_START = 60.0  # seconds in which all workers should be there
+
+
+@dataclass(frozen=True)
+class Slots:
+    """What all workers share.
+
+    count: how many there are. spare: how many trials may wait beside theirs. cores: those to pin workers to,
+    or none. gpu_share: of one GPU, 1.0 for all of it or for none. roll: name of the actor that knows who is
+    there.
+    """
+
+    count: int
+    spare: int
+    cores: tuple[int, ...]
+    gpu_share: float
+    roll: str
+
+
+class Worker(tune.Trainable):
+    """One slot: a process that trains whatever pack its next configuration names."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        slots: Slots = config["slots"]
+        if slots.cores:
+            worker.hold_a_core(slots.cores)
+        if slots.gpu_share < 1:  # jax would take three quarters of the memory for its first process
+            os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 * slots.gpu_share:.3f}")
+        self.name, self.roll = uuid.uuid4().hex, slots.roll
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.job: Job | None = new_config["job"]
+        self.trial, self.wait = new_config["trial"], new_config["wait"]
+        return True
+
+    def step(self) -> dict[str, Any]:
+        _wait_for_all(self.roll, self.name, self.trial)
+        if self.job is None:
+            time.sleep(self.wait)
+            return {"done": True, "records": []}
+        try:
+            records = worker.work(self.job)  # the driver saves those of a node that does not see its disk
+        except (ValueError, OSError) as error:  # of this node or of the sweep, not of the trial
+            return {"done": True, "error": str(error)}
+        return {"done": True, "records": [record.to_json() for record in records]}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict:
+        return {}
+
+    def load_checkpoint(self, checkpoint: dict | None) -> None:
+        pass
+
+
+def _wait_for_all(roll: str, name: str, trial: str) -> None:
+    """Wait until every worker has started, one that replaces a killed one too. One that finished a trial
+    before would be given the trial for which another is being started, and that other would be stopped: with
+    short trials it never came up."""
+    deadline = time.monotonic() + LONGEST_START
+    with contextlib.suppress(RayError, ValueError):  # the roll is lost: go on without
+        actor = ray.get_actor(roll)
+        while not ray.get(actor.report.remote(name, trial)):
+            if time.monotonic() > deadline:
+                ray.get(actor.settle.remote())  # such as a node that is gone
+            time.sleep(0.1)
+
+
+def _lost(roll: str, trial: str) -> None:
+    with contextlib.suppress(RayError, ValueError):
+        ray.get_actor(roll).lost.remote(trial)
+
+
+class PlanSearcher(Searcher):
+    """Asks the driver for work and gives it the records. Errors of the driver itself end the sweep."""
+
+    def __init__(self, driver: Driver, slots: Slots) -> None:
+        super().__init__(metric="records", mode="max")
+        self.driver, self.slots = driver, slots
+        self.open: set[str] = set()  # trials of Tune's that have not ended, waits included
+        self.jobs: dict[str, Job] = {}
+        self.idle_since: float | None = None
+        self.error: Exception | None = None
+
+    def suggest(self, trial_id: str) -> Any:
+        if self.driver.done or self.error:
+            return Searcher.FINISHED
+        if len(self.open) >= self.slots.count + self.slots.spare:
+            return None  # one waits already for whichever worker is free first
+        self.open.add(trial_id)
+        config = {"slots": self.slots, "trial": trial_id, "job": None, "wait": 0.0}
+        job = self.driver.next_job()
+        if job is not None:
+            self.jobs[trial_id] = job
+            self.idle_since = None
+            return {**config, "job": job}
+        now = time.monotonic()
+        self.idle_since = self.idle_since or now
+        wait = min(LONGEST_WAIT, max(SHORTEST_WAIT, (now - self.idle_since) / 4))
+        return {**config, "wait": wait}
+
+    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        self.open.discard(trial_id)
+        if error:
+            _lost(self.slots.roll, trial_id)
+        job = self.jobs.pop(trial_id, None)
+        if job is None or self.error:
+            return
+        try:
+            if result and "error" in result:
+                raise ValueError(result["error"])
+            if error or not result or "records" not in result:
+                self.driver.worker_died(job, "its worker died: killed, out of memory, or a crash")
+            else:
+                self.driver.receive([record_from_json(text) for text in result["records"]])
+        except (OSError, ValueError) as problem:
+            self.error = problem  # raised again by run(), after Tune has let its workers go
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the plan and the records on disk are the whole state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing; see save."""
+
+
+def run(driver: Driver, slots_per_gpu: int = 1, workers: int | None = None) -> None:
+    """Run until the plan is done, on at most so many workers (None: as many as there is room for). Returns
+    early if interrupted; raises what the driver raised."""
+    # Tune warns of metrics files that we switched off; a trial's own failure is shown by the driver
+    for name in ("ray", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    storage = tempfile.mkdtemp(prefix="optimizer-benchmark-tune-")  # for Tune's own files, which nobody reads
+    try:
+        with watched():
+            _start(workers)
+            searcher = _fit(driver, _slot(slots_per_gpu), workers, storage)
+        if searcher.error:
+            raise searcher.error
+    finally:
+        ray.shutdown()
+        shutil.rmtree(storage, ignore_errors=True)
+
+
+def _start(workers: int | None) -> None:
+    """Start Ray here, with a core a worker, or join the cluster at RAY_ADDRESS. Raises ValueError if that
+    fails."""
+    address = os.environ.get("RAY_ADDRESS")
+    cores = len(os.sched_getaffinity(0))
+    here = {"num_cpus": min(cores, workers or cores), "include_dashboard": False}
+    try:
+        # "local": without it Ray would join whatever cluster was last started on this machine
+        ray.init(
+            address=address or "local",
+            log_to_driver=False,
+            configure_logging=False,
+            **({} if address else here),
+        )
+    except Exception as error:  # what Ray raises when it cannot start is a plain Exception
+        raise ValueError(f"Ray did not start ({_gist(error)}); run again, or use --executor serial") from None
+
+
+def _fit(driver: Driver, slot: dict[str, float], workers: int | None, storage: str) -> PlanSearcher:
+    """Let Tune run the plan to its end. Raises ValueError if Ray stops before."""
+    slots = _slots(driver, slot, workers)
+    driver.workers = slots.count
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots.count)  # all workers start at once
+    searcher = PlanSearcher(driver, slots)
+    tuner = tune.Tuner(
+        tune.with_resources(Worker, slot),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            num_samples=-1,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name=driver.sweep.name,
+            storage_path=storage,
+            verbose=0,
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+    try:
+        roll: Any = ray.remote(num_cpus=0)(Roll).options(name=slots.roll).remote(slots.count)
+        tuner.fit()
+        ray.kill(roll)
+    except (RayError, tune.TuneError) as error:
+        raise ValueError(f"Ray stopped ({_gist(error)}); what is finished is kept, run again") from None
+    return searcher
+
+
+def _slots(driver: Driver, slot: dict[str, float], workers: int | None) -> Slots:
+    # a pinned worker is one core; with GPUs, or on nodes whose cores we do not know, nothing is pinned
+    pin = "gpu" not in slot and not os.environ.get("RAY_ADDRESS")
+    cores = sorted(os.sched_getaffinity(0)) if pin else []
+    there = _count(slot)
+    if workers and workers > there:
+        print(f"sweeps: there is room for {there} workers, not for {workers}", file=sys.stderr)
+    count = min(there, workers or there, driver.current.remaining)
+    # where there is room for more, a trial that waits would start one more
+    name = f"optimizer-benchmark-{uuid.uuid4().hex}"
+    return Slots(count, int(count == there), tuple(cores), slot.get("gpu", 1.0), name)
+
+
+def _slot(slots_per_gpu: int) -> dict[str, float]:
+    gpus = ray.cluster_resources().get("GPU", 0)
+    return {"cpu": 1, "gpu": 1 / slots_per_gpu} if gpus else {"cpu": 1}
+
+
+def _count(slot: dict[str, float]) -> int:
+    """How many of these slots the machine or the cluster has."""
+    there = ray.cluster_resources()
+    return max(1, min(int(there.get(name.upper(), 0) / share + 1e-6) for name, share in slot.items()))
+
+
+def _gist(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]

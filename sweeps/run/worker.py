@@ -1,0 +1,136 @@
+"""What a worker process does, whoever started it: hold a core, train a pack, write its records.
+
+Used by ray_tune.py (Ray) and serial.py. Long-lived, so that a framework starts and compiles once per worker.
+"""
+
+import contextlib
+import fcntl
+import functools
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark import scales, store
+from benchmark.data.corpora import Corpus, cache_folder, prepare
+from benchmark.spec import Cost, Outcome, Record, Trial
+from benchmark.train import flops, runner
+from optimizers.base import Optimizer
+from sweeps.search.contestants import optimizer_class
+
+SLOWEST = 1e13  # FLOP/s of one worker; a slower one would take days for the paper ladder's least trial
+
+
+@dataclass(frozen=True)
+class Job:
+    """A pack of trials and what a worker needs besides them; everything in it can be pickled.
+
+    source: the user's optimizer file, or "" for a registered one.
+    folder: the sweep's folder on the driver's machine; mark: what the driver has put into `mark_file(folder)`,
+        by which a worker knows whether it sees that folder.
+    timeout_seconds: a trial that takes longer, and longer than its FLOPs do at SLOWEST, has hung (0: no limit).
+    """
+
+    trials: tuple[Trial, ...]
+    purposes: Mapping[str, str]
+    source: str
+    folder: str
+    mark: str
+    timeout_seconds: float
+
+
+def mark_file(folder: Path) -> Path:
+    """The file of a results folder that its sweep holds locked and marked, from its sweep's folder."""
+    return folder.parent / ".lock"
+
+
+def sees(job: Job) -> bool:
+    """Whether the driver's disk is this machine's too."""
+    try:
+        return bool(job.mark) and mark_file(Path(job.folder)).read_text() == job.mark
+    except OSError:
+        return False
+
+
+def work(job: Job) -> list[Record]:
+    """Train a job's pack. On a disk shared with the driver the records are there before this returns, so that
+    a kill of anything afterwards loses nothing; else, and where a write fails, it is left to the driver."""
+    first = job.trials[0]
+    optimizer = optimizer_class(first.optimizer, job.source)
+    runner.trainer_of(first.backend).set_up(cache_folder() / "compiled")
+    corpus = _corpus(first.corpus, first.vocab)
+    if (corpus.corpus_hash, corpus.tokenizer_hash) != (first.corpus_hash, first.tokenizer_hash):
+        raise ValueError(f"corpus {first.corpus!r} on this machine is not the one that was planned with")
+    folder, shared = Path(job.folder), sees(job)
+    checkpoints = (folder if shared else cache_folder()) / "checkpoints"
+    with _watchdog(job, optimizer, shared):
+        records = runner.run(job.trials, optimizer, corpus, job.purposes, checkpoints)
+    if shared:
+        with contextlib.suppress(OSError):  # a full disk: the driver tries again and says so
+            for record in records:
+                store.save(record, folder)
+    return records
+
+
+@functools.lru_cache(maxsize=2)
+def _corpus(name: str, vocab: int) -> Corpus:
+    return prepare(name, vocab, progress=False)
+
+
+@contextlib.contextmanager
+def _watchdog(job: Job, optimizer: type[Optimizer], shared: bool) -> Iterator[None]:
+    """End this process if the job outlasts its limit: a hang inside compiled code heeds nothing gentler."""
+    limit = limit_seconds(job)
+
+    def expire() -> None:
+        reason = f"timeout: not finished after {limit:g} seconds"
+        first = job.trials[0]
+        line = f"sweeps: {first.optimizer} {first.task} ({first.trial_id}): {reason}"
+        outcome = Outcome("failed", reason, cost=Cost(wall_seconds=limit / len(job.trials)))
+        try:
+            print(line, file=sys.stderr, flush=True)
+            for trial in job.trials if shared else ():
+                purpose = job.purposes.get(trial.trial_id, "")
+                store.save(runner.record(trial, optimizer, outcome, purpose=purpose), Path(job.folder))
+        finally:  # a full disk must not leave the hang
+            os._exit(3)
+
+    if not job.timeout_seconds:
+        yield
+        return
+    timer = threading.Timer(limit, expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def limit_seconds(job: Job) -> float:
+    """After how long a pack has hung: the sum of its trials' limits, which grow with their work."""
+    work = [flops.model_flops_per_token(scales.get(trial.scale)) * trial.tokens for trial in job.trials]
+    return sum(max(job.timeout_seconds, each / SLOWEST) for each in work)
+
+
+def hold_a_core(cores: Sequence[int]) -> int | None:
+    """Pin this process to the first of `cores` that no other worker holds; None if all are taken.
+
+    Must come before jax is imported, which sizes its thread pool by the affinity. The lock is a file's, so
+    it goes with the process however that ends.
+    """
+    folder = Path(tempfile.gettempdir()) / f"optimizer-benchmark-cores-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    for core in cores:
+        handle = os.open(folder / str(core), os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            continue
+        os.sched_setaffinity(0, {core})
+        return core
+    return None

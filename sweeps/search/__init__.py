@@ -1,0 +1,1 @@
+"""Which trials to run: spaces, searches, and the plan."""

@@ -1,0 +1,46 @@
+"""Independent draws from the same space with the same budget.
+
+Coordinate descent's trials depend on each other, so how good the best of k of them is cannot be estimated
+from them; from these it can.
+"""
+
+import math
+import random
+from collections.abc import Mapping
+
+from benchmark.spec import Value
+from optimizers.base import Axis
+from sweeps.search.coordinate_search import Found
+from sweeps.search.history import Ledger
+from sweeps.search.space import Setting, key
+
+DRAWS_PER_TRIAL = 50  # a space so small that this many draws bring nothing new is exhausted
+
+
+def random_search(ledger: Ledger, axes: Mapping[str, Axis], start: Setting, salt: str) -> Found:
+    """Draw the hyperparameters of `axes`, the others as in `start`, until the budget is spent.
+
+    A setting that was drawn before, which only a space of fixed grids brings, is drawn again. salt: names
+    the search; the draws depend on it and on nothing else. Raises Waiting while answers are missing.
+    """
+    coins, drawn = random.Random(salt), {}
+    for _ in range(ledger.budget * DRAWS_PER_TRIAL):
+        setting = {**start, **{name: draw(axis, coins) for name, axis in axes.items()}}
+        if ledger.possible(setting):
+            drawn.setdefault(key(setting), setting)
+        if len(drawn) == ledger.budget:
+            break
+    ledger.ask([(setting, ledger.seeds[0], "random") for setting in drawn.values()])
+    best = min(drawn.values(), key=ledger.first, default=None)
+    return Found(best if best is not None and math.isfinite(ledger.first(best)) else None, {})
+
+
+def draw(axis: Axis, coins: random.Random) -> Value:
+    """One of the values of a fixed grid; else log-uniform between the ends of the grid, on the axis' own
+    scale. A value that has no logarithm there, such as 0, keeps its share of the grid."""
+    value = coins.choice(axis.grid)
+    flip = (lambda x: 1 - x) if axis.scale == "log1m" else (lambda x: x)
+    if axis.scale == "fixed" or flip(float(value)) <= 0:
+        return value
+    logs = [math.log(flip(float(v))) for v in axis.grid if flip(float(v)) > 0]
+    return float(f"{flip(math.exp(coins.uniform(min(logs), max(logs)))):.4g}")

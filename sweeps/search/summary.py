@@ -1,0 +1,212 @@
+"""What came of each cell, as plain JSON: for the manifest beside the records, and for the pages."""
+
+import dataclasses
+import functools
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from benchmark.spec import SCHEMA, Value
+from sweeps.search.box import Line
+from sweeps.search.cells import Cell, Solved
+from sweeps.search.seeds import report_seeds
+from sweeps.search.space import Grid, Key, Setting, key, moved
+from sweeps.search.sweep import Sweep
+
+if TYPE_CHECKING:  # plan.py calls this file
+    from sweeps.search.plan import Plan
+
+
+def summarize(state: Solved | Cell, known: Mapping[str, Any]) -> dict[str, Any]:
+    """One cell's summary; `known` says which report runs are there."""
+    cell = state if isinstance(state, Cell) else state.cell
+    facts: dict[str, Any] = {
+        "optimizer": cell.contestant.name,
+        "task": cell.stage.task.name,
+        "phase": cell.stage.phase,
+        "budget": cell.budget,
+        "search": cell.search,
+        "complete": False,
+        "winner": None,
+        "tuning_loss": None,
+        "spent": {},
+        "diverged": 0,
+        "failed": 0,
+        "badges": [],
+        "tuning": [],
+        "reports": [],
+        "unbracketed": {},
+        "noise": {"sd": None, "df": 0, "band": None},
+        "swings": {},
+        "near": {},
+        "tuned": [],
+        "start": cell.stage.start,
+    }
+    if isinstance(state, Cell):
+        return facts
+    finished = [asked for asked in state.asked if asked.status is not None]
+    open_sides = unbracketed(state) if state.complete and state.winner and cell.budget else {}
+    reported = [known[trial_id].status for _, trial_id in state.reports if trial_id in known]
+    facts |= {
+        "complete": state.complete and len(reported) == len(state.reports),
+        "winner": dict(state.winner) if state.winner else None,
+        "tuning_loss": state.tuning_loss,
+        "spent": dict(Counter(_account(asked.purpose) for asked in finished)),
+        "diverged": sum(asked.status == "diverged" for asked in finished),
+        "failed": sum(asked.status == "failed" for asked in finished),
+        "badges": _badges(state, open_sides, reported),
+        "tuning": [asked.trial_id for asked in finished],
+        "reports": [trial_id for _, trial_id in state.reports],
+        "unbracketed": open_sides,
+        "noise": {"sd": state.noise.sd, "df": state.noise.df, "band": _finite(state.band)},
+        "swings": dict(state.swings),
+        "near": _near(state),
+        "tuned": [
+            n for n in state.opening.axes if len({asked.trial.hyperparameters[n] for asked in finished}) > 1
+        ],
+        **state.opening.notes,
+    }
+    predicted = facts.get("predicted")
+    if predicted and state.complete and state.winner:
+        facts["prediction"] = _prediction_error(state)
+    return facts
+
+
+def unbracketed(state: Solved) -> dict[str, str]:
+    """Hyperparameter -> side ("down", "up") on which the grid goes on from the winner's value, but the search
+    does not know what lies there. Those that no trial varied are not judged.
+
+    Coordinate descent knows it by a trial that differs in this alone and is no better; a model, and draws, by
+    any trial beyond the winner's value.
+    """
+    assert state.winner is not None
+    if state.method != "coordinate":
+        return _beyond_all(state, state.winner)
+    losses: dict[Key, dict[int, float]] = {}
+    settings = {}
+    for entry in state.entries:
+        settings[key(entry.setting)] = entry.setting
+        losses.setdefault(key(entry.setting), {})[entry.seed] = math.inf if entry.loss is None else entry.loss
+    found: dict[str, str] = {}
+    for name, axis in state.opening.axes.items():
+        best = state.winner[name]
+        if all(setting[name] == best for setting in settings.values()):
+            continue
+        here = {k: losses[k] for k, s in settings.items() if s[name] == best}
+        steps = {e.setting[name] for e in state.entries if not e.purpose.endswith("refinement")}
+        grid = functools.reduce(Grid.extended, steps - {*axis.grid}, Grid.of(axis))
+        for side, upward in (("down", False), ("up", True)):
+            beyond = [s for s in settings.values() if _beyond(s[name], best, upward)]
+            lines = ((losses[key(s)], here.get(key(moved(s, name, best)))) for s in beyond)
+            closed = any(line is not None and _no_better(there, line) for there, line in lines)
+            if not closed and grid.step(best, upward):
+                found[name] = f"{found[name]}, {side}" if name in found else side
+    return found
+
+
+def _beyond_all(state: Solved, winner: Setting) -> dict[str, str]:
+    found = {}
+    for name, axis in state.opening.axes.items():
+        tried = {entry.setting[name] for entry in state.entries}
+        sides = Line(axis).open_sides(winner[name], tried) if len(tried) > 1 else []
+        if sides:
+            found[name] = ", ".join("up" if upward else "down" for upward in sides)
+    return found
+
+
+def _near(state: Solved) -> dict[str, list[Value]]:
+    """Hyperparameter -> its values among the settings within the noise band of the winner."""
+    names = state.opening.axes if state.near else ()
+    return {name: list(dict.fromkeys(setting[name] for setting in state.near)) for name in names}
+
+
+def manifest(sweep: Sweep, plan: "Plan") -> dict[str, Any]:
+    """The sweep's manifest: what was asked, what was chosen, what it cost."""
+    ids = [i for s in plan.solved.values() if isinstance(s, Solved) for i in _ids(s)]
+    return {
+        "schema": SCHEMA,
+        "name": sweep.name,
+        "title": sweep.title,
+        "corpus": sweep.corpus,
+        "corpus_hash": sweep.corpus_hash,
+        "tokenizer_hash": sweep.tokenizer_hash,
+        "backend": sweep.backend,
+        "precision": sweep.precision,
+        "baseline": sweep.baseline,
+        "tasks": [
+            {
+                "name": s.task.name,
+                "scale": s.task.scale.name,
+                "chinchilla_ratio": s.task.chinchilla_ratio,
+                "tokens": s.task.tokens,
+                "num_params": s.task.scale.num_params,
+                "phase": s.phase,
+                "budget": s.budget,
+            }
+            for s in sweep.stages
+        ],
+        "optimizers": {c.name: _optimizer(sweep, c.name) for c in sweep.contestants},
+        "protocol": {**dataclasses.asdict(sweep.protocol), "report_seeds": report_seeds(sweep)},
+        "cells": plan.cells,
+        "trial_ids": [i for i in dict.fromkeys(ids) if i in plan.known],
+    }
+
+
+def _optimizer(sweep: Sweep, name: str) -> dict[str, Any]:
+    contestant = next(c for c in sweep.contestants if c.name == name)
+    space = contestant.axes(sweep.stages[0].task.scale)
+    facts = ("title", "paper", "url", "family", "summary", "rule")
+    return {
+        **{fact: getattr(contestant, fact) for fact in facts},
+        "essential": list(contestant.essential),
+        "ablation_of": contestant.ablation_of,
+        "space": {n: {"grid": list(a.grid), "start": a.start, "scale": a.scale} for n, a in space.items()},
+    }
+
+
+def _ids(solved: Solved) -> list[str]:
+    return [asked.trial_id for asked in solved.asked] + [trial_id for _, trial_id in solved.reports]
+
+
+def _badges(state: Solved, open_sides: Mapping[str, str], reported: list[str]) -> list[str]:
+    badges = [f"optimum on edge: {name}" for name in open_sides]
+    if state.skipped:
+        badges.append(f"skipped: {state.skipped}")
+    elif state.complete and len(state.asked) < state.cell.budget:
+        badges.append(f"unequal budget: {len(state.asked)} of {state.cell.budget}, its space is exhausted")
+    if state.complete and state.winner is None and not state.skipped:
+        badges.append("no trial finished")
+    bad = sum(status != "finished" for status in reported)
+    if bad:
+        badges.append(f"{bad} of {len(reported)} report runs did not finish")
+    return badges
+
+
+def _prediction_error(state: Solved) -> dict[str, Any]:
+    """How far the law was off: loss at the predicted setting against the best found around it."""
+    first = state.entries[0].loss if state.entries else None
+    found = state.tuning_loss
+    gap = first - found if first is not None and found is not None else None
+    return {"loss": _finite(first), "best": found, "excess": _finite(gap)}
+
+
+def _account(purpose: str) -> str:
+    """What a trial is booked under: the hyperparameter it varies, or bracket, replicate, race, ..."""
+    first, _, second = purpose.partition(" ")
+    return second if second in ("extension", "refinement", "bracket") else first
+
+
+def _no_better(there: Mapping[int, float], here: Mapping[int, float]) -> bool:
+    seeds = there.keys() & here.keys()
+    return bool(seeds) and math.fsum(there[s] for s in seeds) >= math.fsum(here[s] for s in seeds)
+
+
+def _beyond(value: Value, best: Value, upward: bool) -> bool:
+    if isinstance(value, str) or isinstance(best, str):
+        return False
+    return value > best if upward else value < best
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

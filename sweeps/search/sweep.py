@@ -1,0 +1,236 @@
+"""A sweep: which optimizers, on which tasks, tuned how. Pure data; plan.py turns it into trials.
+
+Sweeps are constants in this package (`quick.py`, `micro.py`, ...), each named `SWEEP`.
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from benchmark.scales import Scale
+from benchmark.spec import RECIPE, Evaluation, Value
+from benchmark.tasks import Task, parse
+from optimizers.base import Axis, Optimizer
+
+Phase = Literal["I", "II", "III", "baseline"]
+Start = Literal["stated", "winner", "consensus", "law", "constant", "width"]
+NAMES = ("quick", "smoke", "micro", "paper")
+
+_RATIO = Axis((0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 1.0, "log")
+_SHAPE = {
+    "embedding_lr_ratio": _RATIO,
+    "head_lr_ratio": _RATIO,
+    "decay_kind": Axis(("cosine", "linear"), "linear"),
+    "decay_fraction": Axis((0.2, 0.4, 0.6, 0.8, 1.0), 1.0),
+    "final_lr_ratio": Axis((0.0, 0.1), 0.0),
+    "clip_norm": Axis((0.0, 1.0, 2.0), 1.0),
+}
+# One grid per ladder, the same for every optimizer. The study's warmups are 10 to 80 % of its 1x runs.
+RECIPE_SPACE: Mapping[str, Mapping[str, Axis]] = {
+    "micro": {"warmup_fraction": Axis((0.0, 0.05, 0.1, 0.2, 0.4), 0.1, "log", 0.0, 0.8), **_SHAPE},
+    "paper": {"warmup_fraction": Axis((0.0, 0.1, 0.2, 0.4), 0.2, "log", 0.0, 0.8), **_SHAPE},
+}
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """What planning and reporting need to know about an optimizer: data only, no framework.
+
+    rule: identity of the update rule, "adamw@1" or "mine#<hash>".
+    defaults: every field of the optimizer. space: ladder -> hyperparameter -> Axis.
+    recipe_start: starts of RECIPE hyperparameters that differ from the usual ones.
+    recipe_fixed: RECIPE hyperparameters that it may not vary. ablation_of: whom it restricts by them, or "".
+    source: the user's file that it was read from, "" for a registered optimizer.
+    """
+
+    name: str
+    rule: str
+    title: str
+    paper: str
+    url: str
+    family: str
+    summary: str
+    essential: tuple[str, ...]
+    space: Mapping[str, Mapping[str, Axis]]
+    defaults: Mapping[str, Value]
+    recipe_start: Mapping[str, Value]
+    source: str = ""
+    recipe_fixed: Mapping[str, Value] = field(default_factory=dict)
+    ablation_of: str = ""
+
+    def axes(self, scale: Scale) -> dict[str, Axis]:
+        """The whole space at a scale: its own hyperparameters first, then the recipe. Raises ValueError
+        where the optimizer gives none for the scale's ladder."""
+        if scale.ladder not in self.space:
+            raise ValueError(
+                f"{self.name} has no search space for the {scale.ladder} ladder; add one to its `space`,"
+                f" or leave it out of this sweep"
+            )
+        recipe = {**RECIPE_SPACE[scale.ladder], "batch_size": Axis(scale.batch_sizes, scale.batch_size)}
+        starts = {name: value for name, value in self.recipe_start.items() if name in recipe}
+        recipe |= {name: dataclasses.replace(recipe[name], start=value) for name, value in starts.items()}
+        recipe = {name: axis for name, axis in recipe.items() if name not in self.recipe_fixed}
+        axes = {**self.space[scale.ladder], **recipe}
+        unknown = [name for name in self.essential if name not in axes]
+        if unknown:
+            raise ValueError(
+                f"{self.name} calls {unknown[0]} essential but gives it no axis in its {scale.ladder} space"
+            )
+        return axes
+
+    def start(self, scale: Scale) -> dict[str, Value]:
+        """The stated starting point at a scale: every hyperparameter of a trial."""
+        return {
+            **self.defaults,
+            **self.recipe_fixed,
+            **{name: axis.start for name, axis in self.axes(scale).items()},
+        }
+
+
+def contestant_of(cls: type[Optimizer], name: str, rule: str, source: str = "") -> Contestant:
+    """A contestant from its class. `rule` is its identity (see `Trial.rule`)."""
+    default = cls()
+    everywhere = [n for n in next(iter(cls.space.values())) if all(n in axes for axes in cls.space.values())]
+    everything = sorted((*everywhere, *RECIPE), key=lambda n: n != "peak_lr")  # a search begins with the rate
+    return Contestant(
+        name=name,
+        rule=rule,
+        title=cls.info.title,
+        paper=cls.info.paper,
+        url=cls.info.url,
+        family=cls.info.family,
+        summary=cls.info.summary,
+        essential=cls.info.essential or tuple(n for n in everything if n not in cls.recipe_fixed),
+        space=cls.space,
+        defaults={f.name: getattr(default, f.name) for f in dataclasses.fields(default)},
+        recipe_start=cls.recipe_start,
+        source=source,
+        recipe_fixed=cls.recipe_fixed,
+        ablation_of=cls.ablation_of,
+    )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One task of a sweep, and how it is tuned there.
+
+    phase: "I", "II", "III", or "baseline" for the ratios at which only the baseline is run.
+    budget: tuning trials per optimizer, which its searches share; 0 means that the setting is carried over
+        and only reported.
+    start: "stated": the optimizer's starting point; "winner": the winner of `after[0]`; "consensus": the
+        value that Phase I tasks agree on, and where they disagree the nearest one's; "law": a power law
+        through the winners of `after`; "constant": the nearest winner among `after`; "width": the same,
+        rescaled by width.
+    tune: all hyperparameters, the essential ones, or those found sensitive to scale in Phase I.
+    after: names of the tasks whose winners this one needs.
+    committed: its tuning trials are committed for the optimizers of the registry (see committed.py).
+    """
+
+    task: Task
+    phase: Phase
+    budget: int
+    start: Start = "stated"
+    tune: Literal["all", "essential", "sensitive"] = "all"
+    after: tuple[str, ...] = ()
+    committed: bool = False
+
+
+def stage(name: str, phase: Phase, budget: int, **how: object) -> Stage:
+    """A stage from its task's name, as sweeps write it."""
+    return Stage(parse(name), phase, budget, **how)  # pyright: ignore[reportArgumentType]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a search is run, with numbers that are the same for every optimizer.
+
+    search: "gp" models the loss (gp_search.py), "coordinate" changes one hyperparameter at a time
+        (coordinate_search.py), "random" draws (random_search.py).
+    searches: independent searches of every optimizer on every task, each with other tuning seeds, an opening
+        of its own and its share of the budget and of the report seeds: what choosing adds to the noise is seen.
+    tuning_seeds: of search 0; the first is every trial's, the others are for replicates and the last race.
+    looks: numbers of report seeds, all searches together. All have the first; where the verdict is still open
+        then (looks.py), more are added up to the next.
+    report_seeds: what seeds.py derives from the sweep or draws anew, at least the last look's number.
+    sealed: the report seeds were drawn for this sweep, so that nobody can have seen them before.
+    salt: names a study of several that are alike but for their openings.
+    band: a stated noise band in nats per token; None measures it, which needs two tuning seeds or more.
+    min_steps: a batch size that leaves fewer steps is not tried.
+    width_exponents: for the start "width": value ~ width**exponent, by optimizer ("*" is any other).
+    max_trials: the tuning trials at which the stages' budgets were cut to fit `max_hours`; see budget.py.
+    """
+
+    search: Literal["gp", "coordinate", "random"] = "gp"
+    searches: int = 2
+    tuning_seeds: tuple[int, ...] = (0, 1, 2)
+    looks: tuple[int, ...] = (6,)
+    report_seeds: tuple[int, ...] = ()
+    sealed: bool = False
+    salt: str = ""
+    band: float | None = None
+    min_steps: int = 50
+    width_exponents: Mapping[str, Mapping[str, float]] = field(
+        default_factory=lambda: {"*": {"peak_lr": -1.0, "weight_decay": 1.0}}
+    )
+    max_hours: float | None = None
+    max_trials: int | None = None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Optimizers x tasks x protocol x seeds.
+
+    optimizers: names it is meant for, all there are if empty; `contestants` are filled in from them.
+    corpus_hash, tokenizer_hash: the corpus as prepared; filled in before planning.
+    """
+
+    name: str
+    title: str
+    stages: tuple[Stage, ...]
+    protocol: Protocol = field(default_factory=Protocol)
+    optimizers: tuple[str, ...] = ()
+    contestants: tuple[Contestant, ...] = ()
+    baseline: str = "adamw"
+    corpus: str = "gcide"
+    corpus_hash: str = ""
+    tokenizer_hash: str = ""
+    backend: Literal["jax", "torch"] = "jax"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    tuning_evaluation: Evaluation = field(default_factory=Evaluation)
+    report_evaluation: Evaluation = field(default_factory=lambda: Evaluation("test", curve_points=16))
+
+    def contestant(self, name: str) -> Contestant:
+        """The contestant of this name. Raises ValueError if it does not take part."""
+        for contestant in self.contestants:
+            if contestant.name == name:
+                return contestant
+        raise ValueError(f"sweep {self.name} has no optimizer {name!r}")
+
+
+def named(name: str) -> Sweep:
+    """The sweep of this name. Raises ValueError that lists the names there are."""
+    if name not in NAMES:
+        raise ValueError(f"unknown sweep {name!r}; choose from {', '.join(NAMES)}")
+    return importlib.import_module(f"sweeps.{name}").SWEEP
+
+
+def select(sweep: Sweep, tasks: Sequence[str] = ()) -> Sweep:
+    """The part of a sweep on these tasks (all if none are given), with the tasks that they start from, and
+    the baseline's further ratios that need nothing else. Raises ValueError for a task that it does not have."""
+    if not tasks:
+        return sweep
+    by_name = {s.task.name: s for s in sweep.stages}
+    unknown = [name for name in tasks if name not in by_name]
+    if unknown:
+        raise ValueError(f"sweep {sweep.name} has no task {unknown[0]!r}; choose from {', '.join(by_name)}")
+    wanted, queue = set(), [*tasks]
+    while queue:
+        name = queue.pop()
+        if name not in wanted:
+            wanted.add(name)
+            queue += by_name[name].after
+    beyond = {s.task.name for s in sweep.stages if s.phase == "baseline" and wanted.issuperset(s.after)}
+    kept = tuple(s for s in sweep.stages if s.task.name in wanted | beyond)
+    return dataclasses.replace(sweep, stages=kept)

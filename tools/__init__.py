@@ -1,0 +1,1 @@
+"""The developers' laboratory: speed, agreement, simulated studies. Not part of the package."""

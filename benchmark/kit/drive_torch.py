@@ -1,7 +1,7 @@
 """Drive an optimizer's torch build over the toy of cases.py, in float64."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 
 from benchmark.data.corpora import Corpus
 from benchmark.kit import cases
-from benchmark.kit.cases import Arrays
+from benchmark.kit.cases import Arrays, Problem
 from benchmark.spec import Outcome, Trial
 from benchmark.train import checkpoint, trainer_torch
 from benchmark.train.checkpoint import Progress
@@ -18,38 +18,78 @@ from optimizers.base import Optimizer, Param, Run
 
 torch.set_num_threads(1)  # the models here are too small to share, and threads that wait burn the other core
 
+Values = dict[str, torch.nn.Parameter]
 
-class Toy:
-    """One run of the toy, step by step."""
 
-    def __init__(self, optimizer: Optimizer, rate: float = 1.0, dtype: torch.dtype = torch.float64) -> None:
-        self.rate, self.dtype, self.params = rate, dtype, cases.toy_params()
-        self.grads = cases.gradients(self.params)
-        self.run = Run(self.params, cases.STEPS, self._multiplier, _noise)
-        self.values = {
-            name: torch.nn.Parameter(torch.tensor(x, dtype=dtype))
-            for name, x in cases.starting_values(self.params).items()
-        }
-        self.rule = optimizer.build_torch(self.values, self.run)
-        trainer_torch.require_every_parameter_once(self.rule, self.values)
-        self.initial_lrs = [group["lr"] for group in self.rule.param_groups]
+class Walk:
+    """torch optimizers, ours or an oracle's, driven step by step over a problem's parameters."""
+
+    def __init__(
+        self,
+        values: Values,
+        rules: Sequence[torch.optim.Optimizer],
+        problem: Problem,
+        multiplier: Callable[[Any], Any],
+    ) -> None:
+        """Together the rules hold every parameter of `values`."""
+        self.values, self.rules, self.problem, self.multiplier = values, rules, problem, multiplier
+        self.initial_lrs = [group["lr"] for group in self.groups()]
 
     def advance(self, first: int, last: int) -> Arrays:
         """Steps first to last - 1; name -> [last - first, *shape], the parameters after each."""
         path: dict[str, list[np.ndarray]] = {name: [] for name in self.values}
         for step in range(first, last):
-            for group, initial in zip(self.rule.param_groups, self.initial_lrs, strict=True):
-                group["lr"] = initial * self._multiplier(step)
+            for group, initial in zip(self.groups(), self.initial_lrs, strict=True):
+                group["lr"] = initial * self.multiplier(step)
             for name, value in self.values.items():
-                value.grad = torch.tensor(self.grads[name][step], dtype=self.dtype)
-            self.run.loss_fn = cases.loss
-            self.rule.step()
+                value.grad = torch.tensor(self.problem.grads[name][step], dtype=value.dtype)
+            for rule in self.rules:
+                rule.step()
             for name, value in self.values.items():
                 path[name].append(value.detach().numpy().copy())
         return {name: np.stack(points) for name, points in path.items()}
 
-    def _multiplier(self, step: Any) -> Any:
-        return self.rate * (1.0 - 0.5 * step / cases.STEPS)
+    def groups(self) -> list[dict[str, Any]]:
+        """Asked for at every step: an optimizer that loads its state has new ones."""
+        return [group for rule in self.rules for group in rule.param_groups]
+
+
+class Toy(Walk):
+    """One run of an optimizer's torch build over a problem."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        rate: float = 1.0,
+        dtype: torch.dtype = torch.float64,
+        problem: Problem | None = None,
+    ) -> None:
+        problem = problem or cases.problem()
+        values = _parameters(problem, dtype)
+
+        def multiplier(step: Any) -> Any:
+            return rate * problem.multiplier(step)
+
+        run = Run(problem.params, problem.steps, multiplier, _noise, problem.clip_norm)
+        self.rule = optimizer.build_torch(values, run)
+        run.loss_fn = problem.loss_fn  # as in training, it is not there yet when the build is made
+        trainer_torch.require_every_parameter_once(self.rule, values)
+        super().__init__(values, [self.rule], problem, multiplier)
+
+
+def path(optimizer: Optimizer, problem: Problem) -> Arrays:
+    """name -> [steps, *shape]: the parameters after each step."""
+    return Toy(optimizer, problem=problem).advance(0, problem.steps)
+
+
+def oracle_path(build: Callable[[Values], Sequence[torch.optim.Optimizer]], problem: Problem) -> Arrays:
+    """`path` of any torch optimizers: `build` makes them, at their peak rates, from name -> Parameter."""
+    values = _parameters(problem, torch.float64)
+    return Walk(values, build(values), problem, problem.multiplier).advance(0, problem.steps)
+
+
+def _parameters(problem: Problem, dtype: torch.dtype) -> Values:
+    return {name: torch.nn.Parameter(torch.tensor(x, dtype=dtype)) for name, x in problem.start.items()}
 
 
 def second_half(optimizer: Optimizer, checkpoint_path: Path | None) -> Arrays:

@@ -5,31 +5,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmark.kit import cases, drive_numpy
+from benchmark.kit.cases import Arrays
 from optimizers.adamw import AdamW
 from optimizers.cautious import Cautious
 
 Fixture = Any
-BACKENDS = ["run_jax", "run_torch"]
 
 
 @pytest.mark.oracle("numpy twin of the paper")
 @pytest.mark.parametrize("variant", ["reference", "levanter"])
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_agrees_with_the_paper(
-    backend: str,
-    variant: str,
-    request: pytest.FixtureRequest,
-    run_numpy: Fixture,
-    toy_params: Fixture,
-    gradients: Fixture,
-    assert_close: Fixture,
-) -> None:
+def test_agrees_with_the_paper(variant: str, path: Fixture, assert_close: Fixture) -> None:
     # eps large enough for the variants to be told apart: the mean mask is about 0.7
-    opt, params = Cautious(variant=variant, eps=1e-3), toy_params()
-    grads = gradients(params)
-    m, v = ({name: np.zeros(p.shape) for name, p in params.items()} for _ in range(2))
+    opt, toy = Cautious(variant=variant, eps=1e-3), cases.problem()
+    m, v = cases.zeros(toy.params), cases.zeros(toy.params)
 
-    def rule(grads: Fixture, t: int, values: Fixture) -> Fixture:
+    def rule(grads: Arrays, t: int, values: Arrays) -> Arrays:
         u = {}
         for name, g in grads.items():
             m[name] = opt.beta1 * m[name] + (1 - opt.beta1) * g
@@ -40,30 +31,23 @@ def test_agrees_with_the_paper(
             u[name] = np.where(mask, adam, 0.0) / share
         return u
 
-    actual = request.getfixturevalue(backend)(opt, params, grads)
-    assert_close(actual, run_numpy(opt, params, grads, rule), 1e-12)  # rounding
+    expected = drive_numpy.path(rule, toy, opt.peak_lr, opt.weight_decay)
+    assert_close(path(opt, toy), expected, 1e-12)  # rounding
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_agreement_everywhere_is_adamw(
-    backend: str, request: pytest.FixtureRequest, toy_params: Fixture, gradients: Fixture, assert_close: Fixture
-) -> None:
+def test_agreement_everywhere_is_adamw(path: Fixture, assert_close: Fixture) -> None:
     """Gradients that keep their sign mask nothing."""
-    params, run = toy_params(), request.getfixturevalue(backend)
-    grads = {name: np.abs(g) + 0.01 for name, g in gradients(params).items()}
-    assert_close(run(Cautious(), params, grads), run(AdamW(), params, grads), 1e-12)
+    grads = {name: np.abs(g) + 0.01 for name, g in cases.problem().grads.items()}
+    toy = cases.problem(grads=grads)
+    assert_close(path(Cautious(), toy), path(AdamW(), toy), 1e-12)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_disagreement_everywhere_leaves_decay_alone(
-    backend: str, request: pytest.FixtureRequest, toy_params: Fixture, initial: Fixture
-) -> None:
+def test_disagreement_everywhere_leaves_decay_alone(path: Fixture) -> None:
     """A small gradient of the other sign does not turn the momentum: only decay acts, and it is not masked."""
-    params = toy_params()
-    opt = Cautious(peak_lr=0.1, weight_decay=0.5)
+    params = cases.toy_params()
     grads = {name: np.stack([np.ones(p.shape), np.full(p.shape, -1e-3)]) for name, p in params.items()}
-    path = request.getfixturevalue(backend)(opt, params, grads, multiplier=lambda step: 1.0)
-    for name, points in path.items():
+    toy = cases.problem(grads=grads, fall=0.0)
+    for name, points in path(Cautious(peak_lr=0.1, weight_decay=0.5), toy).items():
         keep = 0.95 if params[name].role in ("hidden", "head") else 1.0
         np.testing.assert_allclose(points[1], keep * points[0], rtol=1e-12)
-        assert np.all(points[0] != initial(params)[name])
+        assert np.all(points[0] != toy.start[name])

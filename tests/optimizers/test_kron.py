@@ -7,7 +7,9 @@ import pytest
 import torch
 from pytorch_optimizer import Kron as KronOracle
 
-from optimizers.base import ROLES, describe
+from benchmark.kit import cases, drive_jax, drive_numpy, drive_torch
+from benchmark.kit.cases import Arrays, Problem
+from optimizers.base import ROLES, Param, describe
 from optimizers.kron import Kron, precondition
 
 Fixture = Any
@@ -19,9 +21,7 @@ RULE = Kron(
     flat_start_fraction=1.0,
     normalize_grads=0,
 )
-SHAPES = {"embed": (12, 8), "a.q": (8, 8), "a.up": (10, 8), "a.down": (8, 10), "norm": (8,), "head": (12, 8)}
-VOCABULARY = 12
-BACKENDS = ["run_jax", "run_torch"]
+PARTS = ("embed", "q", "up", "down", "final_norm", "head")
 
 
 def spectral_bound(matrix: np.ndarray) -> float:
@@ -31,15 +31,18 @@ def spectral_bound(matrix: np.ndarray) -> float:
     return float(np.linalg.norm(matrix @ (direction / np.linalg.norm(direction))))
 
 
-def twin_fit(factors: list[np.ndarray], grad: np.ndarray, noise: np.ndarray, rate: float) -> list[np.ndarray]:
-    """One fit with explicit inverses; every factor is a full matrix, the vocabulary's a diagonal one."""
+def twin_fit(
+    factors: list[np.ndarray], grad: np.ndarray, noise: np.ndarray, rate: float, diagonal: bool
+) -> list[np.ndarray]:
+    """One fit with explicit inverses; every factor is a full matrix, the left one diagonal if it is a
+    vocabulary's."""
     left, right = factors
     damped = grad + np.sqrt(np.finfo(np.float32).eps) * np.abs(grad).mean() * noise
     a = left @ damped @ right.T
     b = np.linalg.inv(left).T @ noise @ np.linalg.inv(right)
     fitted = []
     for q, ours, theirs in ((left, a @ a.T, b @ b.T), (right, a.T @ a, b.T @ b)):
-        if len(q) == VOCABULARY:
+        if diagonal and q is left:
             step = np.diag(np.diag(ours - theirs)) / np.diag(ours + theirs).max()
         else:
             step = np.triu(ours - theirs) / spectral_bound(ours + theirs)
@@ -47,129 +50,104 @@ def twin_fit(factors: list[np.ndarray], grad: np.ndarray, noise: np.ndarray, rat
     return fitted
 
 
-def twin(rule: Kron, grads: np.ndarray, start: np.ndarray, noise: np.ndarray, decay: float) -> np.ndarray:
-    """The path of one matrix when every step fits."""
-    value, m, path = start.copy(), np.zeros_like(start), []
-    factors = [np.eye(d) for d in start.shape]
-    for step, grad in enumerate(grads):
-        m = rule.beta1 * m + (1 - rule.beta1) * grad
-        average = m / (1 - rule.beta1 ** (step + 1))
-        factors = twin_fit(factors, average, noise[step], rule.preconditioner_lr)
-        left, right = factors
-        u = left.T @ left @ average @ right.T @ right
-        u = u / max(1.0, np.sqrt((u**2).mean()) / 1.1)
-        value = value - rule.peak_lr * (1.0 - 0.5 * step / len(grads)) * (u + decay * value)
-        path.append(value)
-    return np.stack(path)
+def twin(rule: Kron, toy: Problem) -> drive_numpy.Rule:
+    """The rule of matrices when every step fits."""
+    m = cases.zeros(toy.params)
+    factors = {name: [np.eye(d) for d in param.shape] for name, param in toy.params.items()}
+    noise = {name: cases.noise(name, toy.steps, param.shape) for name, param in toy.params.items()}
+
+    def directions(grads: Arrays, t: int, values: Arrays) -> Arrays:
+        u = {}
+        for name, grad in grads.items():
+            m[name] = rule.beta1 * m[name] + (1 - rule.beta1) * grad
+            average = m[name] / (1 - rule.beta1**t)
+            vocabulary = toy.params[name].role in ("embedding", "head")
+            fit = (average, noise[name][t - 1], rule.preconditioner_lr, vocabulary)
+            left, right = factors[name] = twin_fit(factors[name], *fit)
+            white = left.T @ left @ average @ right.T @ right
+            u[name] = white / max(1.0, np.sqrt((white**2).mean()) / 1.1)
+        return u
+
+    return directions
 
 
 @pytest.mark.oracle("numpy twin of the reference")
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_follows_a_numpy_twin(
-    backend: str,
-    request: pytest.FixtureRequest,
-    gradients: Fixture,
-    initial: Fixture,
-    normal: Fixture,
-    assert_close: Fixture,
-) -> None:
-    params = describe({name: s for name, s in SHAPES.items() if name != "norm"}, heads=1)
-    grads, start = gradients(params), initial(params)
-    expected = {
-        name: twin(RULE, grads[name], start[name], normal(f"noise {name}", (20, *p.shape)), decay)
-        for (name, p), decay in zip(params.items(), (0.0, 0.1, 0.1, 0.1, 0.1), strict=True)
+def test_follows_a_numpy_twin(path: Fixture, assert_close: Fixture) -> None:
+    toy = cases.problem(cases.toy_params("embed", "q", "up", "down", "head"))
+    expected = drive_numpy.path(twin(RULE, toy), toy, RULE.peak_lr, RULE.weight_decay)
+    assert_close(path(RULE, toy), expected, 1e-10)
+
+
+def oracle(rule: Kron, param: Param) -> Arrays:
+    """pytorch_optimizer's Kron on one parameter, every step fitting, with the kit's noise."""
+    toy = cases.problem({param.name: param})
+    draws = iter(cases.noise(param.name, toy.steps, param.shape))
+    options = {
+        "lr": rule.peak_lr,
+        "momentum": rule.beta1,
+        "pre_conditioner_update_probability": 1.0,
+        "max_size_triangular": cases.LONG if param.role == "hidden" else cases.WIDTH,
+        "precondition_dtype": torch.float64,
+        "balance_prob": 0.0,
     }
-    assert_close(request.getfixturevalue(backend)(RULE, params, grads), expected, 1e-10)
-
-
-def oracle(rule: Kron, grads: np.ndarray, start: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """pytorch_optimizer's Kron on one parameter, every step fitting, with the given noise."""
-    value = torch.nn.Parameter(torch.tensor(start))
-    optimizer = KronOracle(
-        [value],
-        lr=rule.peak_lr,
-        momentum=rule.beta1,
-        pre_conditioner_update_probability=1.0,
-        max_size_triangular=VOCABULARY - 1,
-        precondition_dtype=torch.float64,
-        balance_prob=0.0,
-    )
-    path = []
-    for step, grad in enumerate(grads):
-        optimizer.param_groups[0]["lr"] = rule.peak_lr * (1.0 - 0.5 * step / len(grads))
-        value.grad = torch.tensor(grad)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(torch, "float32", torch.float64)  # it solves in float32
-            patch.setattr(torch, "randn_like", lambda x, dtype=None, step=step: torch.tensor(noise[step]))
-            optimizer.step()
-        path.append(value.detach().numpy().copy())
-    return np.stack(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "float32", torch.float64)  # it solves in float32
+        patch.setattr(torch, "randn_like", lambda x, dtype=None: torch.tensor(next(draws)))
+        found = drive_torch.oracle_path(lambda values: [KronOracle(values.values(), **options)], toy)
+    assert next(draws, None) is None  # one draw a step
+    return found
 
 
 @pytest.mark.oracle("pytorch_optimizer.Kron")
-def test_follows_the_oracle(
-    run_jax: Fixture, gradients: Fixture, initial: Fixture, normal: Fixture, assert_close: Fixture
-) -> None:
-    params = describe(SHAPES, heads=1)
-    grads, start = gradients(params), initial(params)
-    rule = RULE.replace(weight_decay=0.0)
-    expected = {
-        name: oracle(rule, grads[name], start[name], normal(f"noise {name}", (20, *p.shape)))
-        for name, p in params.items()
-    }
+def test_follows_the_oracle(path: Fixture, assert_close: Fixture) -> None:
+    toy, rule, expected = cases.problem(cases.toy_params(*PARTS)), RULE.replace(weight_decay=0.0), {}
+    for param in toy.params.values():
+        expected |= oracle(rule, param)
     # the oracle does not damp: 3.5e-4 of every gradient is noise here, and a step is 0.02
-    assert_close(run_jax(rule, params, grads), expected, 1e-4)
+    assert_close(path(rule, toy), expected, 1e-4)
 
 
-@pytest.mark.parametrize("changes", [{}, {"normalize_grads": 1, "block_size": 5}])
-def test_jax_and_torch_agree(
-    run_jax: Fixture, run_torch: Fixture, gradients: Fixture, assert_close: Fixture, changes: dict[str, int]
-) -> None:
-    params = describe(SHAPES, heads=1)
-    grads = gradients(params, seed=1)
-    rule = RULE.replace(flat_start_fraction=0.2, **changes)
-    assert_close(run_torch(rule, params, grads), run_jax(rule, params, grads), 1e-10)
+@pytest.mark.parametrize("changes", [{}, {"normalize_grads": 1, "block_size": 4}])
+def test_jax_and_torch_agree(assert_close: Fixture, changes: dict[str, int]) -> None:
+    toy, rule = cases.problem(cases.toy_params(*PARTS)), RULE.replace(flat_start_fraction=0.2, **changes)
+    assert_close(drive_torch.path(rule, toy), drive_jax.path(rule, toy), 1e-10)
 
 
-def test_balancing_leaves_the_product_alone(
-    run_jax: Fixture, run_torch: Fixture, gradients: Fixture, assert_close: Fixture
-) -> None:
+def test_balancing_leaves_the_product_alone(assert_close: Fixture) -> None:
     """Over 130 steps both builds balance once; without it the path is the same but for rounding."""
-    params = describe({"embed": (12, 8), "a.down": (4, 6)}, heads=1)
-    grads = gradients(params, steps=130)
-    path = run_jax(RULE, params, grads)
-    assert_close(run_torch(RULE, params, grads), path, 1e-9)
+    toy = cases.problem(cases.toy_params("embed", "down"), steps=130)
+    assert_close(drive_torch.path(RULE, toy), drive_jax.path(RULE, toy), 1e-9)
 
 
-def test_without_fits_it_is_the_average_gradient(run_jax: Fixture, gradients: Fixture) -> None:
-    params = describe({"a.q": (8, 8)}, heads=1)
-    grads = gradients(params, scale=2.0)
-    start = {"a.q": np.zeros((8, 8))}
-    rule = RULE.replace(preconditioner_lr=0.0)
-    path = run_jax(rule, params, grads, start, multiplier=lambda step: 1.0)["a.q"]
-    m, decay, previous = np.zeros((8, 8)), rule.peak_lr * rule.weight_decay, start["a.q"]
-    for step, grad in enumerate(grads["a.q"]):
+def test_without_fits_it_is_the_average_gradient() -> None:
+    params = cases.toy_params("q")
+    ((name, grads),) = cases.gradients(params).items()
+    toy = cases.problem(params, start=cases.zeros(params), grads={name: 20 * grads}, fall=0.0)
+    path = drive_jax.path(RULE.replace(preconditioner_lr=0.0), toy)[name]
+    m, decay, previous = np.zeros((8, 8)), RULE.peak_lr * RULE.weight_decay, toy.start[name]
+    for step, grad in enumerate(toy.grads[name]):
         m = 0.9 * m + 0.1 * grad
         average = m / (1 - 0.9 ** (step + 1))
         clipped = average / max(1.0, np.sqrt((average**2).mean()) / 1.1)
-        np.testing.assert_allclose(path[step], (1 - decay) * previous - rule.peak_lr * clipped, atol=1e-12)
+        np.testing.assert_allclose(path[step], (1 - decay) * previous - RULE.peak_lr * clipped, atol=1e-12)
         previous = path[step]
 
 
-def test_a_fixed_gradient_is_descended_and_brought_to_size_one(run_jax: Fixture, normal: Fixture) -> None:
-    params = describe({"a.q": (8, 8)}, heads=1)
-    grads = np.broadcast_to(1e-3 * normal("fixed", (8, 8)), (200, 8, 8))
-    start = {"a.q": np.zeros((8, 8))}
+def test_a_fixed_gradient_is_descended_and_brought_to_size_one() -> None:
+    params = cases.toy_params("q")
+    (name,) = params
+    grads = np.broadcast_to(1e-3 * cases.standard_normal("fixed", (8, 8)), (200, 8, 8))
+    toy = cases.problem(params, start=cases.zeros(params), grads={name: grads}, fall=0.0)
     rule = RULE.replace(weight_decay=0.0, preconditioner_lr=0.2)
-    path = run_jax(rule, params, {"a.q": grads}, start, multiplier=lambda step: 1.0)["a.q"]
-    steps = -np.diff(path, axis=0) / rule.peak_lr
+    steps = -np.diff(drive_jax.path(rule, toy)[name], axis=0) / rule.peak_lr
     assert np.all((steps * grads[1:]).sum(axis=(1, 2)) > 0)  # Q^T Q is positive definite
     assert np.sqrt((grads[0] ** 2).mean()) < 2e-3
     assert 0.3 < np.sqrt((steps[-1] ** 2).mean()) <= 1.1 + 1e-6
 
 
-def test_preconditioning_is_symmetric(float64: None, normal: Fixture) -> None:
+def test_preconditioning_is_symmetric() -> None:
     """<x, P y> = <P x, y> for P = QL^T QL kron QR^T QR."""
+    normal = cases.standard_normal
     factors = {"left": np.triu(normal("left", (1, 4, 4))), "right": np.triu(normal("right", (1, 6, 6)))}
     x, y = normal("x", (1, 4, 6)), normal("y", (1, 4, 6))
     assert np.isclose(np.sum(x * precondition(factors, y)), np.sum(precondition(factors, x) * y), rtol=1e-12)

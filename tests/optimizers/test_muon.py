@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.kit import cases, drive_jax, drive_torch
+from benchmark.kit.cases import Problem
 from optimizers.base import ROLES, describe
 from optimizers.muon import Muon
 from optimizers.shared.matrix import newton_schulz, newton_schulz_flops
 
 Fixture = Any
-SHAPES = {"embed": (12, 8), "a.q": (8, 8), "a.up": (20, 8), "a.down": (8, 20), "norm": (8,), "head": (12, 8)}
 RULE = Muon(
     peak_lr=0.02,
     weight_decay=0.1,
@@ -29,12 +30,11 @@ def exact_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)
 
 
-def oracle(rule: Muon, params: Fixture, grads: Fixture, start: Fixture) -> dict[str, np.ndarray]:
-    """torch.optim.Muon for hidden matrices, torch.optim.AdamW for the others, with the fixtures' schedule."""
-    values = {name: torch.nn.Parameter(torch.tensor(x)) for name, x in start.items()}
-    hidden = [values[n] for n, p in params.items() if p.role == "hidden"]
+def oracle(rule: Muon, toy: Problem, values: drive_torch.Values) -> list[torch.optim.Optimizer]:
+    """torch.optim.Muon for hidden matrices, torch.optim.AdamW for the others."""
+    hidden = [values[n] for n, p in toy.params.items() if p.role == "hidden"]
     decayed = [values["head"]]
-    rest = [values[n] for n, p in params.items() if p.role in ("embedding", "norm")]
+    rest = [values[n] for n, p in toy.params.items() if p.role in ("embedding", "norm")]
     muon = torch.optim.Muon(
         hidden, lr=rule.peak_lr, weight_decay=rule.weight_decay, momentum=rule.momentum, eps=rule.ns_eps
     )
@@ -44,44 +44,20 @@ def oracle(rule: Muon, params: Fixture, grads: Fixture, start: Fixture) -> dict[
         betas=(rule.beta1, rule.beta2),
         eps=rule.eps,
     )
-    steps, path = len(grads["embed"]), {name: [] for name in values}
-    for step in range(steps):
-        factor = 1.0 - 0.5 * step / steps
-        muon.param_groups[0]["lr"] = rule.peak_lr * factor
-        for group in adam.param_groups:
-            group["lr"] = rule.peak_lr * factor
-        for name, value in values.items():
-            value.grad = torch.tensor(grads[name][step])
-        muon.step()
-        adam.step()
-        for name, value in values.items():
-            path[name].append(value.detach().numpy().copy())
-    return {name: np.stack(points) for name, points in path.items()}
+    return [muon, adam]
 
 
 @pytest.mark.oracle("torch.optim.Muon")
-def test_both_builds_follow_torch(
-    run_jax: Fixture,
-    run_torch: Fixture,
-    gradients: Fixture,
-    initial: Fixture,
-    assert_close: Fixture,
-    exact_bfloat16: None,
-) -> None:
-    params = describe(SHAPES, heads=1)
-    grads, start = gradients(params), initial(params)
-    expected = oracle(RULE, params, grads, start)
-    assert_close(run_jax(RULE, params, grads), expected, 1e-11)
-    assert_close(run_torch(RULE, params, grads), expected, 1e-11)
+def test_follows_torch(path: Fixture, assert_close: Fixture, exact_bfloat16: None) -> None:
+    toy = cases.problem()
+    expected = drive_torch.oracle_path(lambda values: oracle(RULE, toy, values), toy)
+    assert_close(path(RULE, toy), expected, 1e-11)
 
 
-def test_jax_and_torch_agree(
-    run_jax: Fixture, run_torch: Fixture, gradients: Fixture, assert_close: Fixture
-) -> None:
-    params = describe(SHAPES, heads=1)
-    grads = gradients(params, seed=1)
-    for rule in (RULE, RULE.replace(variant="levanter", ns_eps=1e-5)):
-        assert_close(run_torch(rule, params, grads), run_jax(rule, params, grads), 1e-12)
+@pytest.mark.parametrize("rule", [RULE, RULE.replace(variant="levanter", ns_eps=1e-5)], ids=lambda r: r.variant)
+def test_jax_and_torch_agree(rule: Muon, assert_close: Fixture) -> None:
+    toy = cases.problem()
+    assert_close(drive_torch.path(rule, toy), drive_jax.path(rule, toy), 1e-12)
 
 
 @pytest.mark.parametrize("shape", [(12, 12), (24, 8), (8, 24)])
@@ -104,13 +80,13 @@ def test_newton_schulz_symmetries() -> None:
     torch.testing.assert_close(newton_schulz(matrix[None], 5, 0.0)[0], result, rtol=0, atol=1e-12)
 
 
-def test_a_tall_matrix_moves_further_by_the_root_of_its_ratio(run_jax: Fixture, gradients: Fixture) -> None:
-    params = describe({"a.down": (8, 32), "a.up": (32, 8)}, heads=1)
-    wide = gradients({"a.down": (8, 32)}, steps=1)["a.down"]
-    grads = {"a.down": wide, "a.up": wide.swapaxes(1, 2)}
-    start = {name: np.zeros(p.shape) for name, p in params.items()}
-    path = run_jax(RULE, params, grads, start)
-    np.testing.assert_allclose(path["a.up"][0], 2 * path["a.down"][0].T, atol=1e-13)
+def test_a_tall_matrix_moves_further_by_the_root_of_its_ratio() -> None:
+    params = cases.toy_params("up", "down")  # (16, 8) and (8, 16)
+    wide = cases.gradients(params, steps=1)["layers.0.down"]
+    grads = {"layers.0.up": wide.swapaxes(1, 2), "layers.0.down": wide}
+    path = drive_jax.path(RULE, cases.problem(params, start=cases.zeros(params), grads=grads))
+    tall, wide = path["layers.0.up"][0], path["layers.0.down"][0]
+    np.testing.assert_allclose(tall, 2**0.5 * wide.T, atol=1e-13)
 
 
 def test_levanter_clips_the_adam_parameters_alone() -> None:

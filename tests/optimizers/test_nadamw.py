@@ -1,10 +1,13 @@
 """NAdamW: optax and torch are each other's oracle, and a numpy twin; the closed form is beta1 = 0."""
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmark.kit import cases, drive_jax, drive_numpy, drive_torch
+from benchmark.kit.cases import Arrays
 from optimizers.adamw import AdamW
 from optimizers.nadamw import NAdamW
 
@@ -16,22 +19,15 @@ TORCH = 3e-7
 
 
 @pytest.mark.oracle("numpy twin of the paper")
-@pytest.mark.parametrize(("backend", "tolerance"), [("run_jax", 1e-12), ("run_torch", TORCH)])
-def test_agrees_with_dozat(
-    backend: str,
-    tolerance: float,
-    request: pytest.FixtureRequest,
-    run_numpy: Fixture,
-    toy_params: Fixture,
-    gradients: Fixture,
-    assert_close: Fixture,
-) -> None:
-    opt, params = NAdamW(), toy_params()
-    grads = gradients(params)
-    m, v = ({name: np.zeros(p.shape) for name, p in params.items()} for _ in range(2))
+@pytest.mark.parametrize(
+    ("driver", "tolerance"), [(drive_jax, 1e-12), (drive_torch, TORCH)], ids=["jax", "torch"]
+)
+def test_agrees_with_dozat(driver: ModuleType, tolerance: float, assert_close: Fixture) -> None:
+    opt, toy = NAdamW(), cases.problem()
+    m, v = cases.zeros(toy.params), cases.zeros(toy.params)
     b1, b2 = opt.beta1, opt.beta2
 
-    def rule(grads: Fixture, t: int, values: Fixture) -> Fixture:
+    def rule(grads: Arrays, t: int, values: Arrays) -> Arrays:
         u = {}
         for name, g in grads.items():
             m[name] = b1 * m[name] + (1 - b1) * g
@@ -40,15 +36,11 @@ def test_agrees_with_dozat(
             u[name] = ahead / (np.sqrt(v[name] / (1 - b2**t)) + opt.eps)
         return u
 
-    actual = request.getfixturevalue(backend)(opt, params, grads)
-    assert_close(actual, run_numpy(opt, params, grads, rule), tolerance)
+    expected = drive_numpy.path(rule, toy, opt.peak_lr, opt.weight_decay)
+    assert_close(driver.path(opt, toy), expected, tolerance)
 
 
-@pytest.mark.parametrize("backend", ["run_jax", "run_torch"])
-def test_without_momentum_it_is_adamw(
-    backend: str, request: pytest.FixtureRequest, toy_params: Fixture, gradients: Fixture, assert_close: Fixture
-) -> None:
+def test_without_momentum_it_is_adamw(path: Fixture, assert_close: Fixture) -> None:
     """There is nothing to look ahead to when beta1 = 0."""
-    params, run = toy_params(), request.getfixturevalue(backend)
-    grads = gradients(params)
-    assert_close(run(NAdamW(beta1=0.0), params, grads), run(AdamW(beta1=0.0), params, grads), 1e-12)
+    toy = cases.problem()
+    assert_close(path(NAdamW(beta1=0.0), toy), path(AdamW(beta1=0.0), toy), 1e-12)

@@ -18,26 +18,43 @@ COUNTS = ("programs",)  # units of figures that do not vary
 
 @dataclass(frozen=True)
 class Measurement:
-    """The median of n blocks with their smallest and largest value, in `unit`.
-
-    ratio: the median of this figure over that of `versus`, block by block; None where nothing is compared.
-    measured_at, commit, load: when and of what, and the machine's load when the run began; set by `write`.
-    """
+    """One figure: the median of n blocks of work, and how far they spread."""
 
     group: str
+    """The table it is shown in."""
+
     name: str
+    """What was measured; unique within its group."""
+
     unit: str
+    """Of the median, lo and hi."""
+
     median: float
     lo: float
+    """The smallest block."""
+
     hi: float
+    """The largest block."""
+
     n: int
+    """Number of blocks."""
+
     ratio: float | None = None
+    """Median of this figure over that of `versus`, block by block; None where nothing is compared."""
+
     ratio_lo: float | None = None
     ratio_hi: float | None = None
     versus: str = ""
+    """Name of the figure that this one is compared with."""
+
     measured_at: str = ""
+    """UTC, ISO 8601. This and the two below are set by `write`."""
+
     commit: str = ""
+    """git commit that was measured."""
+
     load: float | None = None
+    """Load of the machine when the run began."""
 
 
 def measurement(

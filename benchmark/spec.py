@@ -24,43 +24,78 @@ SearchRole = Literal["tuning", "report"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is measured: the final loss on `sequences` of `split`, and `curve_points` losses along the way
-    on `curve_sequences` of the validation split. Sequences are the first ones of a split: fixed for all."""
+    """What is measured of a run. Sequences are the first ones of a split, the same for every run."""
 
     split: Literal["validation", "test"] = "validation"
+    """Where the final loss is measured."""
+
     sequences: int = 1024
+    """How many sequences of that split the final loss is a mean of."""
+
     curve_points: int = 0
+    """Losses measured along the way, evenly spaced, the last one at the end; 0 for none."""
+
     curve_sequences: int = 128
+    """Sequences that each of those losses is a mean of, always of the validation split."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One training run; every number that shapes its outcome is here.
-
-    optimizer: registry name, or the stem of a user's file.
-    rule: the identity of the update rule: "adamw@1" (name and version) or "mine#<hash of the source>".
-    hyperparameters: the optimizer's fields and the RECIPE, complete, in one flat mapping.
-    seed: initialization and data order; equal for all optimizers, so that differences are paired.
-    """
+    """One training run; every number that shapes its outcome is here, and nothing else."""
 
     optimizer: str
+    """Registry name, or the stem of a user's file."""
+
     rule: str
+    """Identity of the update rule: "adamw@1" (name and version), or "mine#" and a hash of the file's source."""
+
     scale: str
+    """Name of the model's size (benchmark/scales.py)."""
+
     chinchilla_ratio: float
+    """1.0, shown as "1x", is 20 training tokens per parameter of the model."""
+
     tokens: int
+    """Training tokens of the whole run."""
+
     steps: int
+    """Optimizer steps of the whole run."""
+
     seq_len: int
+    """Tokens per sequence."""
+
     vocab: int
+    """Size of the vocabulary."""
+
     hyperparameters: Mapping[str, Value]
+    """The optimizer's fields and the RECIPE, complete, in one flat mapping."""
+
     seed: int
+    """Initialization and data order; the same seeds for all optimizers, so that differences are paired."""
+
     role: SearchRole
+    """What the run counts for: choosing hyperparameters ("tuning"), or the leaderboard ("report")."""
+
     corpus: str
+    """Name of the corpus."""
+
     corpus_hash: str
+    """Hash of its text, so that a changed corpus makes another trial."""
+
     tokenizer_hash: str
+    """Hash of the tokenizer that encoded it."""
+
     evaluation: Evaluation = field(default_factory=Evaluation)
+    """What is measured, and how often."""
+
     backend: Literal["jax", "torch"] = "jax"
+    """The framework that trains."""
+
     precision: Literal["float32", "bfloat16"] = "float32"
+    """Type of the activations and matrix products; parameters and optimizer state are float32."""
+
     experiment: int = EXPERIMENT
+    """Version of model, data order, initialization and evaluation."""
 
     @property
     def task(self) -> str:
@@ -94,28 +129,54 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Point:
-    """One evaluation along a run. `seconds` counts training time alone, evaluation and compilation left out."""
+    """One evaluation along a run."""
 
     step: int
+    """Steps taken so far."""
+
     tokens: int
+    """Training tokens seen so far."""
+
     seconds: float
+    """Training time so far, evaluation and compilation left out."""
+
     val_loss: float
+    """Mean loss on the validation split in nats per token."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run cost. Seconds are wall-clock; bytes are bytes; FLOPs are counted from shapes."""
+    """What a run cost. A run that was one of a pack has its share of the pack's seconds."""
 
     wall_seconds: float = 0.0
+    """Everything, from start to end."""
+
     train_seconds: float = 0.0
+    """Training steps alone."""
+
     eval_seconds: float = 0.0
+    """Evaluations, along the way and at the end."""
+
     compile_seconds: float = 0.0
+    """Compilation; 0 in torch."""
+
     tokens_per_second: float = 0.0
+    """Training tokens per second of training."""
+
     step_seconds: float = 0.0
+    """Training seconds per step."""
+
     peak_memory_bytes: int = 0
+    """The most memory held on the accelerator, or where there is none by the process since it started."""
+
     state_bytes: int = 0
+    """Size of the optimizer's state."""
+
     model_flops: float = 0.0
+    """FLOPs of all forward and backward passes, counted from shapes."""
+
     optimizer_flops: float = 0.0
+    """FLOPs of all updates, as the optimizer's `extra_flops` says."""
 
 
 @dataclass(frozen=True)
@@ -123,35 +184,43 @@ class Outcome:
     """What a trainer returns: the part of a record that the run itself decides."""
 
     status: Status
+    """How the run ended."""
+
     reason: str = ""
+    """One sentence for "diverged" and "failed", empty for "finished"."""
+
     val_loss: float | None = None
+    """Final loss in nats per token on the evaluation's split (a report run's is its test loss); None unless the
+    run finished."""
+
     bits_per_byte: float | None = None
+    """The same loss as summed nats / (ln 2 x bytes of the predicted tokens)."""
+
     train_loss: float | None = None
+    """Mean over the last tenth of the run's steps, in nats per token."""
+
     curve: tuple[Point, ...] = ()
+    """The evaluations along the way, in order."""
+
     data_epochs: float = 0.0
+    """How often the training data was seen, at most 4."""
+
     cost: Cost = field(default_factory=Cost)
+    """Time, memory and FLOPs."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A trial and its outcome.
-
-    val_loss: final loss in nats per token on the evaluation's split (a report run's is its test loss);
-        None unless the run finished.
-    bits_per_byte: the same loss as summed nats / (ln 2 x bytes of the predicted tokens).
-    train_loss: mean over the last tenth of the run's steps, in nats per token.
-    reason: one sentence for "diverged" and "failed", empty for "finished".
-    purpose: what the trial was for ("peak_lr up", "replicate", "report"); not part of its identity.
-    data_epochs: how often the training data was seen, at most 4.
-    facts: the optimizer's info and its declared state and FLOPs (see benchmark/train/runner.py).
-    environment: versions, git commit, device, machine fingerprint.
-    finished_at: UTC, ISO 8601, microseconds; gives the order in which trials were tried.
-    """
+    """A trial and its outcome. Fields without a text of their own are those of Outcome."""
 
     trial: Trial
+    """The run that was asked for."""
+
     status: Status
     reason: str = ""
     purpose: str = ""
+    """What the trial was for ("peak_lr up", "replicate", "report"); not part of its identity."""
+
     val_loss: float | None = None
     bits_per_byte: float | None = None
     train_loss: float | None = None
@@ -159,8 +228,13 @@ class Record:
     data_epochs: float = 0.0
     cost: Cost = field(default_factory=Cost)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    """The optimizer's info and the size of its state (benchmark/train/runner.py)."""
+
     environment: Mapping[str, Any] = field(default_factory=dict)
+    """Versions, git commit, device, fingerprint of the machine."""
+
     finished_at: str = ""
+    """UTC, ISO 8601, microseconds; gives the order in which trials were tried."""
 
     def to_json(self) -> str:
         """One line of JSON with the schema version and the id in front."""

@@ -36,18 +36,22 @@ HIDDEN_PARTS = ("q", "k", "v", "o", "gate", "up", "down")
 
 @dataclass(frozen=True)
 class Param:
-    """One parameter tensor, described alike for jax and torch.
-
-    Matrices are (out, in), as torch stores them; embedding and head are (vocabulary, width), so their
-    vocabulary is axis 0. `part` names a hidden matrix (q, k, v, o, gate, up, down). Rows of q and k are
-    grouped by head: `heads` equal blocks along axis 0.
-    """
+    """One parameter tensor, described alike for jax and torch."""
 
     name: str
+    """Key of the tensor in the model's flat dict."""
+
     shape: tuple[int, ...]
+    """Matrices are (out, in), as torch stores them; embedding and head are (vocabulary, width)."""
+
     role: Role
+    """What the tensor does in the model; decides its rate, its decay and often its rule."""
+
     part: str = ""
+    """Which hidden matrix it is (q, k, v, o, gate, up, down); empty for other roles."""
+
     heads: int = 1
+    """Equal blocks along axis 0, one per attention head; they mean something for q and k."""
 
     @property
     def size(self) -> int:
@@ -111,48 +115,61 @@ class Axis:
 
 @dataclass(frozen=True)
 class Info:
-    """The facts about a method that a reader of a leaderboard needs.
-
-    `summary` is at most three sentences. `essential` names the hyperparameters that even the smallest
-    search tunes, of its own or of the recipe; without any every search tunes them all. The entries of this
-    package name five each, so that none is tuned more closely than another: the rate, the weight decay (or what
-    the file says takes its place), the coefficient of the average that becomes the step, and the recipe's two
-    ratios. `version` is part of every
-    trial's identity: raise it when the rule or its hyperparameters change.
-    """
+    """The facts about a method that a reader of a leaderboard needs."""
 
     title: str
+    """The name that pages show."""
+
     paper: str
+    """Title of the paper or post that describes the method."""
+
     url: str
+    """Where to read it."""
+
     family: Literal["scalar", "matrix"]
+    """Whether the rule works coordinate by coordinate or on whole matrices."""
+
     summary: str
+    """At most three sentences."""
+
     essential: tuple[str, ...] = ()
+    """The hyperparameters that even the smallest search tunes, of its own or of the recipe; without any every
+    search tunes them all. The entries of this package name five each, so that none is tuned more closely than
+    another: the rate, the weight decay (or what the file says takes its place), the coefficient of the average
+    that becomes the step, and the recipe's two ratios."""
+
     version: int = 1
+    """Part of every trial's identity: raise it when the rule or its hyperparameters change."""
+
     variants: tuple[str, ...] = ("reference",)
+    """The values that the static field `variant` may have, if the optimizer has one."""
 
 
 @dataclass
 class Run:
-    """What the benchmark tells a build about the run; the same nouns for jax and torch.
-
-    params: name -> Param, in the model's order. Gradients, updates and parameters in jax are flat dicts
-        with these keys.
-    steps: optimizer steps in the whole run. In jax a traced integer, so nothing may branch on it.
-    multiplier: schedule, step index from 0 -> factor in [0, 1]; a build multiplies its rates by it.
-    normal: (name, step, shape) -> standard normal array, a pure function of the trial's seed, so that a
-        resumed run draws the same noise. The only source of randomness an optimizer may use.
-    clip_norm: the trial's global clipping norm (0 = off, traced). The trainer has already clipped the
-        roles in `Optimizer.clip_roles`; only a rule that clips something else reads this.
-    loss_fn: the loss of the current batch, a flat dict of parameters -> scalar. In torch the trainer sets
-        this attribute before every step. In jax it arrives as the keyword `loss_fn` of `update`.
-    """
+    """What the benchmark tells a build about the run; the same nouns for jax and torch."""
 
     params: Mapping[str, Param]
+    """name -> Param, in the model's order. In jax gradients, updates and parameters are flat dicts with these
+    keys."""
+
     steps: Any
+    """Optimizer steps in the whole run. In jax a traced integer, so nothing may branch on it."""
+
     multiplier: Callable[[Any], Any]
+    """The schedule: step index from 0 -> factor in [0, 1]; a build multiplies its rates by it."""
+
     normal: Callable[[str, Any, tuple[int, ...]], Any]
+    """(name, step, shape) -> standard normal array, a function of the trial's seed and nothing else, so that a
+    resumed run draws the same noise. The only source of randomness an optimizer may use."""
+
     clip_norm: Any = 0.0
+    """The trial's global clipping norm (0 = off, traced). The trainer has already clipped the roles in
+    `Optimizer.clip_roles`; only a rule that clips something else reads this."""
+
     loss_fn: Callable[[Mapping[str, Any]], Any] | None = None
+    """The loss of the current batch, a flat dict of parameters -> scalar. In torch the trainer sets this
+    attribute before every step. In jax it arrives as the keyword `loss_fn` of `update`."""
 
 
 def static(default: Value) -> Any:

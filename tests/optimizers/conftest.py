@@ -1,4 +1,4 @@
-"""What the optimizers' tests share beyond the conformance kit: both builds of a rule, and comparing their paths.
+"""What the tests of optimizers share beyond the conformance kit: both builds of a rule, and comparing paths.
 
 The toy, its gradients and the drivers are the kit's (benchmark/kit/). Everything runs in float64.
 """

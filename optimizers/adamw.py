@@ -1,4 +1,4 @@
-"""AdamW: Adam with decoupled weight decay. The baseline; next: _decoupled.py, which all entries share."""
+"""AdamW: Adam with decoupled weight decay. The baseline. Its decay is that of shared/decoupled.py."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -32,8 +32,8 @@ import numpy as np
 import optax
 
 from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, static
-from optimizers.shared.decoupled import decayed_step, floats
-from optimizers.shared.matrix import block_shape, gram
+from optimizers.shared.blocks import block_shape, gram
+from optimizers.shared.decoupled import decay_groups, decayed_step, floats
 from optimizers.shared.spaces import ADAM_ESSENTIAL, beta, decay, micro_decay, micro_momentum, micro_rate, rate
 from optimizers.shared.stacks import Stacks, one_by_one
 
@@ -49,7 +49,7 @@ Factors = dict[str, Any]  # side -> (blocks, d, d) triangular or (blocks, d) dia
 
 class KronState(NamedTuple):
     """count: steps taken. waited: steps since the last fit. fits: fits so far. m: average gradient and
-    factors: QL ("left") and QR ("right"), by stack (see _stacks.py)."""
+    factors: QL ("left") and QR ("right"), by stack (see shared/stacks.py)."""
 
     count: Any
     waited: Any
@@ -246,7 +246,27 @@ class Kron(Optimizer):
     def build_torch(self, params: Mapping[str, Any], run: Run) -> Any:
         from optimizers.kron_torch import KronTorch
 
-        return KronTorch(self, params, run)
+        blocks = {name: self.blocks(param) for name, param in run.params.items()}
+        shapes = {name: self.factor_shapes(param) for name, param in run.params.items()}
+
+        def due(step: int, waited: int) -> bool:
+            return bool(self.due(step, run.steps, waited, np))
+
+        return KronTorch(
+            decay_groups(params, self.weight_decay, run),
+            self.peak_lr,
+            blocks,
+            shapes,
+            due,
+            run.normal,
+            balance_every=BALANCE_EVERY,
+            norm_eps=NORM_EPS if self.normalize_grads else None,
+            beta1=self.beta1,
+            preconditioner_lr=self.preconditioner_lr,
+            damping=DAMPING,
+            max_rms=MAX_RMS,
+            tiny=TINY,
+        )
 
     def state_floats(self, params: Mapping[str, Param]) -> int:
         factors = (shape for p in params.values() for shape in self.factor_shapes(p).values())

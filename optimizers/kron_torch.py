@@ -1,47 +1,62 @@
 """Kron in torch; the rule and its facts are in kron.py."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 
-from optimizers.base import Run
-from optimizers.kron import BALANCE_EVERY, DAMPING, MAX_RMS, NORM_EPS, TINY, Kron
-from optimizers.shared.decoupled import decay_groups
+from optimizers.shared.blocks import cut, gram, join
 from optimizers.shared.decoupled_torch import DecoupledTorch
-from optimizers.shared.matrix import cut, gram, join
 
 Factors = dict[str, torch.Tensor]
 
 
 class KronTorch(DecoupledTorch):
-    """Kronecker factors per parameter, in blocks; noise comes from `run.normal`."""
+    """Kronecker factors per parameter, in blocks.
 
-    def __init__(self, rule: Kron, params: Mapping[str, Any], run: Run) -> None:
-        self.rule, self.run = rule, run
-        super().__init__(decay_groups(params, rule.weight_decay, run), rule.peak_lr)
+    blocks: name -> (number, rows, columns). shapes: name -> side -> shape of its factor.
+    due: (step index, steps since the last fit, this one included) -> whether the step fits.
+    normal: the noise of `Run`. balance_every: fits between two scalings to equal largest entries.
+    norm_eps: added to the norm by which every gradient is divided; None divides by nothing.
+    rule: beta1, preconditioner_lr, and kron.py's constants damping, max_rms and tiny.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float,
+        blocks: Mapping[str, tuple[int, int, int]],
+        shapes: Mapping[str, Mapping[str, tuple[int, ...]]],
+        due: Callable[[int, int], bool],
+        normal: Callable[[str, Any, tuple[int, ...]], Any],
+        balance_every: int,
+        norm_eps: float | None,
+        **rule: float,
+    ) -> None:
+        self.blocks, self.shapes, self.due, self.normal = blocks, shapes, due, normal
+        self.balance_every, self.norm_eps = balance_every, norm_eps
+        self.rule = rule
+        super().__init__(params, lr)
 
     def direction(self, name: str, p: torch.Tensor, grad: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
-        rule, state, blocks = self.rule, self.state[p], self.rule.blocks(self.run.params[name])
+        rule, state, blocks = self.rule, self.state[p], self.blocks[name]
         if not state:
-            shapes = rule.factor_shapes(self.run.params[name])
-            factors = {side: _start(shape, p) for side, shape in shapes.items()}
+            factors = {side: _start(shape, p) for side, shape in self.shapes[name].items()}
             state.update(step=0, waited=0, fits=0, m=torch.zeros_like(p), factors=factors)
-        if rule.normalize_grads:
-            grad = grad / (grad.norm() + NORM_EPS)
-        state["m"].lerp_(grad, 1 - rule.beta1)
-        average = cut(state["m"] / (1 - rule.beta1 ** (state["step"] + 1)), blocks)
+        if self.norm_eps is not None:
+            grad = grad / (grad.norm() + self.norm_eps)
+        state["m"].lerp_(grad, 1 - rule["beta1"])
+        average = cut(state["m"] / (1 - rule["beta1"] ** (state["step"] + 1)), blocks)
         state["waited"] += 1
-        if rule.due(state["step"], self.run.steps, state["waited"], np):
-            noise = torch.as_tensor(self.run.normal(name, state["step"], tuple(p.shape))).to(p)
-            if state["fits"] and state["fits"] % BALANCE_EVERY == 0:
+        if self.due(state["step"], state["waited"]):
+            noise = torch.as_tensor(self.normal(name, state["step"], tuple(p.shape))).to(p)
+            if state["fits"] and state["fits"] % self.balance_every == 0:
                 _balance(state["factors"])
-            _fit(state["factors"], average, cut(noise, blocks), rule.preconditioner_lr)
+            _fit(state["factors"], average, cut(noise, blocks), rule)
             state["fits"], state["waited"] = state["fits"] + 1, 0
         state["step"] += 1
         u = join(_forward(_transposed(state["factors"]), _forward(state["factors"], average)), p.shape)
-        return u / (u.square().mean().sqrt() / MAX_RMS).clamp(min=1.0)
+        return u / (u.square().mean().sqrt() / rule["max_rms"]).clamp(min=1.0)
 
 
 def _start(shape: tuple[int, ...], p: torch.Tensor) -> torch.Tensor:
@@ -74,28 +89,29 @@ def _inverse(factors: Factors, x: torch.Tensor) -> torch.Tensor:
     return x
 
 
-def _norm_bound(a: torch.Tensor) -> torch.Tensor:
+def _norm_bound(a: torch.Tensor, tiny: float) -> torch.Tensor:
     """Lower bound of the spectral norm of symmetric (blocks, d, d)."""
-    scale = a.abs().amax((-2, -1), keepdim=True) + TINY
+    scale = a.abs().amax((-2, -1), keepdim=True) + tiny
     a = a / scale
     largest = a.square().sum(-2).argmax(-1)
     column = a @ a.take_along_dim(largest[:, None, None], -1)
-    column = column / (column.norm(dim=(-2, -1), keepdim=True) + TINY)
+    column = column / (column.norm(dim=(-2, -1), keepdim=True) + tiny)
     return scale * (a @ column).norm(dim=(-2, -1), keepdim=True)
 
 
-def _fit(factors: Factors, average: torch.Tensor, noise: torch.Tensor, rate: float) -> None:
+def _fit(factors: Factors, average: torch.Tensor, noise: torch.Tensor, rule: Mapping[str, float]) -> None:
     """One step of the factors, in place, towards whitening `average`."""
-    damped = average + DAMPING * average.abs().mean((-2, -1), keepdim=True) * noise
+    rate, tiny = rule["preconditioner_lr"], rule["tiny"]
+    damped = average + rule["damping"] * average.abs().mean((-2, -1), keepdim=True) * noise
     a, b = _forward(factors, damped), _inverse(factors, noise)
     for side, q in factors.items():
         if q.ndim == 2:
             axis = -1 if side == "left" else -2
             ours, theirs = a.square().sum(axis), b.square().sum(axis)
-            q -= rate * (ours - theirs) / ((ours + theirs).amax(-1, keepdim=True) + TINY) * q
+            q -= rate * (ours - theirs) / ((ours + theirs).amax(-1, keepdim=True) + tiny) * q
         else:
             ours, theirs = gram(a, side), gram(b, side)
-            q -= rate * (ours - theirs).triu() / (_norm_bound(ours + theirs) + TINY) @ q
+            q -= rate * (ours - theirs).triu() / (_norm_bound(ours + theirs, tiny) + tiny) @ q
 
 
 def _balance(factors: Factors) -> None:

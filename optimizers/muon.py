@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import optax
 
 from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, static
-from optimizers.shared.decoupled import DECAYED_ROLES
-from optimizers.shared.matrix import adam_step, by_role, newton_schulz, newton_schulz_flops, shape_factor
+from optimizers.shared.decoupled import DECAYED_ROLES, decay_groups
+from optimizers.shared.newton_schulz import newton_schulz, newton_schulz_flops, shape_factor
 from optimizers.shared.spaces import (
     beta,
     decay,
@@ -42,6 +42,19 @@ class MuonState(NamedTuple):
     momentum: dict[str, Any]
     m: dict[str, Any]
     v: dict[str, Any]
+
+
+def adam_step(m: Any, v: Any, grad: Any, t: Any, beta1: Any, beta2: Any, eps: Any) -> tuple[Any, Any, Any]:
+    """One bias-corrected Adam step at t = 1, 2, ...: (direction, new m, new v)."""
+    m = beta1 * m + (1 - beta1) * grad
+    v = beta2 * v + (1 - beta2) * grad * grad
+    direction = (m / (1 - beta1**t)) / ((v / (1 - beta2**t)) ** 0.5 + eps)
+    return direction, m, v
+
+
+def by_role(params: Mapping[str, Param], *roles: Role) -> tuple[str, ...]:
+    """Names of the parameters with one of these roles, in the model's order."""
+    return tuple(name for name, p in params.items() if p.role in roles)
 
 
 @dataclass(frozen=True)
@@ -124,7 +137,14 @@ class Muon(Optimizer):
     def build_torch(self, params: Mapping[str, Any], run: Run) -> Any:
         from optimizers.muon_torch import MuonTorch
 
-        return MuonTorch(self, params, run)
+        groups = []
+        for hidden in (True, False):
+            members = {name: p for name, p in params.items() if (run.params[name].role == "hidden") == hidden}
+            decayed = decay_groups(members, self.weight_decay, run)
+            groups += [group | {"hidden": hidden} for group in decayed]
+        floats = self.floats()
+        rule = {name: floats[name] for name in ("momentum", "ns_eps", "beta1", "beta2", "eps")}
+        return MuonTorch(groups, self.peak_lr, self.ns_steps, **rule)
 
     def state_floats(self, params: Mapping[str, Param]) -> int:
         return sum(p.size * (1 if p.role == "hidden" else 2) for p in params.values())

@@ -1,32 +1,23 @@
 """Muon in torch; the rule and its facts are in muon.py."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from optimizers.base import Run
-from optimizers.shared.decoupled import decay_groups
 from optimizers.shared.decoupled_torch import DecoupledTorch, adam_direction, by_shape, gradient
-from optimizers.shared.matrix import newton_schulz, shape_factor
-
-if TYPE_CHECKING:
-    from optimizers.muon import Muon
+from optimizers.shared.newton_schulz import newton_schulz, shape_factor
 
 
 class MuonTorch(DecoupledTorch):
-    """Momentum and Newton-Schulz in the groups marked `hidden`, AdamW in the others."""
+    """Momentum and Newton-Schulz in the groups marked `hidden`, AdamW in the others.
 
-    def __init__(self, rule: "Muon", params: Mapping[str, Any], run: Run) -> None:
-        self.ns_steps = rule.ns_steps
-        groups = []
-        for hidden in (True, False):
-            members = {name: p for name, p in params.items() if (run.params[name].role == "hidden") == hidden}
-            decayed = decay_groups(members, rule.weight_decay, run)
-            groups += [group | {"hidden": hidden} for group in decayed]
-        floats = rule.floats()
-        used = {name: floats[name] for name in ("momentum", "ns_eps", "beta1", "beta2", "eps")}
-        super().__init__(groups, rule.peak_lr, **used)
+    Groups carry momentum and ns_eps, and Adam's beta1, beta2 and eps. ns_steps: of Newton-Schulz.
+    """
+
+    def __init__(self, params: Any, lr: float, ns_steps: int, **rule: float) -> None:
+        self.ns_steps = ns_steps
+        self.directions: dict[str, torch.Tensor] = {}
+        super().__init__(params, lr, **rule)
 
     def prepare(self) -> None:
         """Newton-Schulz of all hidden matrices of a shape at once."""
@@ -37,7 +28,7 @@ class MuonTorch(DecoupledTorch):
                 momentum.mul_(group["momentum"]).add_(grad)
                 averages[name] = grad.add(momentum, alpha=group["momentum"])
         eps = self.param_groups[0]["ns_eps"]
-        self.directions: dict[str, torch.Tensor] = {}
+        self.directions = {}
         for names in by_shape(averages):
             together = newton_schulz(torch.stack([averages[name] for name in names]), self.ns_steps, eps)
             together = together.mul_(shape_factor(tuple(together.shape[1:])))

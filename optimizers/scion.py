@@ -31,8 +31,8 @@ import jax.numpy as jnp
 import optax
 
 from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, static
-from optimizers.shared.decoupled import DECAYED_ROLES, floats
-from optimizers.shared.matrix import newton_schulz, newton_schulz_flops, shape_factor
+from optimizers.shared.decoupled import DECAYED_ROLES, decay_groups, floats
+from optimizers.shared.newton_schulz import newton_schulz, newton_schulz_flops, shape_factor
 from optimizers.shared.spaces import beta, decay, epsilon, micro_decay, micro_momentum, micro_rate, rate
 
 LMO_EPS = 1e-8  # a token that has not occurred yet has no direction
@@ -135,7 +135,7 @@ class Scion(Optimizer):
     def build_torch(self, params: Mapping[str, Any], run: Run) -> Any:
         from optimizers.scion_torch import ScionTorch
 
-        return ScionTorch(self, params, run)
+        return ScionTorch(decay_groups(params, self.weight_decay, run), self.peak_lr, self, run.params)
 
     def state_floats(self, params: Mapping[str, Param]) -> int:
         return floats(params)

@@ -26,8 +26,8 @@ import jax.numpy as jnp
 import optax
 
 from optimizers.base import Axis, Info, Optimizer, Param, Run, static
-from optimizers.shared.decoupled import DECAYED_ROLES, floats
-from optimizers.shared.matrix import block_shape, gram, rotate, rotate_back
+from optimizers.shared.blocks import block_shape, gram, rotate, rotate_back
+from optimizers.shared.decoupled import DECAYED_ROLES, decay_groups, floats
 from optimizers.shared.spaces import (
     ADAM_ESSENTIAL,
     beta,
@@ -46,7 +46,7 @@ Matrices = dict[str, dict[str, Any]]  # stack -> side ("left", "right") -> (bloc
 
 class SoapState(NamedTuple):
     """count: gradients seen. m in the original basis, v in the eigenbasis: (blocks, rows, columns) by stack
-    (see _stacks.py). grams: L and R. bases: QL and QR."""
+    (see shared/stacks.py). grams: L and R. bases: QL and QR."""
 
     count: Any
     m: dict[str, Any]
@@ -208,7 +208,12 @@ class Soap(Optimizer):
     def build_torch(self, params: Mapping[str, Any], run: Run) -> Any:
         from optimizers.soap_torch import SoapTorch
 
-        return SoapTorch(self, params, run)
+        blocks = {name: self.blocks(param) for name, param in run.params.items()}
+        sides = {name: self.sides(param) for name, param in run.params.items()}
+        rule = {"beta1": self.beta1, "beta2": self.beta2, "shampoo_beta": self.shampoo_beta, "eps": self.eps}
+        interval, study = int(self.interval(run.steps, max)), self.variant == "levanter"
+        groups = decay_groups(params, self.weight_decay, run)
+        return SoapTorch(groups, self.peak_lr, blocks, sides, interval, study, **rule)
 
     def state_floats(self, params: Mapping[str, Param]) -> int:
         total = 0

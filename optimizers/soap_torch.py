@@ -1,30 +1,37 @@
 """SOAP in torch; the rule and its facts are in soap.py."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from optimizers.base import Run
-from optimizers.shared.decoupled import decay_groups
+from optimizers.shared.blocks import cut, gram, join, rotate, rotate_back
 from optimizers.shared.decoupled_torch import DecoupledTorch, gradient
-from optimizers.shared.matrix import cut, gram, join, rotate, rotate_back
-
-if TYPE_CHECKING:
-    from optimizers.soap import Soap
 
 State = dict[str, Any]
 
 
 class SoapTorch(DecoupledTorch):
-    """Adam in Shampoo's eigenbasis; state per parameter as in soap.py, in blocks."""
+    """Adam in Shampoo's eigenbasis; state per parameter as in soap.py, in blocks.
 
-    def __init__(self, rule: "Soap", params: Mapping[str, Any], run: Run) -> None:
+    blocks: name -> (number, rows, columns). sides: name -> the sides that have a basis.
+    interval: steps between two refreshes. study: the study's order, which is soap.py's variant "levanter".
+    rule: beta1, beta2, shampoo_beta and eps.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float,
+        blocks: Mapping[str, tuple[int, int, int]],
+        sides: Mapping[str, tuple[str, ...]],
+        interval: int,
+        study: bool,
+        **rule: float,
+    ) -> None:
+        self.blocks, self.sides, self.interval, self.study = blocks, sides, interval, study
         self.rule = rule
-        self.interval = rule.interval(run.steps, max)
-        self.blocks = {name: rule.blocks(param) for name, param in run.params.items()}
-        self.sides = {name: rule.sides(param) for name, param in run.params.items()}
-        super().__init__(decay_groups(params, rule.weight_decay, run), rule.peak_lr)
+        super().__init__(params, lr)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -34,7 +41,7 @@ class SoapTorch(DecoupledTorch):
             moving = bool(state)
             if not state:
                 state.update(self._first(grad, self.sides[name]))
-            if moving or self.rule.variant == "levanter":
+            if moving or self.study:
                 p.mul_(1 - group["lr"] * group["weight_decay"])
             if moving:
                 p.sub_(join(self._direction(grad, state), p.shape), alpha=group["lr"])
@@ -42,27 +49,26 @@ class SoapTorch(DecoupledTorch):
 
     def _first(self, grad: torch.Tensor, sides: tuple[str, ...]) -> State:
         """The first gradient only sets the bases."""
-        grams = {side: (1 - self.rule.shampoo_beta) * gram(grad, side) for side in sides}
+        grams = {side: (1 - self.rule["shampoo_beta"]) * gram(grad, side) for side in sides}
         bases = {side: torch.linalg.eigh(g)[1].flip(-1) for side, g in grams.items()}
-        counted = 1 if self.rule.variant == "levanter" else 0
+        counted = 1 if self.study else 0
         zeros = {name: torch.zeros_like(grad) for name in ("m", "v")}
         return {"step": counted, **zeros, "grams": grams, "bases": bases}
 
     def _direction(self, grad: torch.Tensor, state: State) -> torch.Tensor:
-        rule, bases = self.rule, state["bases"]
+        beta1, beta2, shampoo_beta = (self.rule[name] for name in ("beta1", "beta2", "shampoo_beta"))
+        bases = state["bases"]
         state["step"] += 1
         k = state["step"]
-        state["m"].lerp_(grad, 1 - rule.beta1)
-        state["v"].lerp_(rotate(grad, bases) ** 2, 1 - rule.beta2)
-        scaled = rotate(state["m"], bases) / (state["v"].sqrt() + rule.eps)
-        correction = (1 - rule.beta2**k) ** 0.5 / (1 - rule.beta1**k)
+        state["m"].lerp_(grad, 1 - beta1)
+        state["v"].lerp_(rotate(grad, bases) ** 2, 1 - beta2)
+        scaled = rotate(state["m"], bases) / (state["v"].sqrt() + self.rule["eps"])
+        correction = (1 - beta2**k) ** 0.5 / (1 - beta1**k)
         direction = correction * rotate_back(scaled, bases)
         stale = state["grams"]
-        state["grams"] = {
-            side: old.lerp(gram(grad, side), 1 - rule.shampoo_beta) for side, old in stale.items()
-        }
+        state["grams"] = {side: old.lerp(gram(grad, side), 1 - shampoo_beta) for side, old in stale.items()}
         if k % self.interval == 0:
-            _refresh(state, stale if rule.variant == "levanter" else state["grams"])
+            _refresh(state, stale if self.study else state["grams"])
         return direction
 
 

@@ -1,4 +1,4 @@
-"""What the torch twins share: the decoupled step of _decoupled.py, and Adam's direction."""
+"""What the torch twins share: the step of decoupled.py as an optimizer to subclass, and Adam's direction."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,10 +26,11 @@ class DecoupledTorch(torch.optim.Optimizer):
         for group in self.param_groups:
             pairs = list(zip(group["param_names"], group["params"], strict=True))
             moves = [self.direction(name, p, gradient(name, p), group) for name, p in pairs]
-            # one call for all parameters: most are so small that a call takes longer than its work
+            # one call for all parameters: most are so small that a call takes longer than its work.
+            # torch has no public name for these two functions, which its own optimizers use
             if group["weight_decay"]:
-                torch._foreach_mul_(group["params"], 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_sub_(group["params"], moves, alpha=group["lr"])
+                torch._foreach_mul_(group["params"], 1 - group["lr"] * group["weight_decay"])  # pyright: ignore[reportPrivateImportUsage]
+            torch._foreach_sub_(group["params"], moves, alpha=group["lr"])  # pyright: ignore[reportPrivateImportUsage]
         return loss
 
     def named(self) -> list[tuple[str, torch.Tensor, dict[str, Any]]]:

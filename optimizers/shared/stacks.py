@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from optimizers.base import Param
-from optimizers.shared.matrix import cut, join
+from optimizers.shared.blocks import cut, join
 
 
 @dataclass(frozen=True)

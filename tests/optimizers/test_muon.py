@@ -10,7 +10,7 @@ from benchmark.kit import cases, drive_jax, drive_torch
 from benchmark.kit.cases import Problem
 from optimizers.base import ROLES, describe
 from optimizers.muon import Muon
-from optimizers.shared.matrix import newton_schulz, newton_schulz_flops
+from optimizers.shared.newton_schulz import newton_schulz, newton_schulz_flops
 
 Fixture = Any
 RULE = Muon(

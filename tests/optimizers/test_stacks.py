@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from optimizers.base import describe
-from optimizers.shared.matrix import block_side, cut, join
+from optimizers.shared.blocks import block_side, cut, join
 from optimizers.shared.stacks import Stacks, one_by_one
 from optimizers.soap import Soap, eigenbasis, orthogonal
 

@@ -9,7 +9,7 @@ import torch
 from benchmark.spec import Trial
 from benchmark.train import trainer_torch
 from optimizers.base import Optimizer, Param, Run
-from optimizers.shared.matrix import block_shape, cut
+from optimizers.shared.blocks import block_shape, cut
 
 LR = 1e-3
 

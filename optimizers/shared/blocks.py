@@ -1,4 +1,4 @@
-"""What the matrix optimizers share: Newton-Schulz, blocks, and the Adam step of their other parameters.
+"""Blocks of a matrix: their shape, cutting and joining, and the products of each that Shampoo's family uses.
 
 Written with the operators that jax and torch arrays have in common, so it imports neither.
 """
@@ -6,45 +6,7 @@ Written with the operators that jax and torch arrays have in common, so it impor
 from collections.abc import Mapping
 from typing import Any
 
-from optimizers.base import Param, Role
-
-# Keller Jordan's quintic: steepest slope at 0 among those that keep singular values near 1.
-NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-
-
-def newton_schulz(matrix: Any, steps: int, eps: Any) -> Any:
-    """Approximate U V^T of `matrix` = U S V^T, over the last two axes, in the dtype of `matrix`.
-
-    Divides by the Frobenius norm + `eps`, then iterates X <- aX + (bA + cA^2)X with A = XX^T. The singular
-    values end in about [0.7, 1.2], not at 1 (https://kellerjordan.github.io/posts/muon/).
-    """
-    a, b, c = NS_COEFFICIENTS
-    tall = matrix.shape[-2] > matrix.shape[-1]
-    x = matrix.mT if tall else matrix
-    x = x / ((x * x).sum(axis=(-2, -1), keepdims=True) ** 0.5 + eps)
-    for _ in range(steps):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
-    return x.mT if tall else x
-
-
-def shape_factor(shape: tuple[int, ...]) -> float:
-    """sqrt(max(1, out / in)): a tall matrix then moves each output as far as a square one does."""
-    return max(1.0, shape[0] / shape[1]) ** 0.5
-
-
-def newton_schulz_flops(shape: tuple[int, ...], steps: int) -> float:
-    """FLOPs of `newton_schulz` on one matrix, a multiply-add counted as two."""
-    small, large = sorted(shape)
-    return steps * (4.0 * small**2 * large + 2.0 * small**3)
-
-
-def adam_step(m: Any, v: Any, grad: Any, t: Any, beta1: Any, beta2: Any, eps: Any) -> tuple[Any, Any, Any]:
-    """One bias-corrected Adam step at t = 1, 2, ...: (direction, new m, new v)."""
-    m = beta1 * m + (1 - beta1) * grad
-    v = beta2 * v + (1 - beta2) * grad * grad
-    direction = (m / (1 - beta1**t)) / ((v / (1 - beta2**t)) ** 0.5 + eps)
-    return direction, m, v
+from optimizers.base import Param
 
 
 def block_side(axis: int, block_size: int) -> int:
@@ -96,8 +58,3 @@ def rotate_back(x: Any, bases: Mapping[str, Any]) -> Any:
     """Out of a basis: QL x QR^T."""
     x = bases["left"] @ x if "left" in bases else x
     return x @ bases["right"].mT if "right" in bases else x
-
-
-def by_role(params: Mapping[str, Param], *roles: Role) -> tuple[str, ...]:
-    """Names of the parameters with one of these roles, in the model's order."""
-    return tuple(name for name, p in params.items() if p.role in roles)

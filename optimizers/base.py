@@ -134,9 +134,9 @@ class Info:
 
     essential: tuple[str, ...] = ()
     """The hyperparameters that even the smallest search tunes, of its own or of the recipe; without any every
-    search tunes them all. The entries of this package name five each, so that none is tuned more closely than
-    another: the rate, the weight decay (or what the file says takes its place), the coefficient of the average
-    that becomes the step, and the recipe's two ratios."""
+    search tunes them all. The optimizers of this package name five each, so that none is tuned more closely
+    than another: the rate, the weight decay (or what the file says takes its place), the coefficient of the
+    average that becomes the step, and the recipe's two ratios."""
 
     version: int = 1
     """Part of every trial's identity: raise it when the rule or its hyperparameters change."""
@@ -179,20 +179,24 @@ def static(default: Value) -> Any:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Base of every contestant. A subclass is a frozen dataclass; every float field is traced in jax.
-
-    `space[ladder][hyperparameter]` is an Axis; ladders are "micro" and "paper". It covers the fields
-    worth tuning. `recipe_start` may give hyperparameters of the RECIPE another start, but never another
-    grid: those are open to all on equal terms. An ablation, which shows what one of them is worth, instead
-    fixes its value in `recipe_fixed` and names in `ablation_of` the optimizer that it restricts; a sweep
-    runs it where it is asked for by name.
-    """
+    """Base of every contestant. A subclass is a frozen dataclass; every float field is traced in jax."""
 
     info: ClassVar[Info]
+    """What a leaderboard says about the method."""
+
     space: ClassVar[Mapping[str, Mapping[str, Axis]]]
+    """Ladder ("micro" or "paper") -> hyperparameter -> Axis, for the fields worth tuning."""
+
     recipe_start: ClassVar[Mapping[str, Value]] = {}
+    """Hyperparameters of the RECIPE whose search starts elsewhere. Their grids are the same for all optimizers,
+    because they are open to all on equal terms."""
+
     recipe_fixed: ClassVar[Mapping[str, Value]] = {}
+    """Hyperparameters of the RECIPE that an ablation does not tune, with their values: the distance to the
+    optimizer without the restriction shows what tuning them is worth."""
+
     ablation_of: ClassVar[str] = ""
+    """Name of the optimizer that an ablation restricts. A sweep runs an ablation only if it is named."""
 
     def build_jax(self, run: Run) -> Any:
         """Return an optax.GradientTransformationExtraArgs over flat dicts; its updates are added to the

@@ -15,8 +15,8 @@ head, and norms, have a diagonal Q. Axes longer than `block_size` are cut into e
 The study (arXiv 2509.02046) sets `normalize_grads` = 1: every gradient is divided by its norm, and nothing is
 clipped. Two things of its code are not reproduced: it takes that norm, and the bound of 1.1, over all layers
 of a kind together, because it keeps them in one array; and it pads blocks with zeros, which acts only at
-widths that `block_size` does not divide. The reference draws when to fit and when to scale; both are counted
-here, as there.
+widths that `block_size` does not divide. The reference decides at random when to fit and when
+to scale; here, as in the study's code, both follow from counts.
 """
 
 import math
@@ -129,7 +129,8 @@ def balance(factors: Factors) -> Factors:
 
 @dataclass(frozen=True)
 class Kron(Optimizer):
-    """When to fit is static: a traced schedule would make every step of a pack fit."""
+    """What decides when to fit is static: of a traced condition a pack of runs computes both sides, and so
+    a fit in every step."""
 
     peak_lr: float = 0.008
     weight_decay: float = 0.7

@@ -1,4 +1,4 @@
-"""Lion: the sign of an interpolated momentum. The shortest entry: copy it to write another."""
+"""Lion: the sign of an interpolated momentum. The shortest optimizer here: copy it to write another."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

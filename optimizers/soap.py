@@ -10,7 +10,7 @@ The first gradient only sets L, R and, by eigh, the bases: nothing moves, and k 
 sorted by descending estimated eigenvalue. Axes longer than `block_size` are cut into equal blocks, each a
 matrix of its own; 0 cuts none. The vocabulary axis of embedding and head has no basis; norms get plain Adam.
 
-variant "levanter" (arXiv 2509.02046): the first step counts in k and in the refresh's cadence, and decays; a
+variant "levanter" (arXiv 2509.02046): the first step counts in k and towards the next refresh, and decays; a
 refresh uses L and R from before the current gradient; norms have a basis too. Its zero-padding of blocks is
 not reproduced: it acts only where `block_size` does not divide a width, and never at the study's best
 settings (widths 512 to 1024) except for 768 in blocks of 512, which are two of 384 here.
@@ -87,7 +87,7 @@ class Soap(Optimizer):
     beta2: float = 0.98
     shampoo_beta: float = 0.95
     eps: float = 1e-8
-    # static: under vmap a traced interval would make every step refresh
+    # static: under vmap a traced interval would make every step compute a refresh
     refresh_fraction: float = static(0.002)
     block_size: int = static(0)
     variant: str = static("reference")

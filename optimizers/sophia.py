@@ -6,7 +6,7 @@ that h is one refresh old, and counts the step before it asks whether one is due
 interval, and until then h = 0 and every step is a sign step. Both refresh after every `refresh_fraction` of the
 run, which at 5,000 steps is the paper's ten steps for a fraction of 0.002.
 
-The start departs from the common one (shared/spaces.py) in the warmup, which is the study's: 40 % of the run.
+A search starts as the common rule says (shared/spaces.py), but for the warmup: the study's 40 % of the run.
 `gamma` is essential in place of the weight decay, which the study's best sets to 0.
 """
 

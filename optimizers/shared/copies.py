@@ -1,6 +1,6 @@
 """Copies of a contestant: `adamw~2` is AdamW once more, tuned anew and reported beside itself.
 
-Whatever the two differ by is chance: how often a comparison calls a copy faster or slower is how often it errs.
+The two differ by chance alone: a comparison errs as often as it calls a copy faster or slower.
 """
 
 

@@ -1,7 +1,6 @@
-"""What the entries share: which parameters decay, and where rate and decay stand in the update.
+"""Decoupled weight decay, p <- p - lr_t (u + weight_decay p) with the scheduled rate lr_t (arXiv 1711.05101).
 
-Decoupled weight decay, p <- p - lr_t (u + weight_decay p) with the scheduled rate lr_t (arXiv 1711.05101),
-acts on matrices and the head; norms and the embedding do not decay.
+It acts on hidden matrices and the head; norms and the embedding do not decay.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
-"""The axes that several entries search, and the one rule by which every search on the micro ladder starts.
+"""The axes that several optimizers search, and the one rule by which every search on the micro ladder starts.
 
-The rule uses nothing that was found by running this suite, so that no entry is better prepared than another:
+The rule uses nothing that was found by running this suite, so that no optimizer is better prepared:
 - A rate starts at WIDTH_FACTOR times the best of "Fantastic Pretraining Optimizers and Where to Find Them"
   (arXiv 2509.02046) at 130M and 1x, on a grid of the same octaves around it for all.
 - Every other hyperparameter starts at that study's best at 130M and 1x; AdamW's variants at AdamW's, so that
@@ -59,7 +59,8 @@ def micro_beta2(study_best: float) -> Axis:
 
 
 def micro_adam(study_best_rate: float) -> dict[str, Axis]:
-    """The axes of AdamW and of all that differ from it in one place, with its start but for the rate."""
+    """The axes of AdamW and of every variant that changes one part of it. All start at the same values, except
+    for the rate."""
     return {
         "peak_lr": micro_rate(study_best_rate),
         "weight_decay": micro_decay(0.1),

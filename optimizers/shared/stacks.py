@@ -17,12 +17,14 @@ from optimizers.shared.blocks import cut, join
 
 @dataclass(frozen=True)
 class Stacks:
-    """members: stack -> its parameters. blocks: parameter -> (number, rows, columns). Stacks are named after
-    their first member; `representative` describes it."""
+    """Which parameters form a batch together. A stack has the name of its first member."""
 
     params: Mapping[str, Param]
     members: Mapping[str, tuple[str, ...]]
+    """Stack -> its parameters."""
+
     blocks: Mapping[str, tuple[int, int, int]]
+    """Parameter -> (number, rows, columns) of its blocks."""
 
     @classmethod
     def of(

@@ -18,14 +18,18 @@ Build = Callable[..., Callable[[], object]]
 
 @dataclass(frozen=True)
 class Contestant:
-    """build(*arguments), called in the contestant's own process, returns its block of work: a function without
-    arguments, run once to compile and warm up and then timed. A block that returns a float is taken at its word
-    for its wall seconds. work: what a block does, in tokens or FLOPs."""
+    """Something to time, in a process of its own."""
 
     name: str
     work: float
+    """What a block does, in tokens or FLOPs."""
+
     build: Build
+    """build(*arguments), called in the process, returns the block: a function without arguments, run once to
+    compile and warm up and then timed. If a block returns a float, that is its wall seconds."""
+
     arguments: tuple = ()
+    """For `build`."""
 
 
 @dataclass(frozen=True)

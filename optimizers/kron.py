@@ -15,8 +15,8 @@ head, and norms, have a diagonal Q. Axes longer than `block_size` are cut into e
 The study (arXiv 2509.02046) sets `normalize_grads` = 1: every gradient is divided by its norm, and nothing is
 clipped. Two things of its code are not reproduced: it takes that norm, and the bound of 1.1, over all layers
 of a kind together, because it keeps them in one array; and it pads blocks with zeros, which acts only at
-widths that `block_size` does not divide. The reference decides at random when to fit and when
-to scale; here, as in the study's code, both follow from counts.
+widths that `block_size` does not divide. The reference decides at random when to fit and when to
+scale; here, as in the study's code, both follow from counts.
 """
 
 import math

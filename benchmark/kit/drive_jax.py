@@ -1,4 +1,4 @@
-"""Drive an optimizer's jax build over the toy of cases.py, in float64 and with traced settings."""
+"""Drive an optimizer's jax build over a problem of cases.py, in float64 and with traced settings."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence

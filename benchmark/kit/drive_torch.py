@@ -1,4 +1,4 @@
-"""Drive an optimizer's torch build over the toy of cases.py, in float64."""
+"""Drive an optimizer's torch build, or another package's optimizer, over a problem of cases.py, in float64."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

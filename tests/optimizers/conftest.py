@@ -12,11 +12,11 @@ from benchmark.kit import drive_jax, drive_torch
 from benchmark.kit.cases import Arrays, Problem
 from optimizers.base import Optimizer
 
-Path = Callable[[Optimizer, Problem], Arrays]
+Driver = Callable[[Optimizer, Problem], Arrays]
 
 
 @pytest.fixture(params=[drive_jax, drive_torch], ids=["jax", "torch"])
-def path(request: pytest.FixtureRequest) -> Path:
+def path(request: pytest.FixtureRequest) -> Driver:
     """(optimizer, problem) -> name -> [steps, *shape]; a test that asks for it runs once in each framework."""
     return request.param.path
 

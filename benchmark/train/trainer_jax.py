@@ -27,10 +27,9 @@ from benchmark.data.corpora import Corpus
 from benchmark.scales import Scale
 from benchmark.spec import Outcome, Point, Trial
 from benchmark.train import checkpoint, model_jax, parameters
-from benchmark.train.cadence import CHECKPOINT_SECONDS, CHUNK, evaluation_steps
-from benchmark.train.checkpoint import Progress
+from benchmark.train.checkpoint import CHECKPOINT_SECONDS, Progress
 from benchmark.train.outcome import EXPLODED, outcome
-from benchmark.train.schedule import DECAY_KINDS, multiplier
+from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
 from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
 
 EVAL_CHUNK = 64  # sequences in one evaluation call

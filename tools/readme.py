@@ -1,8 +1,8 @@
 """What the README shows of the project: who is on the committed board, its picture, the length of the reading.
 
-`python -m tools.readme` writes the table and the line counts; with `--picture` also docs/leaderboard.png, from the
-committed results in a headless Chromium. An optimizer that is added has its row once it was run for the committed
-results, so that adding it edits one file.
+`python -m tools.readme` writes the table and the line counts; with `--picture` also docs/leaderboard.png, from
+the committed results in a headless Chromium. An optimizer that is added has its row once it was run for the
+committed results, so that adding it edits one file.
 """
 
 import argparse

@@ -14,7 +14,7 @@ from benchmark.train import parameters
 from benchmark.train.checkpoint import Progress
 from optimizers.base import Optimizer
 
-EXPLODED = 10.0  # a training loss above so many times ln(vocabulary) never comes back
+EXPLODED = 10.0  # times ln(vocabulary): a training loss above that never comes back
 
 
 def outcome(

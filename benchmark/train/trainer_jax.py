@@ -48,7 +48,7 @@ def train(
 
     optimizers: each trial's optimizer with its hyperparameters set.
     checkpoint_path: where a long run keeps its state; removed when the run ends.
-    max_steps: stop after so many steps as if killed (for tests of resuming); the outcomes are then empty.
+    max_steps: stop after this many steps as if killed (for tests of resuming); the outcomes are then empty.
     """
     pack = _Pack(trials, optimizers, corpus)
     progress = pack.resume(checkpoint_path)

@@ -51,7 +51,7 @@ def train(
 
     optimizers: each trial's optimizer with its hyperparameters set.
     checkpoint_path: where long runs keep their state (one file per run); removed when the pack ends.
-    max_steps: stop every run after so many steps as if killed (for tests of resuming); no outcomes then.
+    max_steps: stop every run after this many steps as if killed (for tests of resuming); no outcomes then.
     """
     _use_own_cores()
     outcomes = []

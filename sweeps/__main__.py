@@ -11,6 +11,7 @@ from pathlib import Path
 import optimizers
 from benchmark import store
 from benchmark.data.corpora import check_size, prepare
+from benchmark.data.sources import absolute
 from benchmark.report import live
 from benchmark.spec import Record
 from optimizers.shared.copies import copy_name
@@ -123,7 +124,7 @@ def _prepared(sweep: sweeps.Sweep, args: argparse.Namespace) -> sweeps.Sweep:
     """The sweep with the command's other choices and the prepared corpus."""
     sweep = dataclasses.replace(
         sweep,
-        corpus=_absolute(args.corpus or sweep.corpus),
+        corpus=absolute(args.corpus or sweep.corpus),  # workers run in folders of their own
         backend=args.backend,
         precision=args.precision,
     )
@@ -151,12 +152,6 @@ def _with_corpus(sweep: sweeps.Sweep) -> sweeps.Sweep:
     check_size(corpus, max(task.tokens for task in tasks), evaluated * longest + 1)
     hashes = {"corpus_hash": corpus.corpus_hash, "tokenizer_hash": corpus.tokenizer_hash}
     return dataclasses.replace(sweep, **hashes)
-
-
-def _absolute(corpus: str) -> str:
-    """`local:PATH` with its path absolute, because workers run in folders of their own."""
-    kind, _, path = corpus.partition(":")
-    return f"local:{Path(path).resolve()}" if kind == "local" and path else corpus
 
 
 def _workers(args: argparse.Namespace) -> int:

@@ -70,6 +70,7 @@ def test_unknown_optimizer_lists_the_names():
 def test_readme_table_is_generated():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert text == readme.updated(text), "run `python -m tools.readme`"
+    assert len(readme.contestants()) > 1
 
 
 def test_results_and_reports_hold_no_python():

@@ -130,6 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--corpus", default="gcide")
     options = parser.parse_args(arguments)
     corpus, scale, oracles = corpora.prepare(options.corpus), scales.get("27k"), oracle_rows()
+    if missing := [name for name in optimizers.entrants() if name not in oracles]:
+        parser.exit(1, f"no test in {TESTS} marked `oracle` for: {', '.join(missing)}\n")
     rows = []
     for name in optimizers.entrants():
         gaps = conformance.twin_deviation(cases.in_square_blocks(optimizers.get(name)()))

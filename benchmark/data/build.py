@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from benchmark.data import bpe
 from benchmark.data.dedup import new_paragraphs
-from benchmark.data.sources import Document
+from benchmark.data.sources.base import Document
 from benchmark.store import write_atomically
 
 PREPARATION = 1  # raise when the same text comes to give other tokens: what is cached is then made anew

@@ -1,7 +1,7 @@
 """Corpora as token ids: split by document, free of repeats, tokenized once and kept in the user's cache.
 
 `python -m benchmark.data.corpora gcide` prepares one and prints its sizes and hashes. The steps are in
-sources.py (text), dedup.py, bpe.py and build.py.
+sources/ (text), dedup.py, bpe.py and build.py.
 """
 
 import argparse
@@ -23,11 +23,10 @@ from tqdm import tqdm
 
 from benchmark.data import bpe, build
 from benchmark.data.build import PREPARATION, SPLITS, Split, dtype, short_hash
-from benchmark.data.files import hub, local
-from benchmark.data.sources import Document, Source, apidocs, gcide
+from benchmark.data.sources import find, usage
+from benchmark.data.sources.base import Document, Source
 from benchmark.store import write_atomically
 
-NAMES = "gcide, apidocs, local:PATH or hub:NAME[:CONFIG/SPLIT][@MEGABYTES]"
 MAX_EPOCHS = 4  # up to about here repeated data is worth nearly as much as new (arXiv 2305.16264)
 
 
@@ -59,7 +58,8 @@ class Corpus:
 def prepare(name: str, vocab: int = 512, *, cache_dir: Path | None = None, progress: bool = True) -> Corpus:
     """Return the corpus of this name, prepared now or found in the cache.
 
-    name: gcide, apidocs, local:PATH or hub:NAME. vocab: size of the byte-level BPE.
+    name: a file of sources/ and what it asks for after a colon: `gcide`, `local:PATH`.
+    vocab: size of the byte-level BPE.
     cache_dir: instead of $OPTIMIZER_BENCHMARK_CACHE or the user's cache folder. Two processes may prepare at
     once, and either may be killed: a corpus appears in the cache whole or not at all. Text is held in memory
     while it is prepared: count on eight times its size.
@@ -78,20 +78,6 @@ def prepare(name: str, vocab: int = 512, *, cache_dir: Path | None = None, progr
             f"cannot keep corpus {name} in {cache} ({error.strerror}); free space there, or set"
             " OPTIMIZER_BENCHMARK_CACHE to another folder"
         ) from error
-
-
-def find(name: str) -> Source:
-    """The source of this name. Raises ValueError that lists the names, or says what is missing."""
-    if name == "gcide":
-        return gcide()
-    if name == "apidocs":
-        return apidocs()
-    kind, _, where = name.partition(":")
-    if kind == "local" and where:
-        return local(Path(where))
-    if kind == "hub" and where:
-        return hub(where)
-    raise ValueError(f"unknown corpus {name!r}; choose {NAMES}")
 
 
 def cache_folder() -> Path:
@@ -182,7 +168,7 @@ def _remove_leftovers(parent: Path) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Prepare a corpus and print what is in it; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmark.data.corpora", description="Prepare a corpus.")
-    parser.add_argument("name", help=NAMES)
+    parser.add_argument("name", help=usage())
     parser.add_argument("--vocab", type=int, default=512, help="size of the byte-level BPE (default: 512)")
     options = parser.parse_args(arguments)
     try:

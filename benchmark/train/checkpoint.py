@@ -16,6 +16,8 @@ import numpy as np
 from benchmark.spec import Point
 from benchmark.store import atomic_file
 
+CHECKPOINT_SECONDS = 60.0  # runs shorter than this never write one
+
 
 @dataclass
 class Progress:

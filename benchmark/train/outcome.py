@@ -10,11 +10,11 @@ from benchmark import scales
 from benchmark.data import batches
 from benchmark.data.corpora import Corpus
 from benchmark.spec import Cost, Outcome, Point, Trial
-from benchmark.train import flops, parameters
+from benchmark.train import parameters
 from benchmark.train.checkpoint import Progress
 from optimizers.base import Optimizer
 
-EXPLODED = 10.0  # a training loss above so many times ln(vocabulary) never comes back
+EXPLODED = 10.0  # times ln(vocabulary): a training loss above that never comes back
 
 
 def outcome(
@@ -55,7 +55,7 @@ def outcome(
         step_seconds=train_seconds / max(1, progress.step),
         peak_memory_bytes=peak_memory_bytes,
         state_bytes=state_bytes,
-        model_flops=flops.model_flops_per_token(scale) * trained,
+        model_flops=parameters.flops_per_token(scale) * trained,
         optimizer_flops=extra * progress.step,
     )
     tail = [x for x in train_losses[-max(1, trial.steps // 10) :] if math.isfinite(x)]

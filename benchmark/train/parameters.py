@@ -1,4 +1,4 @@
-"""The decoder's parameters: names, shapes and initial values, one source for jax and torch.
+"""The decoder's parameters: names, shapes, initial values and FLOPs, one source for jax and torch.
 
 Values are drawn in numpy, so that both frameworks, and every optimizer at a seed, start from the same bits.
 """
@@ -54,3 +54,14 @@ def _std(scale: Scale, param: Param) -> float:
     if scale.init == "normal_0.02":
         return 0.02
     return 1.0 / math.sqrt(param.shape[1])  # fan-in; an embedding row has the norm of a head row
+
+
+def flops_per_token(scale: Scale) -> float:
+    """Forward and backward FLOPs of one token: every matrix product, head and full attention scores included.
+
+    A multiply-add is 2, a backward pass twice its forward pass. Recomputed activations, norms, softmax and the
+    embedding lookup are not counted.
+    """
+    matrices = scale.num_params + scale.vocab * scale.width
+    attention = scale.layers * 2 * scale.seq_len * scale.width  # scores and their mix, per token
+    return 6.0 * (matrices + attention)

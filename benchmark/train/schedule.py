@@ -1,14 +1,15 @@
-"""The learning-rate schedule's shape: a multiplier in [0, 1], the same for jax, torch and numpy.
+"""What happens when in a run: the learning-rate schedule's shape, and the steps after which a run is looked at.
 
-Plain arithmetic without branches, because every hyperparameter of it is traced in jax: library schedules
-branch on theirs. A shape is warmup, a stable part, and a decay over the last `decay_fraction`; "wsd" is the
-linear decay with a fraction below 1.
+The shape is a multiplier in [0, 1], the same for jax, torch and numpy: plain arithmetic without branches,
+because every hyperparameter of it is traced in jax, and library schedules branch on theirs. It is warmup, a
+stable part, and a decay over the last `decay_fraction`; "wsd" is the linear decay with a fraction below 1.
 """
 
 from types import ModuleType
 from typing import Any
 
 DECAY_KINDS = ("cosine", "linear")
+CHUNK = 128  # steps between two looks at most: long enough to hide the look, short enough to see an explosion
 
 
 def multiplier(
@@ -34,3 +35,8 @@ def multiplier(
     cosine = 0.5 * (1.0 + xp.cos(xp.pi * progress))
     shape = xp.where(decay_kind == DECAY_KINDS.index("cosine"), cosine, 1.0 - progress)
     return rise * (final_lr_ratio + (1.0 - final_lr_ratio) * shape)
+
+
+def evaluation_steps(steps: int, points: int) -> list[int]:
+    """The steps after which the curve is evaluated: `points` of them, evenly spaced, the last at the end."""
+    return sorted({max(1, round(steps * (i + 1) / points)) for i in range(points)})

@@ -27,10 +27,9 @@ from benchmark.data.corpora import Corpus
 from benchmark.scales import Scale
 from benchmark.spec import Outcome, Point, Trial
 from benchmark.train import checkpoint, model_jax, parameters
-from benchmark.train.cadence import CHECKPOINT_SECONDS, CHUNK, evaluation_steps
-from benchmark.train.checkpoint import Progress
+from benchmark.train.checkpoint import CHECKPOINT_SECONDS, Progress
 from benchmark.train.outcome import EXPLODED, outcome
-from benchmark.train.schedule import DECAY_KINDS, multiplier
+from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
 from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
 
 EVAL_CHUNK = 64  # sequences in one evaluation call
@@ -49,7 +48,7 @@ def train(
 
     optimizers: each trial's optimizer with its hyperparameters set.
     checkpoint_path: where a long run keeps its state; removed when the run ends.
-    max_steps: stop after so many steps as if killed (for tests of resuming); the outcomes are then empty.
+    max_steps: stop after this many steps as if killed (for tests of resuming); the outcomes are then empty.
     """
     pack = _Pack(trials, optimizers, corpus)
     progress = pack.resume(checkpoint_path)

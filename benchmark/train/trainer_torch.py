@@ -27,11 +27,10 @@ from benchmark.data import batches
 from benchmark.data.corpora import Corpus
 from benchmark.spec import Outcome, Point, Trial
 from benchmark.train import checkpoint, model_torch, parameters
-from benchmark.train.cadence import CHECKPOINT_SECONDS, CHUNK, evaluation_steps
-from benchmark.train.checkpoint import Progress
+from benchmark.train.checkpoint import CHECKPOINT_SECONDS, Progress
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.parts_torch import sum_of_parts
-from benchmark.train.schedule import DECAY_KINDS, multiplier
+from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
 from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
@@ -52,7 +51,7 @@ def train(
 
     optimizers: each trial's optimizer with its hyperparameters set.
     checkpoint_path: where long runs keep their state (one file per run); removed when the pack ends.
-    max_steps: stop every run after so many steps as if killed (for tests of resuming); no outcomes then.
+    max_steps: stop every run after this many steps as if killed (for tests of resuming); no outcomes then.
     """
     _use_own_cores()
     outcomes = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from benchmark.scales import Scale
 from benchmark.spec import Evaluation
-from benchmark.train import flops
+from benchmark.train import parameters
 from sweeps.run import worker
 from sweeps.search.cells import Cell
 from sweeps.search.solve import trial_of
@@ -87,7 +87,7 @@ def _job(sweep: Sweep, scale: Scale) -> worker.Job:
     stage = next(stage for stage in sweep.stages if stage.task.scale == scale)
     whole = trial_of(sweep, Cell(contestant, stage), contestant.start(scale), 0, "tuning")
     per_step = whole.batch_size * scale.seq_len
-    steps = max(LEAST_STEPS, round(TIMED_WORK / (flops.model_flops_per_token(scale) * per_step)))
+    steps = max(LEAST_STEPS, round(TIMED_WORK / (parameters.flops_per_token(scale) * per_step)))
     trial = dataclasses.replace(
         whole, tokens=steps * per_step, steps=steps, evaluation=Evaluation(sequences=64)
     )

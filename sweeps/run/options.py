@@ -4,6 +4,7 @@ import argparse
 import math
 from pathlib import Path
 
+from benchmark.data.sources import usage
 from sweeps.search.sweep import NAMES
 
 AA = "aa"
@@ -41,9 +42,7 @@ def parser() -> argparse.ArgumentParser:
         choices=("constant", "law", "width"),
         help="tune at the smallest scale only and carry the setting on by this rule",
     )
-    which.add_argument(
-        "--corpus", metavar="NAME", help="gcide, apidocs, local:PATH or hub:NAME (default: the sweep's)"
-    )
+    which.add_argument("--corpus", metavar="NAME", help=f"{usage()} (default: the sweep's)")
     copies = parser.add_argument_group(f"{AA}: how often a comparison errs")
     copies.add_argument(
         "--optimizer-name",

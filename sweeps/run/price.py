@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from benchmark.data import batches
 from benchmark.scales import Scale
 from benchmark.spec import Evaluation, Record
-from benchmark.train import flops, parameters
+from benchmark.train import parameters
 from optimizers.base import Optimizer
 from sweeps.run.calibrate import Speed
 from sweeps.search.cells import Cell, cells_of
@@ -49,7 +49,7 @@ def cell_line(sweep: Sweep, cell: Cell, tuning: int, reports: int, speed: Speed)
     extra = optimizer.extra_flops(
         parameters.roles(task.scale), task.steps(batch), batch * task.scale.seq_len
     ) * task.steps(batch)
-    work = flops.model_flops_per_token(task.scale) * task.tokens + extra
+    work = parameters.flops_per_token(task.scale) * task.tokens + extra
     looks = tuning * _evaluation_flops(task.scale, sweep.tuning_evaluation)
     looks += reports * _evaluation_flops(task.scale, sweep.report_evaluation)
     trials = tuning + reports
@@ -109,7 +109,7 @@ def table(sweep: Sweep, known: Mapping[str, Record], workers: int, speed: Speed)
 def _evaluation_flops(scale: Scale, evaluation: Evaluation) -> float:
     """FLOPs of all looks of one run: a forward pass is a third of a training step's work."""
     sequences = evaluation.sequences + evaluation.curve_points * evaluation.curve_sequences
-    return sequences * scale.seq_len * flops.model_flops_per_token(scale) / 3
+    return sequences * scale.seq_len * parameters.flops_per_token(scale) / 3
 
 
 def _default(cell: Cell) -> Optimizer:

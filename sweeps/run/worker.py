@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmark import scales, store
 from benchmark.data.corpora import Corpus, cache_folder, prepare
 from benchmark.spec import Cost, Outcome, Record, Trial
-from benchmark.train import flops, runner
+from benchmark.train import parameters, runner
 from optimizers.base import Optimizer
 from sweeps.search.contestants import optimizer_class
 
@@ -112,7 +112,7 @@ def _watchdog(job: Job, optimizer: type[Optimizer], shared: bool) -> Iterator[No
 
 def limit_seconds(job: Job) -> float:
     """After how long a pack has hung: the sum of its trials' limits, which grow with their work."""
-    work = [flops.model_flops_per_token(scales.get(trial.scale)) * trial.tokens for trial in job.trials]
+    work = [parameters.flops_per_token(scales.get(trial.scale)) * trial.tokens for trial in job.trials]
     return sum(max(job.timeout_seconds, each / SLOWEST) for each in work)
 
 

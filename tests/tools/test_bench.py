@@ -15,7 +15,7 @@ import pytest
 import optimizers
 from benchmark import measurements, scales, store
 from benchmark.measurements import measurement
-from benchmark.train import flops, parameters
+from benchmark.train import parameters
 from tools.bench import __main__ as bench
 from tools.bench import contestants, costs, groups, overhead, products_jax, reading, turns
 
@@ -49,7 +49,7 @@ def test_a_contestant_that_fails_is_named_with_its_reason():
 @pytest.mark.parametrize("name", ["27k", "400k", "130m"])
 def test_the_traced_products_are_the_counted_flops(name):
     scale = dataclasses.replace(scales.get(name), layers=2)  # deeper models recompute: more than is counted
-    counted = flops.model_flops_per_token(scale) * scale.batch_size * scale.seq_len
+    counted = parameters.flops_per_token(scale) * scale.batch_size * scale.seq_len
     assert sum(p.flops for p in products_jax.of_step(scale)) == pytest.approx(counted, rel=1e-12)
 
 

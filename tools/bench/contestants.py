@@ -19,7 +19,7 @@ from benchmark.data.corpora import Corpus
 from benchmark.scales import Scale
 from benchmark.spec import RECIPE, Evaluation, Trial
 from benchmark.train import parameters, runner
-from benchmark.train.cadence import CHUNK
+from benchmark.train.schedule import CHUNK
 from optimizers.base import Optimizer
 
 TOKENS = 300_000  # in each split

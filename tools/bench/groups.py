@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from benchmark import scales
 from benchmark.measurements import Measurement, measurement
 from benchmark.scales import Scale
-from benchmark.train import flops, parameters
-from benchmark.train.cadence import CHUNK
+from benchmark.train import parameters
+from benchmark.train.schedule import CHUNK
 from tools.bench import contestants as c
 from tools.bench.turns import Clock, Contestant, ask, first_cores, take_turns, workers
 
@@ -64,7 +64,7 @@ def flops_per_token(scale: Scale, optimizer: str, steps: int) -> float:
     batch = scale.batch_size * scale.seq_len
     _, rule = c.setting(optimizer, scale, steps)
     extra = rule.extra_flops(parameters.roles(scale), steps, batch)
-    return flops.model_flops_per_token(scale) + extra / batch
+    return parameters.flops_per_token(scale) + extra / batch
 
 
 def packs(scale_name: str, sizes: Sequence[int], rounds: int, clock: Clock) -> list[Measurement]:

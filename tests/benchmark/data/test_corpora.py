@@ -18,6 +18,7 @@ from benchmark.data import bpe, build, corpora
 from benchmark.data.corpora import Corpus, check_size, prepare
 
 VOCAB = 320
+REFERENCE = Path(__file__).parents[3] / "results" / "reference"
 
 
 def texts(count: int, seed: int = 0) -> list[str]:
@@ -263,7 +264,15 @@ def test_command(
     printed = capsys.readouterr().out
     assert corpus.corpus_hash in printed and f"{corpus.counts['train']:,} tokens" in printed
     assert corpora.main(["gcite"]) == 1
-    assert "unknown corpus 'gcite'; choose gcide" in capsys.readouterr().err
+    assert "unknown corpus 'gcite'; choose from apidocs, gcide" in capsys.readouterr().err
+
+
+def test_gcide_is_what_the_committed_runs_were_trained_on() -> None:
+    corpus = prepare("gcide", progress=False)
+    with (REFERENCE / "trials.jsonl").open(encoding="utf-8") as lines:
+        trial = json.loads(next(lines))["trial"]
+    assert corpus.corpus_hash == trial["corpus_hash"]
+    assert corpus.tokenizer_hash == trial["tokenizer_hash"]
 
 
 def test_gcide_is_large_enough_and_does_not_leak() -> None:

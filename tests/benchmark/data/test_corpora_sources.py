@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import zstandard
 
-from benchmark.data import corpora, files, sources
-from benchmark.data.corpora import find, prepare
+from benchmark.data import sources
+from benchmark.data.corpora import prepare
+from benchmark.data.sources import find, gcide, hub, local
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
@@ -71,10 +72,10 @@ def test_a_long_txt_is_cut_into_documents(text: str, longest: int, tmp_path: Pat
 
 
 def test_many_txt_files_stay_whole_and_few_do_not(tmp_path: Path) -> None:
-    for number in range(files.WHOLE_FILES):
+    for number in range(local.WHOLE_FILES):
         (tmp_path / f"{number}.txt").write_text(f"\n\nparagraph of {number}" * 1000)
     groups = [document.group for document in find(f"local:{tmp_path}").documents()]
-    assert len(groups) > len(set(groups)) == files.WHOLE_FILES
+    assert len(groups) > len(set(groups)) == local.WHOLE_FILES
     (tmp_path / "0.txt").unlink()
     assert {document.group for document in find(f"local:{tmp_path}").documents()} == {""}
 
@@ -130,8 +131,11 @@ def test_what_is_wrong_with_a_file(file: str, content: bytes, message: str, tmp_
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("gcite", r"unknown corpus 'gcite'; choose gcide, apidocs, local:PATH or hub:NAME"),
+        ("gcite", r"unknown corpus 'gcite'; choose from apidocs, gcide, hub:NAME\[.*, local:PATH$"),
         ("local:", r"unknown corpus 'local:'; choose"),
+        ("local", r"unknown corpus 'local'; choose"),
+        ("gcide:", r"unknown corpus 'gcide:'; choose"),
+        ("gcide:x", r"unknown corpus 'gcide:x'; choose"),
         ("remote:x", r"unknown corpus 'remote:x'; choose"),
         ("local:/no/such/place", r"local:/no/such/place: there is no such file or folder"),
         ("hub:owner/web@all", r"write hub:NAME\[:CONFIG/SPLIT\]\[@MEGABYTES\]"),
@@ -140,6 +144,25 @@ def test_what_is_wrong_with_a_file(file: str, content: bytes, message: str, tmp_
 def test_what_is_wrong_with_a_name(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         prepare(name, progress=False)
+
+
+def test_only_a_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    assert sources.absolute("local:a.txt") == f"local:{tmp_path / 'a.txt'}"
+    assert sources.absolute("local:~/a.txt") == "local:/home/me/a.txt"
+    for name in ("gcide", "hub:owner/web", "local:", "unknown:a.txt"):
+        assert sources.absolute(name) == name
+
+
+def test_a_source_without_its_two_names_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text("def source(where): ...\n")
+    monkeypatch.setattr(sources, "_HERE", tmp_path)
+    monkeypatch.setattr(sources, "__path__", [str(tmp_path)])
+    with pytest.raises(ValueError, match=r"sources/mine\.py must define WHERE, a string, and source\(where\)"):
+        find("mine")
 
 
 def test_a_vocabulary_smaller_than_the_bytes() -> None:
@@ -178,7 +201,7 @@ def test_gcide_entries_are_clean_text(tmp_path: Path, monkeypatch: pytest.Monkey
     folder.mkdir(parents=True)
     dictionary = {word: {"entry": word, "pos": [entry]} for word, entry in entries.items()}
     (folder / "words_O.json").write_text(json.dumps(dictionary))
-    monkeypatch.setattr(sources.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(gcide.resources, "files", lambda _: tmp_path)
     assert read("gcide") == [
         "owl, n. [AS. ule.] A bird of prey. An owl.\nA wise man. An owl.\n",
         "owlet, n. A small owl.\nOwlet moth, a moth.\nSyn. -- Owling.\n",
@@ -201,7 +224,7 @@ def test_apidocs_are_clean_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     properties = {"description": {"description": "Of a\n box."}}
     api = {"name": "boxes", "schemas": {"Box": {"description": "A box.", "properties": properties}}}
     (folder / "boxes.v1.json").write_text(json.dumps(api))
-    monkeypatch.setattr(sources.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(gcide.resources, "files", lambda _: tmp_path)
     monkeypatch.setattr(metadata, "version", lambda _: "1")
     assert [(document.group, document.text) for document in find("apidocs").documents()] == [
         ("jobs", "Starts a Job & waits. More.\nOnce.\n"),
@@ -258,8 +281,8 @@ def test_hub_says_what_is_wrong(fake_datasets: list[tuple[Any, ...]], name: str,
 
 
 def test_hub_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(hub.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(
         ValueError, match=r"needs the package datasets: pip install 'optimizer-benchmark\[hub\]'"
     ):
-        corpora.find("hub:owner/web")
+        find("hub:owner/web")

@@ -6,7 +6,7 @@ import pytest
 
 from benchmark import scales, tasks
 from benchmark.data import batches
-from benchmark.train import flops, parameters
+from benchmark.train import parameters
 from benchmark.train.schedule import multiplier
 
 # arXiv 2509.02046: 32 layers, widths 512 to 1536, MLP four times as wide
@@ -33,7 +33,9 @@ def test_counts_agree_with_the_shapes(scale):
     assert scale.width % scale.heads == 0 and scale.width // scale.heads % 2 == 0  # RoPE turns pairs
 
 
-@pytest.mark.parametrize("name", ["27k", "55k", "100k", "220k", "400k"])
+@pytest.mark.parametrize(
+    "name", [s.name for s in scales.SCALES.values() if s.ladder == "micro" and s.name != "13k"]
+)
 def test_micro_ladder_starts_with_enough_steps(name):
     scale = scales.get(name)
     assert tasks.Task(scale, 1.0).steps(scale.batch_size) >= 500
@@ -115,4 +117,4 @@ def test_initial_values_are_paired_by_seed():
 def test_model_flops_by_hand():
     scale = scales.get("27k")
     forward = 2 * (26_624 + 512 * 32) + 2 * (2 * 2 * 128 * 32)  # matrices and head; scores and mix, two layers
-    assert flops.model_flops_per_token(scale) == 3 * forward
+    assert parameters.flops_per_token(scale) == 3 * forward

@@ -1,34 +1,30 @@
-"""The sources that a user brings: `local:PATH`, text files; `hub:NAME`, a data set streamed from a hub."""
+"""`local:PATH`: text files of the user's own."""
 
 import gzip
-import importlib.util
 import io
 import json
 import lzma
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 import zstandard
 
-from benchmark.data.sources import Document, Source
+from benchmark.data.sources.base import FIELD, Document, Source, paragraphs
 
-FIELD = "text"  # of a line of JSONL and of a row from a hub
+WHERE = "PATH"
 SUFFIXES = tuple(kind + packed for kind in (".txt", ".jsonl") for packed in ("", ".gz", ".xz", ".zst"))
-PARAGRAPH = 8_000  # characters: a longer one is cut
 DOCUMENT = 10_000  # characters: where a .txt file is cut, at the end of a paragraph
-WHOLE_FILES = 100  # with so many .txt files none is divided between splits; with fewer that would be too coarse
-HUB_MEGABYTES = 1000
+WHOLE_FILES = 100  # from this many .txt files on none is divided between splits; with fewer that is too coarse
 
 
-def local(path: Path) -> Source:
+def source(where: str) -> Source:
     """A file or a folder of .txt and .jsonl files, plain or packed with gzip, xz or zstandard.
 
     A line of JSONL is a document, its text in the field `text`. A .txt file is cut into documents of about
     10,000 characters between paragraphs, which blank lines separate.
     """
-    path = path.expanduser().resolve()
+    path = Path(where).expanduser().resolve()
     if not path.exists():
         raise ValueError(f"corpus local:{path}: there is no such file or folder")
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
@@ -37,10 +33,10 @@ def local(path: Path) -> Source:
         raise ValueError(f"corpus local:{path}: no file there ends in one of {', '.join(SUFFIXES)}")
     stats = [(str(file), file.stat()) for file in files]
     stamp = json.dumps([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
-    return Source(stamp, lambda: _local(files))
+    return Source(stamp, lambda: _documents(files))
 
 
-def _local(files: list[Path]) -> Iterator[Document]:
+def _documents(files: list[Path]) -> Iterator[Document]:
     whole = sum(".txt" in file.suffixes for file in files) >= WHOLE_FILES
     for file in files:
         try:
@@ -106,62 +102,16 @@ def _jsonl(lines: TextIO, file: Path) -> Iterator[Document]:
             text.encode()
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ValueError(f"{file}, line {number}: not a JSON object with a string {FIELD!r}") from None
-        yield Document(list(_paragraphs(io.StringIO(text))))
+        yield Document(list(paragraphs(io.StringIO(text))))
 
 
 def _txt(lines: TextIO, group: str) -> Iterator[Document]:
     document: list[str] = []
     size = 0
-    for paragraph in _paragraphs(lines):
+    for paragraph in paragraphs(lines):
         document.append(paragraph)
         size += len(paragraph)
         if size >= DOCUMENT:
             yield Document(document, group)
             document, size = [], 0
     yield Document(document, group)
-
-
-def _paragraphs(lines: TextIO) -> Iterator[str]:
-    """Lines up to and with the blank ones after them."""
-    paragraph = ""
-    ended = False
-    while line := lines.readline(PARAGRAPH):
-        blank = not line.strip()
-        if (ended and not blank) or len(paragraph) + len(line) > PARAGRAPH:
-            yield paragraph
-            paragraph = ""
-        paragraph += line
-        ended = blank
-    yield paragraph
-
-
-def hub(spec: str) -> Source:
-    """A data set from a hub, `NAME[:CONFIG/SPLIT][@MEGABYTES]`, its text in the column `text`.
-
-    The first megabytes of text are streamed (1000 unless said). What is cached stays as it is when the data
-    set changes.
-    """
-    match = re.fullmatch(r"(?P<name>[^:@]+)(:(?P<config>[^:/@]*)(/(?P<split>[^/@]+))?)?(@(?P<size>\d+))?", spec)
-    if not match:
-        raise ValueError(f"corpus hub:{spec}: write hub:NAME[:CONFIG/SPLIT][@MEGABYTES]")
-    if not importlib.util.find_spec("datasets"):
-        raise ValueError(
-            f"corpus hub:{spec} needs the package datasets: pip install 'optimizer-benchmark[hub]'"
-        )
-    room = int(match["size"] or HUB_MEGABYTES) * 1_000_000
-    return Source(spec, lambda: _hub(match["name"], match["config"] or None, match["split"] or "train", room))
-
-
-def _hub(name: str, config: str | None, split: str, room: int) -> Iterator[Document]:
-    import datasets  # type: ignore[import-not-found]  # an extra
-
-    try:
-        for row in datasets.load_dataset(name, config, split=split, streaming=True):
-            if not isinstance(row.get(FIELD), str):
-                raise ValueError(f"no text in a column {FIELD!r}; there are {', '.join(row)}")
-            yield Document(list(_paragraphs(io.StringIO(row[FIELD]))))
-            room -= len(row[FIELD].encode())
-            if room <= 0:
-                return
-    except (OSError, ValueError) as error:
-        raise ValueError(f"corpus hub:{name} cannot be streamed: {' '.join(str(error).split())}") from None

@@ -1,0 +1,82 @@
+"""What the texts say exists: commands, options, files, links; the notebook page runs as it is written."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import benchmark
+from benchmark.data import sources
+from sweeps.run.options import parser
+from tools import readme
+
+ROOT = Path(__file__).parents[1]
+TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+EXAMPLES = {"optimizers/tiger_torch.py", "tests/optimizers/test_tiger.py"}  # files that a reader is to write
+EXAMPLES |= {"benchmark/report/pages/"} if not (ROOT / "benchmark/report/pages").is_dir() else set()
+
+
+@pytest.fixture(params=TEXTS, ids=lambda path: path.name)
+def text(request: pytest.FixtureRequest) -> str:
+    return request.param.read_text(encoding="utf-8")
+
+
+def test_commands_exist(text: str) -> None:
+    assert set(re.findall(r"\bmake ([a-z-]+)", "\n".join(_code(text)))) <= TARGETS
+    for module in re.findall(r"python -m ([a-z_.]+)", text):
+        if not module.startswith(("pip", "pytest")):
+            path = ROOT / module.replace(".", "/")
+            assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
+
+
+def test_options_of_a_sweep_exist(text: str) -> None:
+    known = parser().format_help()
+    for line in "\n".join(_code(text)).splitlines():
+        if "-m sweeps" in line or "make sweep" in line:
+            for option in re.findall(r"--[a-z-]+", line):
+                assert option in known, f"{option} in {line}"
+
+
+def test_files_and_links_exist(request: pytest.FixtureRequest, text: str) -> None:
+    folder = request.node.callspec.params["text"].parent
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert link.startswith("https://") or (folder / link).exists(), link
+    named = re.findall(r"`((?:optimizers|benchmark|sweeps|tools|tests|docs|examples)/[\w./]*)`", text)
+    assert not [path for path in named if not (ROOT / path).exists() and path not in EXAMPLES]
+
+
+def test_the_reading_path_is_short_and_its_lines_are_counted() -> None:
+    path = readme.reading((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert 1 < len(path) <= 8
+    assert sum(actual for _, actual in path.values()) <= 1400
+    for file, (stated, actual) in path.items():
+        assert abs(stated - actual) <= max(5, 0.1 * actual), (
+            f"run `python -m tools.readme`: {file} has {actual}"
+        )
+
+
+def test_the_corpora_that_the_texts_name_are_there() -> None:
+    named = {name for path in TEXTS for name in re.findall(r"--corpus (\w+)", path.read_text(encoding="utf-8"))}
+    assert named and named <= set(sources.names())
+
+
+@pytest.mark.xfail(not hasattr(benchmark, "load"), strict=True, reason="benchmark.load is not there yet")
+def test_the_notebook_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    page = (ROOT / "docs" / "notebook.md").read_text(encoding="utf-8")
+    for block in re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
+        exec(compile(block, "docs/notebook.md", "exec"), names)
+    printed = capsys.readouterr().out
+    assert "adamw" in printed and "baseline" in printed and "spread" in printed
+    assert (tmp_path / names["index"]).is_file()
+
+
+def _code(text: str) -> list[str]:
+    """Everything that is set as code: blocks, and spans within a line."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [*blocks, *re.findall(r"`([^`\n]+)`", text)]

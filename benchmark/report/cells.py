@@ -13,6 +13,7 @@ import pandas as pd
 from benchmark.report import style, text
 from benchmark.report.frames import column, groups, rows, where
 from benchmark.report.lines import line_chart
+from benchmark.report.table import Column, Table, fixed, numbers
 from benchmark.study import Study, TaskFacts
 
 if TYPE_CHECKING:
@@ -64,8 +65,23 @@ def _context(
         "winner": chosen(study.winners(optimizer, task.name)),
         "searches": len(study.winners(optimizer, task.name)),
         "command": command(study, optimizer, task.name),
-        "records": rows(runs.assign(peak_lr=rates).sort_values(["role", "finished_at", "trial_id"])),
+        "records": records(title, task.name, runs.assign(peak_lr=rates)),
     }
+
+
+def records(title: str, task: str, runs: pd.DataFrame) -> Table:
+    """The runs of a cell, each with the way to its own page."""
+    columns = (
+        Column("trial_id", "Record", link="records/{}.html"),
+        Column("role", "Role"),
+        Column("purpose", "Purpose"),
+        numbers("seed", "Seed"),
+        numbers("peak_lr", "Peak lr"),
+        Column("status", "Outcome"),
+        numbers("val_loss", "Final loss", fixed(4), unit="nats/token"),
+    )
+    ordered = rows(runs.sort_values(["role", "finished_at", "trial_id"]))
+    return Table(f"Records of {title} at {task}", columns, ordered, quiet=True)
 
 
 def chosen(winners: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

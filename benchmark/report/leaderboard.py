@@ -14,6 +14,7 @@ from benchmark.report import charts, paper, progress, sentence, style, text
 from benchmark.report.frames import rows as dicts
 from benchmark.report.frames import where
 from benchmark.report.plot import Forest
+from benchmark.report.table import INTERVAL, SEEDS, SPEEDUP, VERDICT, Table, named, numbers, titled
 from benchmark.study import Study, TaskFacts
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def _row(
 
 
 def _badges(cell: Mapping[str, Any], result: dict[str, Any] | None, is_baseline: bool) -> dict[str, str]:
-    found = {b: BADGES.get(_kind(b), b) for b in cell.get("badges", ())}
+    found = {str(b): BADGES.get(_kind(b), str(b)) for b in cell.get("badges", ())}
     checks = {"incomplete": bool(cell) and not cell.get("complete", True)}
     if result is not None:
         checks["single seed"] = result["n"] == 1
@@ -289,26 +290,32 @@ def place(value: float, axis: tuple[float, float]) -> float:
     return round(100 * math.log(min(max(value, low), high) / low) / math.log(high / low), 1)
 
 
-def freedoms(study: Study) -> list[tuple[str, ...]]:
+def freedoms(study: Study) -> Table:
     """What each of the baseline's freedoms is worth at the headline task: its variants that lack some of them,
     each tuned by the same protocol, and the tokens that the full baseline saves over it."""
-    task = study.headline
+    task, base = study.headline, study.baseline_title
     lacking = [o for o, facts in study.optimizers.items() if facts["ablation_of"] == study.baseline]
     found = {r["optimizer"]: r for r in dicts(study.results_for(task.name))} if task else {}
     shown = sorted((found[o] for o in lacking if o in found), key=lambda r: -r["val_loss"])
-    return [
-        (
-            study.titles[r["optimizer"]],
-            text.fixed(r["val_loss"]),
-            text.fixed(r["gap"]),
-            text.times(1 / r["speedup"]),
-            text.interval(1 / r["hi"], 1 / r["lo"]),
-            text.verdict({"faster": "slower", "slower": "faster"}.get(r["verdict"], r["verdict"])),
-            str(int(r["n"])),
-        )
-        for r in shown
-        if text.is_number(r["speedup"]) and r["speedup"] > 0 and r["lo"] > 0
-    ]
+    columns = (
+        titled(study.titles, "Variant"),
+        numbers("val_loss", "Test loss", text.fixed),
+        numbers("gap", f"Nats above {base}", text.fixed),
+        SPEEDUP,
+        INTERVAL,
+        named(VERDICT, f"{base} is"),
+        SEEDS,
+    )
+    caption = f"Variants at {task.name if task else ''}; the speedup is that of full {base} over the variant"
+    known = [r for r in shown if text.is_number(r["speedup"]) and r["speedup"] > 0 and r["lo"] > 0]
+    return Table(caption, columns, [_turned(r) for r in known])
+
+
+def _turned(row: dict[str, Any]) -> dict[str, Any]:
+    """A speedup over the baseline as the baseline's over it."""
+    turned = {"faster": "slower", "slower": "faster"}.get(row["verdict"], row["verdict"])
+    ends = {"speedup": 1 / row["speedup"], "lo": 1 / row["hi"], "hi": 1 / row["lo"]}
+    return {**row, **ends, "verdict": turned}
 
 
 def page(study: Study) -> dict[str, Any]:

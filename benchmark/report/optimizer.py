@@ -10,12 +10,31 @@ import pandas as pd
 from benchmark.analysis import laws, tuning
 from benchmark.report import text
 from benchmark.report.frames import groups, rows, where
+from benchmark.report.table import (
+    FLAGS,
+    INTERVAL,
+    SEEDS,
+    SPEEDUP,
+    TASK,
+    VERDICT,
+    Column,
+    Table,
+    fixed,
+    named,
+    numbers,
+)
 from benchmark.study import Study
 
 if TYPE_CHECKING:
     from benchmark.report.site import Site
 
 Parity = Mapping[str, list[tuple[str, str]]]
+HYPERPARAMETER = Column("hyperparameter", "Hyperparameter")
+HYPERPARAMETER_LAW = (
+    "Laws h(N, r) = A N^B r^C + E through the best hyperparameters (N: non-embedding parameters, r: Chinchilla"
+    " ratio), with 95 % intervals"
+)
+LOSS_LAW = "Law L(N, D) = A N^B + F D^C + E of the test loss (nats/token; D: tokens), with 95 % intervals"
 LAW_POINTS = 3  # tasks: through fewer points runs every law
 TOLERANCE = 0.01  # nats: a loss this close to the best still counts as well tuned
 
@@ -62,62 +81,108 @@ def _sized(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
 
 def _context(study: Study, name: str, tables: Tables) -> dict[str, Any]:
     runs = where(study.runs, optimizer=name)
-    own = [r for r in tables.laws if r["key"][0] == name]
+    own = [r | {"hyperparameter": r["key"][1]} for r in tables.laws if r["key"][0] == name]
+    losses = [r | {"quantity": study.loss_name} for r in tables.loss_laws if r["key"] == name]
     return {
         "heading": study.titles[name],
         "name": name,
         "facts": study.optimizers[name],
         "cost": _cost(study, runs),
-        "results": [
-            (
-                r["task"],
-                text.times(r["speedup"]),
-                text.interval(r["lo"], r["hi"]),
-                text.verdict(r["verdict"]),
-                f"{text.fixed(r['val_loss'])} ± {text.fixed(r['val_loss_sd'])}",
-                int(r["n"]),
-                r["flags"] or text.MISSING,
-            )
-            for r in rows(where(study.speedups, optimizer=name))
-        ],
-        "settings": _settings(study, name),
-        "space": [
-            (hp, text.value(axis["grid"]), text.value(axis.get("start")), str(axis.get("scale", "")))
-            for hp, axis in sorted(study.optimizers[name]["space"].items())
-        ],
-        "laws": [_law(r["key"][1], r) for r in own if r["points"] >= LAW_POINTS],
-        "loss_law": [
-            _law(study.loss_name, r) for r in tables.loss_laws if r["key"] == name and r["points"] >= LAW_POINTS
-        ],
+        "results": results(study, name),
+        "settings": settings(study, name),
+        "space": space(study, name),
+        "laws": law_table(HYPERPARAMETER_LAW, HYPERPARAMETER, own),
+        "loss_law": law_table(LOSS_LAW, Column("quantity", "Quantity"), losses),
         "law_points": LAW_POINTS,
-        "ablations": [
-            (
-                r["task"],
-                r["hyperparameter"],
-                text.value(r["best_value"]),
-                int(r["n"]),
-                text.fixed(r["median_rise"], 4),
-                text.fixed(r["max_rise"], 4),
-                int(r["diverged"]),
-            )
-            for r in rows(where(study.sensitivity, optimizer=name))
-            if r["n"] + r["diverged"] > 0
-        ],
-        "stability": _stability(runs, where(tables.tolerance, optimizer=name)),
-        "tolerance": TOLERANCE,
+        "ablations": ablations(study, name),
+        "stability": stability(runs, where(tables.tolerance, optimizer=name)),
     }
 
 
-def _law(name: str, law: dict[str, Any]) -> tuple[Any, ...]:
-    ends = [f"{text.fixed(law[k], 2)} {text.interval(law[f'{k}_lo'], law[f'{k}_hi'])}" for k in ("B", "C")]
-    return (
-        name,
-        law["points"],
-        *ends,
-        text.value(law["E"]),
-        text.value(law["held_out"]),
-        law["flags"] or text.MISSING,
+def results(study: Study, name: str) -> Table:
+    """One row per task: the speedup over the baseline and the loss behind it."""
+    columns = (
+        TASK,
+        SPEEDUP,
+        INTERVAL,
+        VERDICT,
+        numbers("loss", "Test loss ± sd", _mean_and_sd, of=("val_loss", "val_loss_sd")),
+        SEEDS,
+        FLAGS,
     )
+    caption = f"Speedup over {study.baseline_title} and test loss (nats/token, lower is better), by task"
+    return Table(caption, columns, rows(where(study.speedups, optimizer=name)))
+
+
+def _mean_and_sd(mean: float, sd: float) -> str:
+    return f"{text.fixed(mean)} ± {text.fixed(sd)}"
+
+
+def settings(study: Study, name: str) -> Table:
+    """The best hyperparameters: one row per hyperparameter, one column per task and search."""
+    found = {t.name: study.winners(name, t.name) for t in study.tasks}
+    winners = {
+        f"{task}, search {i}" if len(chosen) > 1 else task: winner
+        for task, chosen in found.items()
+        for i, winner in enumerate(chosen, 1)
+    }
+    names = sorted({hp for winner in winners.values() for hp in winner})
+    columns = (HYPERPARAMETER, *(numbers(place, place) for place in winners))
+    body = [{"hyperparameter": hp, **{place: w.get(hp) for place, w in winners.items()}} for hp in names]
+    return Table("The best setting that the search found, by task", columns, body)
+
+
+def space(study: Study, name: str) -> Table:
+    """What the search may try of each hyperparameter."""
+    columns = (
+        HYPERPARAMETER,
+        Column("grid", "Grid"),
+        Column("start", "Start"),
+        Column("scale", "Beyond an edge"),
+    )
+    axes = sorted(study.optimizers[name]["space"].items())
+    body = [
+        {"hyperparameter": hp, "grid": a["grid"], "start": a.get("start"), "scale": str(a.get("scale", ""))}
+        for hp, a in axes
+    ]
+    return Table("What the search may try, before edge extension", columns, body)
+
+
+def law_table(caption: str, first: Column, laws: list[dict[str, Any]]) -> Table:
+    """Fitted laws, one row each, named by the first column; those through too few tasks are left out."""
+    columns = (
+        first,
+        numbers("points", "n tasks"),
+        numbers("B", "B (model size)", _exponent, of=("B", "B_lo", "B_hi")),
+        numbers("C", "C (data)", _exponent, of=("C", "C_lo", "C_hi")),
+        numbers("E", "E"),
+        numbers("held_out", "Held-out error"),
+        FLAGS,
+    )
+    return Table(caption, columns, [law for law in laws if law["points"] >= LAW_POINTS])
+
+
+def _exponent(value: float, low: float, high: float) -> str:
+    return f"{text.fixed(value, 2)} {text.interval(low, high)}"
+
+
+def ablations(study: Study, name: str) -> Table:
+    """What it costs to leave the best value of one hyperparameter, task by task."""
+    columns = (
+        TASK,
+        HYPERPARAMETER,
+        numbers("best_value", "Best"),
+        named(SEEDS, "n"),
+        numbers("median_rise", "Median rise", fixed(4)),
+        numbers("max_rise", "Largest rise", fixed(4)),
+        numbers("diverged", "Diverged"),
+    )
+    tried = [r for r in rows(where(study.sensitivity, optimizer=name)) if r["n"] + r["diverged"] > 0]
+    caption = (
+        "Rise in validation loss, nats/token, when one hyperparameter leaves its best value (n neighbours, one"
+        " tuning seed each unless replicated)"
+    )
+    return Table(caption, columns, tried)
 
 
 def _cost(study: Study, runs: pd.DataFrame) -> list[tuple[str, str]]:
@@ -136,28 +201,30 @@ def _cost(study: Study, runs: pd.DataFrame) -> list[tuple[str, str]]:
     return found
 
 
-def _settings(study: Study, name: str) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of the best hyperparameters: one row per hyperparameter, one column per task and search."""
-    found = {t.name: study.winners(name, t.name) for t in study.tasks}
-    winners = {
-        f"{task}, search {i}" if len(chosen) > 1 else task: winner
-        for task, chosen in found.items()
-        for i, winner in enumerate(chosen, 1)
-    }
-    names = sorted({hp for winner in winners.values() for hp in winner})
-    body = [[hp, *(text.value(w.get(hp)) for w in winners.values())] for hp in names]
-    return ["Hyperparameter", *winners], body
-
-
-def _stability(runs: pd.DataFrame, tolerance: pd.DataFrame) -> list[tuple[Any, ...]]:
+def stability(runs: pd.DataFrame, tolerance: pd.DataFrame) -> Table:
     """Per task: runs, how many diverged or failed, and the width of the good learning rates."""
-    widths = {
-        r["task"]: f"{'≥ ' if r['at_least'] else ''}{r['octaves']:.1f} octaves ({r['rates']} rates)"
-        for r in rows(tolerance)
-    }
-    found = []
-    for task, group in groups(runs, "task").items():
-        diverged, failed = len(where(group, status="diverged")), len(where(group, status="failed"))
-        share = text.share(diverged / len(group))
-        found.append((task, len(group), diverged, share, failed, widths.get(task, text.MISSING)))
-    return found
+    columns = (
+        TASK,
+        numbers("runs", "Runs"),
+        numbers("diverged", "Diverged"),
+        numbers("share", "Share", lambda diverged, runs: text.share(diverged / runs), of=("diverged", "runs")),
+        numbers("failed", "Failed"),
+        Column("width", "Learning-rate tolerance", lambda w: _width(w) if w else text.MISSING),
+    )
+    widths = {r["task"]: r for r in rows(tolerance)}
+    body = [
+        {
+            "task": task,
+            "runs": len(mine),
+            "diverged": len(where(mine, status="diverged")),
+            "failed": len(where(mine, status="failed")),
+            "width": widths.get(task),
+        }
+        for task, mine in groups(runs, "task").items()
+    ]
+    caption = "Runs by outcome, and how wide the range of good learning rates is"
+    return Table(f"{caption} (within {TOLERANCE} nats/token of the best)", columns, body)
+
+
+def _width(found: dict[str, Any]) -> str:
+    return f"{'≥ ' if found['at_least'] else ''}{found['octaves']:.1f} octaves ({found['rates']} rates)"

@@ -2,32 +2,52 @@
 
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from benchmark import measurements
 from benchmark.measurements import Measurement
 from benchmark.report.site import Site
+from benchmark.report.table import Column, Table, numbers
 
-HEAD = ["What", "Median", "Smallest to largest", "Against", "Commit"]
+
+def _against(ratio: float | None, lo: float | None, hi: float | None, versus: str) -> str:
+    known = ratio is not None and lo is not None and hi is not None
+    return f"{ratio:.2f} ({lo:.2f} to {hi:.2f}) of {versus}" if known else ""
+
+
+def _median(median: float, unit: str) -> str:
+    return f"{measurements.short(median)} {unit}"
+
+
+def _range(lo: float, hi: float) -> str:
+    return f"{measurements.short(lo)} to {measurements.short(hi)}"
+
+
+COLUMNS = (
+    Column("name", "What"),
+    numbers("median", "Median", _median, of=("median", "unit")),
+    numbers("range", "Smallest to largest", _range, of=("lo", "hi")),
+    numbers("against", "Against", _against, of=("ratio", "ratio_lo", "ratio_hi", "versus")),
+    Column("commit", "Commit", lambda commit: commit[:8]),
+)
 
 
 def write(site: Site, results: Path) -> None:
     """Write speed.html: a table per machine and group, from the files that there are."""
+    site.write("speed.html", "speed.html", None, **page(results))
+
+
+def page(results: Path) -> dict[str, Any]:
     machines = [
         (" · ".join(str(described[key]) for key in ("cpu", "device", "machine")), tables(rows))
         for described, rows in measurements.machines(results / "bench")
     ]
-    site.write("speed.html", "speed.html", None, heading="Speed", machines=machines, head=HEAD)
+    return {"heading": "Speed", "machines": machines}
 
 
-def tables(rows: list[Measurement]) -> list[tuple[str, list[tuple[str, ...]]]]:
-    """(group, lines of its table), groups and figures in the order in which they come."""
-    return [(group, [line(f) for f in members]) for group, members in groupby(rows, key=lambda f: f.group)]
-
-
-def line(f: Measurement) -> tuple[str, ...]:
-    """One figure in words: what, median with its unit, range, ratio to what it is compared with, commit."""
-    short = measurements.short
-    against = ""
-    if f.ratio is not None and f.ratio_lo is not None and f.ratio_hi is not None:
-        against = f"{f.ratio:.2f} ({f.ratio_lo:.2f} to {f.ratio_hi:.2f}) of {f.versus}"
-    return (f.name, f"{short(f.median)} {f.unit}", f"{short(f.lo)} to {short(f.hi)}", against, f.commit[:8])
+def tables(rows: list[Measurement]) -> list[Table]:
+    """A table for each group, groups and measurements in the order in which they come."""
+    return [
+        Table(group[0].upper() + group[1:], COLUMNS, list(members))
+        for group, members in groupby(rows, key=lambda m: m.group)
+    ]

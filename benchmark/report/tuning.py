@@ -10,7 +10,10 @@ from benchmark.analysis import choosing, tuning
 from benchmark.report import charts, text
 from benchmark.report import tuning_charts as drawn
 from benchmark.report.frames import groups, rows, where
+from benchmark.report.table import SEEDS, Column, Table, fixed, named, numbers, titled
 from benchmark.study import Study, TaskFacts
+
+HYPERPARAMETER, BEST = Column("hyperparameter", "Hyperparameter"), numbers("best_value", "Best")
 
 
 @dataclass(frozen=True)
@@ -63,14 +66,14 @@ def _page(study: Study, task: TaskFacts | None, tables: Tables) -> dict[str, Any
         "heading": f"Tuning at {name}" if task else "Tuning",
         "task": name,
         "figures": figures or [],
-        "sensitivity": _sensitivity(study, where(study.sensitivity, task=name)),
-        "edges": _edges(study, where(tables.edges, task=name, bracketed=False)),
-        "sensitive": _sensitive(study, tables.sensitive),
+        "sensitivity": sensitivity(study, where(study.sensitivity, task=name)),
+        "edges": edges(study, where(tables.edges, task=name, bracketed=False)),
+        "sensitive": sensitive(study, tables.sensitive),
         "bands": _bands(study),
-        "repeats": _repeats(study, where(tables.repeats, task=name)),
+        "repeats": repeats(study, where(tables.repeats, task=name)),
         "untuned_is_best": any(r["rise"] == 0 for r in rows(where(tables.claims, task=name, reference=True))),
-        "claims": _claimed(study, where(tables.claims, task=name, reference=True)),
-        "swaps": _swaps(study, where(tables.swaps, task=name)),
+        "claims": claimed(study, where(tables.claims, task=name, reference=True)),
+        "swaps": swaps(study, where(tables.swaps, task=name)),
     }
 
 
@@ -85,49 +88,65 @@ def _claims(study: Study) -> pd.DataFrame:
     return tuning.claimed(study.runs, study.losses, study.baseline, study.noise_sd)
 
 
-def _sensitivity(study: Study, found: pd.DataFrame) -> list[tuple[Any, ...]]:
+def sensitivity(study: Study, found: pd.DataFrame) -> Table:
     """The largest rises first: what it costs to leave the best value of one hyperparameter."""
-    return [
-        (
-            study.titles[r["optimizer"]],
-            r["hyperparameter"],
-            text.value(r["best_value"]),
-            int(r["n"]),
-            *(text.fixed(r[f"{which}_rise"], 4) for which in ("min", "median", "max")),
-            int(r["diverged"]),
-        )
-        for r in rows(found.sort_values("median_rise", ascending=False))
-        if r["n"] + r["diverged"] > 0
-    ]
+    columns = (
+        titled(study.titles),
+        HYPERPARAMETER,
+        BEST,
+        named(SEEDS, "n"),
+        numbers("min_rise", "Least rise", fixed(4)),
+        numbers("median_rise", "Median rise", fixed(4)),
+        numbers("max_rise", "Most", fixed(4)),
+        numbers("diverged", "Diverged"),
+    )
+    ordered = rows(found.sort_values("median_rise", ascending=False))
+    tried = [r for r in ordered if r["n"] + r["diverged"] > 0]
+    caption = "Rise in validation loss, nats/token, over one-at-a-time neighbours (n)"
+    return Table(caption, columns, tried)
 
 
-def _edges(study: Study, found: pd.DataFrame) -> list[tuple[str, ...]]:
+def edges(study: Study, found: pd.DataFrame) -> Table:
     """Optima that no trial brackets, of hyperparameters that were varied."""
-    return [
-        (
-            study.titles[r["optimizer"]],
-            r["hyperparameter"],
-            text.value(r["best_value"]),
-            f"{text.value(r['low'])} to {text.value(r['high'])}",
-            r["edge"] or "inside, one side untried",
-        )
-        for r in rows(found)
-        if r["below"] + r["above"] > 0
-    ]
+    columns = (
+        titled(study.titles),
+        HYPERPARAMETER,
+        BEST,
+        Column("tried", "Tried or declared", _from_to, of=("low", "high")),
+        Column("edge", "Edge", lambda edge: edge or "inside, one side untried"),
+    )
+    varied = [r for r in rows(found) if r["below"] + r["above"] > 0]
+    return Table("Optima without a trial on both sides", columns, varied)
 
 
-def _sensitive(study: Study, found: pd.DataFrame) -> list[tuple[Any, ...]]:
+def _from_to(low: Any, high: Any) -> str:
+    return f"{text.value(low)} to {text.value(high)}"
+
+
+def sensitive(study: Study, found: pd.DataFrame) -> Table:
     """One row per optimizer: what one value serves on every task, and what it does not."""
-    table = []
-    for optimizer, mine in groups(found, "optimizer").items():
-        again = [r["hyperparameter"] for r in rows(where(mine, sensitive=True))]
-        kept = [
-            f"{r['hyperparameter']} ({text.value(r['agreed'])})" for r in rows(where(mine, sensitive=False))
-        ]
-        counts = sorted({int(n) for n in mine["tasks"]})
-        shown = (", ".join(names) or text.MISSING for names in (again, kept))
-        table.append((study.titles[optimizer], text.value(counts), *shown))
-    return table
+    columns = (
+        titled(study.titles),
+        Column("tasks", "n tasks"),
+        Column("again", "To be tuned again", _listed),
+        Column("kept", "One value serves all", _listed),
+    )
+    table = [
+        {
+            "optimizer": name,
+            "tasks": sorted({int(n) for n in mine["tasks"]}),
+            "again": [r["hyperparameter"] for r in rows(where(mine, sensitive=True))],
+            "kept": [
+                f"{r['hyperparameter']} ({text.value(r['agreed'])})" for r in rows(where(mine, sensitive=False))
+            ],
+        }
+        for name, mine in groups(found, "optimizer").items()
+    ]
+    return Table("Over all tasks of the sweep", columns, table)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or text.MISSING
 
 
 def _bands(study: Study) -> str:
@@ -142,43 +161,47 @@ def _bands(study: Study) -> str:
     return f"within the {ends} nats/token that each search measured{rest}"
 
 
-def _repeats(study: Study, found: pd.DataFrame) -> list[tuple[Any, ...]]:
+def repeats(study: Study, found: pd.DataFrame) -> Table:
     """What another draw of tuning seeds would have chosen, and what that is worth."""
-    return [
-        (
-            study.titles[r["optimizer"]],
-            int(r["n"]),
-            int(r["settings"]),
-            int(r["seeds"]),
-            *(text.fixed(r[name], 4) for name in ("lowest", "highest", "spread", "noise", "adds")),
-            text.fixed(r["p"], 2),
-        )
-        for r in rows(found)
-    ]
+    columns = (
+        titled(study.titles),
+        numbers("n", "n searches"),
+        numbers("settings", "Different winners"),
+        numbers("seeds", "n seeds"),
+        numbers("lowest", "Lowest mean", fixed(4)),
+        numbers("highest", "Highest mean", fixed(4)),
+        numbers("spread", "Spread (sd)", fixed(4)),
+        numbers("noise", "Noise (sd)", fixed(4)),
+        numbers("adds", "Choosing adds (sd)", fixed(4)),
+        numbers("p", "p", fixed(2)),
+    )
+    return Table("Repeated searches; test losses and their spread in nats/token", columns, rows(found))
 
 
-def _claimed(study: Study, found: pd.DataFrame) -> list[tuple[str, ...]]:
-    return [
-        (
-            study.titles[r["optimizer"]],
-            text.value(r["peak_lr"]),
-            text.fixed(r["rise"], 3),
-            text.times(r["tuned"]),
-            text.times(r["claimed"]),
-        )
-        for r in rows(found)
-        if r["optimizer"] != study.baseline
-    ]
+def claimed(study: Study, found: pd.DataFrame) -> Table:
+    """What would be claimed over the baseline at a learning rate that nobody tuned."""
+    columns = (
+        titled(study.titles),
+        numbers("peak_lr", f"{study.baseline_title}'s peak lr"),
+        numbers("rise", "Its rise, nats/token", fixed(3)),
+        numbers("tuned", "Speedup over tuned", text.times),
+        numbers("claimed", "Speedup over untuned", text.times),
+    )
+    others = [r for r in rows(found) if r["optimizer"] != study.baseline]
+    return Table("Claimed and tuned speedups in tokens", columns, others)
 
 
-def _swaps(study: Study, found: pd.DataFrame) -> list[tuple[Any, ...]]:
-    return [
-        (
-            f"{study.titles[r['leader_before']]}, then {study.titles[r['leader_after']]}",
-            r["k"],
-            text.fixed(r["gap_before"], 4),
-            text.fixed(r["gap_after"], 4),
-            "yes" if r["clear"] else "no",
-        )
-        for r in rows(found)
-    ]
+def swaps(study: Study, found: pd.DataFrame) -> Table:
+    """Pairs of which one leads with few trials and the other with many."""
+
+    def pair(before: str, after: str) -> str:
+        return f"{study.titles[before]}, then {study.titles[after]}"
+
+    columns = (
+        Column("pair", "Ahead with few, with many trials", pair, of=("leader_before", "leader_after")),
+        numbers("k", "From k"),
+        numbers("gap_before", "Gap before", fixed(4)),
+        numbers("gap_after", "Gap at the largest k", fixed(4)),
+        Column("clear", "Clear of noise", lambda clear: "yes" if clear else "no"),
+    )
+    return Table("From random-search trials; gaps in nats/token", columns, rows(found))

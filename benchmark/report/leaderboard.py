@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,19 @@ from benchmark.report import charts, paper, progress, sentence, style, text
 from benchmark.report.frames import rows as dicts
 from benchmark.report.frames import where
 from benchmark.report.plot import Forest
-from benchmark.report.table import INTERVAL, SEEDS, SPEEDUP, VERDICT, Table, named, numbers, titled
+from benchmark.report.site import slug
+from benchmark.report.table import (
+    INTERVAL,
+    SEEDS,
+    SPEEDUP,
+    VERDICT,
+    Column,
+    Table,
+    fixed,
+    named,
+    numbers,
+    titled,
+)
 from benchmark.study import Study, TaskFacts
 
 if TYPE_CHECKING:
@@ -33,28 +45,45 @@ BADGES = {  # what a badge means, by its words before a colon
 }
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the table."""
-
-    key: str
-    label: str
-    unit: str = ""
-    kind: str = "num"
+def _places(band: tuple[int, int] | None) -> str:
+    if band is None:
+        return text.MISSING
+    low, high = band
+    return str(low) if low == high else f"{low}–{high}"
 
 
-COLUMNS = (
-    Column("rank", "Rank", "band"),
-    Column("optimizer", "Optimizer", kind="text"),
+def _or_dash(written: Callable[[Any], str]) -> Callable[[Any], str]:
+    """A format that writes nothing at all as a dash."""
+    return lambda value: written(value) if value else text.MISSING
+
+
+COLUMNS = (  # the template adds what is more than text: marker and link, bar, mean with its n, badges
+    numbers("rank", "Rank", _places, unit="band", of=("band",), sort=lambda band: band[0] if band else ""),
+    Column("optimizer", "Optimizer", kind="text", of=("title",), sort=str.lower),
     Column("family", "Family", kind="text"),
-    Column("speedup", "Speedup in tokens", "95 % interval", "text"),
-    Column("verdict", "Verdict", kind="text"),
-    Column("loss", "Test loss", "nats/token, mean ± sd"),
-    Column("trials", "Trials", "tuning"),
-    Column("tokens", "Tokens", "tuning"),
-    Column("state", "State", "bytes/param"),
-    Column("step", "Step time", "vs baseline"),
-    Column("badges", "Notes", kind="text"),
+    Column(
+        "speedup",
+        "Speedup in tokens",
+        lambda found: text.times(found["tokens"].speedup),
+        "text",
+        "95 % interval",
+        of=("speedups",),
+        sort=lambda found: text.number(found["tokens"].speedup),
+    ),
+    Column(
+        "verdict",
+        "Verdict",
+        lambda found: text.verdict(found["tokens"].verdict),
+        "text",
+        of=("speedups",),
+        sort=lambda found: found["tokens"].verdict,
+    ),
+    numbers("loss", "Test loss", text.fixed, unit="nats/token, mean ± sd", of=("val_loss",)),
+    numbers("trials", "Trials", _or_dash(str), unit="tuning"),
+    numbers("tokens", "Tokens", _or_dash(text.tokens), unit="tuning", of=("tuning_tokens",)),
+    numbers("state", "State", fixed(1), unit="bytes/param", of=("state_bytes_per_param",)),
+    numbers("step", "Step time", text.percent, unit="vs baseline", of=("overhead",)),
+    Column("badges", "Notes", _or_dash(", ".join), "text", sort=len),
 )
 
 
@@ -78,11 +107,7 @@ class Speedup:
 
 @dataclass(frozen=True)
 class Row:
-    """One optimizer on one task, every number with what it rests on.
-
-    others: what the speedup's cells show instead when another metric than tokens is chosen, one metric after
-    another: "seconds|sort key|point|interval|verdict|bar's low end|high end|point".
-    """
+    """One optimizer on one task, every number with what it rests on. speedups: by metric."""
 
     optimizer: str
     title: str
@@ -90,7 +115,6 @@ class Row:
     is_baseline: bool
     band: tuple[int, int] | None
     speedups: Mapping[str, Speedup]
-    others: str
     val_loss: float
     val_loss_sd: float
     outcome: str
@@ -100,13 +124,6 @@ class Row:
     state_bytes_per_param: float | None
     overhead: float | None
     badges: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def rank(self) -> str:
-        if self.band is None:
-            return text.MISSING
-        low, high = self.band
-        return str(low) if low == high else f"{low}–{high}"
 
 
 @dataclass(frozen=True)
@@ -122,6 +139,16 @@ class Board:
     one: Mapping[str, float]
     shared: Mapping[str, str]
     figure: str
+
+    def key(self, row: Row) -> str:
+        """The row's id on the page and the name of its cell's files."""
+        return slug(f"{row.optimizer}/{self.task.name}")
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """For the script: what the speedup's cells show when another metric than tokens is chosen."""
+        others = {self.key(r): _others(r.speedups) for r in self.rows if not r.is_baseline}
+        return {"one": self.one, "rows": {key: found for key, found in others.items() if found}}
 
 
 def board(study: Study, task: TaskFacts) -> Board:
@@ -177,7 +204,7 @@ def save_figures(site: "Site", folder: str, study: Study, boards: Sequence[Board
             if text.is_number(r.speedups["tokens"].speedup) and 0 < r.speedups["tokens"].speedup < math.inf
         ]
         title = f"Speedup in tokens over tuned {study.baseline_title} at {found.task.name} (higher is better)"
-        plot, name = Forest(title, rows), f"{folder}/{site.env.filters['slug'](found.figure)}"
+        plot, name = Forest(title, rows), f"{folder}/{slug(found.figure)}"
         mark = site.mark(found.figure, plot)
         if not (site.keep(f"{name}.png", mark) and site.keep(f"{name}.svg", mark)):
             drawing = paper.Drawing(plot, found.figure)
@@ -185,16 +212,19 @@ def save_figures(site: "Site", folder: str, study: Study, boards: Sequence[Board
             site.bytes(f"{name}.png", drawing.png(), mark)
 
 
-def _others(speedups: Mapping[str, Speedup]) -> str:
-    return ";".join(
-        "|".join([m, text.number(s.speedup), text.times(s.speedup), s.interval, s.verdict, *_ends(s)])
-        for m, s in speedups.items()
-        if m != "tokens"
-    )
-
-
-def _ends(speedup: Speedup) -> list[str]:
-    return [str(place) for place in speedup.bar or ()]
+def _others(speedups: Mapping[str, Speedup]) -> dict[str, dict[str, Any]]:
+    return {
+        metric: {
+            "sort": text.number(s.speedup),
+            "point": text.times(s.speedup),
+            "interval": s.interval,
+            "verdict": s.verdict,
+            "label": text.verdict(s.verdict),
+            "bar": s.bar,
+        }
+        for metric, s in speedups.items()
+        if metric != "tokens"
+    }
 
 
 def _row(
@@ -215,7 +245,6 @@ def _row(
         is_baseline=optimizer == study.baseline,
         band=study.bands.get((optimizer, task.name)),
         speedups=speedups,
-        others=_others(speedups),
         val_loss=known["val_loss"],
         val_loss_sd=known["val_loss_sd"],
         outcome="diverged" if result is not None and not known["n"] else "not yet",
@@ -322,7 +351,7 @@ def page(study: Study) -> dict[str, Any]:
     """What the leaderboard's template needs; the headline's task comes first, for readers without scripts."""
     boards = [b for b in (board(study, task) for task in study.tasks) if b.rows]
     boards.sort(key=lambda b: (b.task != study.headline, len(b.rows) < 2))
-    named = [replace(c, label=study.loss_name.capitalize()) if c.key == "loss" else c for c in COLUMNS]
+    columns = [named(c, study.loss_name.capitalize()) if c.name == "loss" else c for c in COLUMNS]
     return {
         "heading": "Leaderboard",
         "answer": sentence.lines(study),
@@ -333,7 +362,7 @@ def page(study: Study) -> dict[str, Any]:
         "progress": progress.line(study) if study.headline else "",
         "ratios": sorted({b.task.ratio for b in boards}),
         "metrics": list(study.metrics),
-        "columns": named,
+        "columns": columns,
         "digits": 4 if study.theirs else 3,
         "boards": boards,
         "figures": [charts.speedup_by_ratio(study, study.headline.scale)] if study.headline else [],

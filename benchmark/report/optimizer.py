@@ -2,12 +2,10 @@
 
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchmark.analysis import laws, tuning
 from benchmark.report import text
 from benchmark.report.frames import groups, rows, where
 from benchmark.report.table import (
@@ -23,6 +21,7 @@ from benchmark.report.table import (
     named,
     numbers,
 )
+from benchmark.searched import GOOD
 from benchmark.study import Study
 
 if TYPE_CHECKING:
@@ -36,16 +35,6 @@ HYPERPARAMETER_LAW = (
 )
 LOSS_LAW = "Law L(N, D) = A N^B + F D^C + E of the test loss (nats/token; D: tokens), with 95 % intervals"
 LAW_POINTS = 3  # tasks: through fewer points runs every law
-TOLERANCE = 0.01  # nats: a loss this close to the best still counts as well tuned
-
-
-@dataclass(frozen=True)
-class Tables:
-    """What all optimizers' pages share, computed once."""
-
-    tolerance: pd.DataFrame
-    laws: list[dict[str, Any]]
-    loss_laws: list[dict[str, Any]]
 
 
 def write(site: "Site", study: Study, folder: str, parity: Parity) -> None:
@@ -54,35 +43,17 @@ def write(site: "Site", study: Study, folder: str, parity: Parity) -> None:
     entries = [(o, study.titles[o], facts) for o, facts in study.optimizers.items()]
     heading = {"heading": "Optimizers", "entries": entries}
     site.write(f"{folder}/optimizers/index.html", "optimizers.html", study, **heading, **shared)
-    tables = _tables(study)
     for name in study.optimizers:
         path = f"{folder}/optimizers/{site.env.filters['slug'](name)}.html"
         same_rule = "@" in study.optimizers[name]["rule"]  # a user's file may share a built-in's name
         twins = parity.get(name, []) if same_rule and not study.theirs else []
-        site.write(path, "optimizer.html", study, **shared, parity=twins, **_context(study, name, tables))
+        site.write(path, "optimizer.html", study, **shared, parity=twins, **page(study, name))
 
 
-def _tables(study: Study) -> Tables:
-    best = _sized(study, where(study.runs, role="report", status="finished"))
-    fitted = laws.hyperparameter_laws(best) if len(best) else {}
-    loss = laws.loss_laws(_sized(study, study.losses)) if len(best) else {}
-    return Tables(
-        tuning.lr_tolerance(study.runs, TOLERANCE),
-        rows(laws.summary(fitted)),
-        rows(laws.summary(loss)),
-    )
-
-
-def _sized(study: Study, runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with num_params, those left out of whose scale no size is known."""
-    runs = runs.assign(num_params=[float(study.sizes.get(s, 0)) for s in runs["scale"]])
-    return runs.loc[runs["num_params"] > 0]
-
-
-def _context(study: Study, name: str, tables: Tables) -> dict[str, Any]:
+def page(study: Study, name: str) -> dict[str, Any]:
     runs = where(study.runs, optimizer=name)
-    own = [r | {"hyperparameter": r["key"][1]} for r in tables.laws if r["key"][0] == name]
-    losses = [r | {"quantity": study.loss_name} for r in tables.loss_laws if r["key"] == name]
+    own = [r | {"hyperparameter": r["key"][1]} for r in study.laws if r["key"][0] == name]
+    losses = [r | {"quantity": study.loss_name} for r in study.loss_laws if r["key"] == name]
     return {
         "heading": study.titles[name],
         "name": name,
@@ -95,7 +66,7 @@ def _context(study: Study, name: str, tables: Tables) -> dict[str, Any]:
         "loss_law": law_table(LOSS_LAW, Column("quantity", "Quantity"), losses),
         "law_points": LAW_POINTS,
         "ablations": ablations(study, name),
-        "stability": stability(runs, where(tables.tolerance, optimizer=name)),
+        "stability": stability(runs, where(study.lr_tolerance, optimizer=name)),
     }
 
 
@@ -223,7 +194,7 @@ def stability(runs: pd.DataFrame, tolerance: pd.DataFrame) -> Table:
         for task, mine in groups(runs, "task").items()
     ]
     caption = "Runs by outcome, and how wide the range of good learning rates is"
-    return Table(f"{caption} (within {TOLERANCE} nats/token of the best)", columns, body)
+    return Table(f"{caption} (within {GOOD} nats/token of the best)", columns, body)
 
 
 def _width(found: dict[str, Any]) -> str:

@@ -1,12 +1,11 @@
 """The tuning pages: what the search found, how sensitive it was, and what it was worth; one page per task."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from benchmark.analysis import choosing, tuning
+from benchmark.analysis import choosing
 from benchmark.report import charts, text
 from benchmark.report import tuning_charts as drawn
 from benchmark.report.frames import groups, rows, where
@@ -16,76 +15,38 @@ from benchmark.study import Study, TaskFacts
 HYPERPARAMETER, BEST = Column("hyperparameter", "Hyperparameter"), numbers("best_value", "Best")
 
 
-@dataclass(frozen=True)
-class Tables:
-    """What all tasks' pages share, computed once."""
-
-    searches: pd.DataFrame
-    swaps: pd.DataFrame
-    transfer: pd.DataFrame
-    claims: pd.DataFrame
-    edges: pd.DataFrame
-    sensitive: pd.DataFrame
-    repeats: pd.DataFrame
-
-
 def pages(study: Study) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (file name, context): the headline's task is tuning.html, the others tuning-TASK.html."""
-    tables = _tables(study)
     # a baseline's own ratio has nothing to compare: its learning rates are on its optimizer page
     tuned = [t for t in study.tasks if len(set(where(study.runs, task=t.name, role="tuning")["optimizer"])) > 1]
     first = study.headline if study.headline in tuned else (tuned or [None])[-1]
     names = {t.name: "tuning.html" if t == first else f"tuning-{t.name}.html" for t in tuned}
     for task in tuned or [None]:
-        yield names[task.name] if task else "tuning.html", _page(study, task, tables) | {"tasks": names}
+        yield names[task.name] if task else "tuning.html", _page(study, task) | {"tasks": names}
 
 
-def _tables(study: Study) -> Tables:
-    spaces = {o: {hp: axis["grid"] for hp, axis in f["space"].items()} for o, f in study.optimizers.items()}
-    return Tables(
-        tuning.best_so_far(study.runs),
-        tuning.budget_swaps(study.expected),
-        tuning.transfer_cost(study.runs, ["peak_lr"]),
-        _claims(study),
-        tuning.edges(study.runs, spaces),
-        tuning.scaling_sensitive(study.runs, study.band, study.manifest["cells"]),
-        _repeated(study),
-    )
-
-
-def _page(study: Study, task: TaskFacts | None, tables: Tables) -> dict[str, Any]:
+def _page(study: Study, task: TaskFacts | None) -> dict[str, Any]:
     name = task.name if task else ""
     figures = task and [
         charts.lr_sensitivity(study, task),
-        drawn.best_so_far(study, task, tables.searches),
+        drawn.best_so_far(study, task, study.best_so_far),
         drawn.best_of_k(study, task, study.expected),
-        drawn.transfer_matrix(study, task, tables.transfer),
-        drawn.under_tuned(study, task, tables.claims),
+        drawn.transfer_matrix(study, task, study.transfer),
+        drawn.under_tuned(study, task, study.claimed),
     ]
     return {
         "heading": f"Tuning at {name}" if task else "Tuning",
         "task": name,
         "figures": figures or [],
         "sensitivity": sensitivity(study, where(study.sensitivity, task=name)),
-        "edges": edges(study, where(tables.edges, task=name, bracketed=False)),
-        "sensitive": sensitive(study, tables.sensitive),
+        "edges": edges(study, where(study.edges, task=name, bracketed=False)),
+        "sensitive": sensitive(study, study.scaling_sensitive),
         "bands": _bands(study),
-        "repeats": repeats(study, where(tables.repeats, task=name)),
-        "untuned_is_best": any(r["rise"] == 0 for r in rows(where(tables.claims, task=name, reference=True))),
-        "claims": claimed(study, where(tables.claims, task=name, reference=True)),
-        "swaps": swaps(study, where(tables.swaps, task=name)),
+        "repeats": repeats(study, where(study.choosing, task=name)),
+        "untuned_is_best": any(r["rise"] == 0 for r in rows(where(study.claimed, task=name, reference=True))),
+        "claims": claimed(study, where(study.claimed, task=name, reference=True)),
+        "swaps": swaps(study, where(study.budget_swaps, task=name)),
     }
-
-
-def _repeated(study: Study) -> pd.DataFrame:
-    cells = study.manifest["cells"]
-    return choosing.choosing(study.runs, cells) if any("#" in key for key in cells) else pd.DataFrame()
-
-
-def _claims(study: Study) -> pd.DataFrame:
-    if study.headline is None or not len(where(study.runs, role="tuning", optimizer=study.baseline)):
-        return pd.DataFrame()
-    return tuning.claimed(study.runs, study.losses, study.baseline, study.noise_sd)
 
 
 def sensitivity(study: Study, found: pd.DataFrame) -> Table:

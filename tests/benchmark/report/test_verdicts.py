@@ -23,7 +23,6 @@ def only(results: Path) -> Study:
 def shown(study: Study, name: str) -> list[str]:
     """The verdict on an optimizer at the last task, as every page with one shows it."""
     found = progress.page(study)
-    tables = optimizer._tables(study)
     row = next(r for r in board(study, study.tasks[-1]).rows if r.optimizer == name)
     title = study.titles[name]
     return [
@@ -35,7 +34,7 @@ def shown(study: Study, name: str) -> list[str]:
             for r in t.shown()
             if r["optimizer"] == title
         ),
-        *(r["verdict"] for r in optimizer._context(study, name, tables)["results"].shown()),
+        *(r["verdict"] for r in optimizer.page(study, name)["results"].shown()),
     ]
 
 

@@ -87,7 +87,7 @@ def build(results: Path, out: Path, sweep: str) -> Path:
     Raises ValueError for an unknown sweep.
     """
     from benchmark import store
-    from benchmark.report import progress
+    from benchmark.report.pages import progress
     from benchmark.report.site import HERE, Site, slug
     from benchmark.study import studies
 

@@ -8,7 +8,8 @@ import pytest
 
 from benchmark import store
 from benchmark.published import __main__ as command
-from benchmark.report import build, claims
+from benchmark.report import build
+from benchmark.report.pages import claims
 from benchmark.report.site import Site
 from benchmark.study import studies
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from benchmark import measurements, store
 from benchmark.measurements import measurement
-from benchmark.report import speed
+from benchmark.report.pages import speed
 from benchmark.report.site import Site
 from benchmark.study import studies
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import store
-from benchmark.report import build, tuning
+from benchmark.report import build
+from benchmark.report.pages import tuning
 from benchmark.study import studies
 
 Writer = Callable[..., Path]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from benchmark import store
 from benchmark.analysis.evidence import Verdict
-from benchmark.report import answer, charts, claims, optimizer, progress, speedup
-from benchmark.report.leaderboard import board
+from benchmark.report import answer, charts
+from benchmark.report.pages import claims, optimizers, progress, speedup
+from benchmark.report.pages.leaderboard import board
 from benchmark.study import Study, studies
 
 Writer = Callable[..., Path]
@@ -34,7 +35,7 @@ def shown(study: Study, name: str) -> list[str]:
             for r in t.shown()
             if r["optimizer"] == title
         ),
-        *(r["verdict"] for r in optimizer.page(study, name)["results"].shown()),
+        *(r["verdict"] for r in optimizers.page(study, name)["results"].shown()),
     ]
 
 

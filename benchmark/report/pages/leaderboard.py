@@ -10,9 +10,10 @@ import pandas as pd
 
 from benchmark import scales
 from benchmark.analysis.speedup import EQUIVALENCE
-from benchmark.report import charts, paper, progress, sentence, style, text
+from benchmark.report import charts, paper, sentence, style, text
 from benchmark.report.frames import rows as dicts
 from benchmark.report.frames import where
+from benchmark.report.pages import progress
 from benchmark.report.plot import Forest
 from benchmark.report.site import slug
 from benchmark.report.table import (

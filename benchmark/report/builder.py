@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import store
-from benchmark.report import (
+from benchmark.report import figures, parity
+from benchmark.report.pages import (
     cells,
     claims,
-    figures,
     flips,
     leaderboard,
     method,
-    optimizer,
-    parity,
+    optimizers,
     progress,
     records,
     speed,
@@ -41,7 +40,7 @@ def build(results: Path, out: Path) -> Path:
     _write_assets(site)
     for study in found:
         _write_study(site, study, loaded.damaged)
-        optimizer.write(site, study, slug(study.name), twins)
+        optimizers.write(site, study, slug(study.name), twins)
     records.write(site, loaded, found)
     speed.write(site, results)
     site.finish()

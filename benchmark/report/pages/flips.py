@@ -13,6 +13,7 @@ from benchmark.report.plot import Axis
 from benchmark.report.table import Column, Table
 from benchmark.study import Study, TaskFacts
 
+LABEL, ORDER, FILE = "Flips", 30, "flips.html"
 KINDS = {
     "fraction": "Along training",
     "ratio": "Between token budgets",

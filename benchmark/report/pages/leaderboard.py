@@ -4,18 +4,18 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from benchmark import scales
 from benchmark.analysis.speedup import EQUIVALENCE
-from benchmark.report import charts, paper, sentence, style, text
+from benchmark.report import charts, figures, sentence, style, text
 from benchmark.report.frames import rows as dicts
 from benchmark.report.frames import where
 from benchmark.report.pages import progress
 from benchmark.report.plot import Forest
-from benchmark.report.site import slug
+from benchmark.report.site import Site, slug
 from benchmark.report.table import (
     INTERVAL,
     SEEDS,
@@ -30,9 +30,7 @@ from benchmark.report.table import (
 )
 from benchmark.study import Study, TaskFacts
 
-if TYPE_CHECKING:
-    from benchmark.report.site import Site
-
+LABEL, ORDER, FILE = "Leaderboard", 10, "index.html"
 BADGES = {  # what a badge means, by its words before a colon
     "optimum on edge": "the best value lies at the end of what was tried: a better one may lie beyond",
     "unequal budget": "fewer tuning trials than the others had",
@@ -189,7 +187,7 @@ def _meanings(boards: Sequence[Board]) -> dict[str, str]:
     return {_kind(name): meaning for name, meaning in sorted(seen.items()) if meaning != name}
 
 
-def save_figures(site: "Site", folder: str, study: Study, boards: Sequence[Board]) -> None:
+def save_figures(site: Site, study: Study, boards: Sequence[Board]) -> None:
     """Write each board's speedups with their intervals as a figure for a paper (SVG and PNG)."""
     for found in (b for b in boards if b.figure):
         rows = [
@@ -205,12 +203,7 @@ def save_figures(site: "Site", folder: str, study: Study, boards: Sequence[Board
             if text.is_number(r.speedups["tokens"].speedup) and 0 < r.speedups["tokens"].speedup < math.inf
         ]
         title = f"Speedup in tokens over tuned {study.baseline_title} at {found.task.name} (higher is better)"
-        plot, name = Forest(title, rows), f"{folder}/{slug(found.figure)}"
-        mark = site.mark(found.figure, plot)
-        if not (site.keep(f"{name}.png", mark) and site.keep(f"{name}.svg", mark)):
-            drawing = paper.Drawing(plot, found.figure)
-            site.bytes(f"{name}.svg", drawing.svg().encode(), mark)
-            site.bytes(f"{name}.png", drawing.png(), mark)
+        figures.save(site, f"{slug(study.name)}/figures", found.figure, Forest(title, rows))
 
 
 def _others(speedups: Mapping[str, Speedup]) -> dict[str, dict[str, Any]]:
@@ -348,6 +341,17 @@ def _turned(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, **ends, "verdict": turned}
 
 
+def write(site: Site, study: Study) -> None:
+    """Write the sweep's index.html, and that of the site for the first sweep."""
+    context = page(study)
+    save_figures(site, study, context["boards"])
+    sweeps = [
+        [slug(s.name), s.title, *(str(s.manifest[k]) for k in ("corpus", "backend"))] for s in site.studies
+    ]
+    label, root = "Published" if study.theirs else LABEL, FILE if study is site.studies[0] else ""
+    site.put(study, FILE, {**context, "choices": sweeps}, "leaderboard.html", label, also=root)
+
+
 def page(study: Study) -> dict[str, Any]:
     """What the leaderboard's template needs; the headline's task comes first, for readers without scripts."""
     boards = [b for b in (board(study, task) for task in study.tasks) if b.rows]
@@ -366,5 +370,6 @@ def page(study: Study) -> dict[str, Any]:
         "columns": columns,
         "digits": 4 if study.theirs else 3,
         "boards": boards,
+        "curves": True,  # a row opens with its cell's
         "figures": [charts.speedup_by_ratio(study, study.headline.scale)] if study.headline else [],
     }

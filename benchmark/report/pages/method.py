@@ -5,8 +5,15 @@ from typing import Any
 from benchmark.analysis import residuals
 from benchmark.report import text
 from benchmark.report.frames import groups, rows, where
+from benchmark.report.site import Site
 from benchmark.report.table import TASK, Column, Table, fixed, numbers, titled
 from benchmark.study import Study
+
+LABEL, ORDER, FILE = "Method", 70, "method.html"
+
+
+def write(site: Site, study: Study) -> None:
+    site.put(study, FILE, page(study, site.results.damaged), FILE, LABEL)
 
 
 def page(study: Study, damaged: tuple[str, ...]) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """An optimizer's own page: what it is, what it costs, how it did and how it was tuned."""
 
 import statistics
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-from benchmark.report import text
+from benchmark.report import parity, text
 from benchmark.report.frames import groups, rows, where
+from benchmark.report.site import Site, slug
 from benchmark.report.table import (
     FLAGS,
     INTERVAL,
@@ -24,10 +24,7 @@ from benchmark.report.table import (
 from benchmark.searched import GOOD
 from benchmark.study import Study
 
-if TYPE_CHECKING:
-    from benchmark.report.site import Site
-
-Parity = Mapping[str, list[tuple[str, str]]]
+LABEL, ORDER, FILE = "Optimizers", 50, "optimizers/index.html"
 HYPERPARAMETER = Column("hyperparameter", "Hyperparameter")
 HYPERPARAMETER_LAW = (
     "Laws h(N, r) = A N^B r^C + E through the best hyperparameters (N: non-embedding parameters, r: Chinchilla"
@@ -37,17 +34,16 @@ LOSS_LAW = "Law L(N, D) = A N^B + F D^C + E of the test loss (nats/token; D: tok
 LAW_POINTS = 3  # tasks: through fewer points runs every law
 
 
-def write(site: "Site", study: Study, folder: str, parity: Parity) -> None:
+def write(site: Site, study: Study) -> None:
     """Write optimizers/index.html and optimizers/<name>.html."""
-    shared = {"here": "Optimizers", "filename": "optimizers/index.html"}
+    builds = parity.load(site.source)
     entries = [(o, study.titles[o], facts) for o, facts in study.optimizers.items()]
-    heading = {"heading": "Optimizers", "entries": entries}
-    site.write(f"{folder}/optimizers/index.html", "optimizers.html", study, **heading, **shared)
+    site.put(study, FILE, {"heading": "Optimizers", "entries": entries}, "optimizers.html", LABEL)
     for name in study.optimizers:
-        path = f"{folder}/optimizers/{site.env.filters['slug'](name)}.html"
         same_rule = "@" in study.optimizers[name]["rule"]  # a user's file may share a built-in's name
-        twins = parity.get(name, []) if same_rule and not study.theirs else []
-        site.write(path, "optimizer.html", study, **shared, parity=twins, **page(study, name))
+        twins = builds.get(name, []) if same_rule and not study.theirs else []
+        context = {**page(study, name), "parity": twins}
+        site.put(study, f"optimizers/{slug(name)}.html", context, "optimizer.html", LABEL, menu=FILE)
 
 
 def page(study: Study, name: str) -> dict[str, Any]:

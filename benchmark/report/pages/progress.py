@@ -19,6 +19,8 @@ from benchmark.report.table import (
 )
 from benchmark.study import Study
 
+FILE = "progress.html"
+
 
 def page(study: Study) -> dict[str, Any]:
     cells = study.manifest["cells"]  # one entry per search

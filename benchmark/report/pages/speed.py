@@ -1,8 +1,8 @@
 """How fast the benchmark itself is: the figures that `python -m tools.bench` wrote to results/bench/."""
 
 from itertools import groupby
-from pathlib import Path
-from typing import Any
+
+from markupsafe import Markup
 
 from benchmark import measurements
 from benchmark.measurements import Measurement
@@ -23,6 +23,11 @@ def _range(lo: float, hi: float) -> str:
     return f"{measurements.short(lo)} to {measurements.short(hi)}"
 
 
+LEAD = Markup(
+    "How fast training, sweeps and these pages are on a machine. Figures of one table come from interleaved blocks"
+    " of work; a ratio is\nthe median over blocks. They compare within one machine only. <code>make bench</code>"
+    " measures them again."
+)
 COLUMNS = (
     Column("name", "What"),
     numbers("median", "Median", _median, of=("median", "unit")),
@@ -32,17 +37,14 @@ COLUMNS = (
 )
 
 
-def write(site: Site, results: Path) -> None:
+def write_site(site: Site) -> None:
     """Write speed.html: a table per machine and group, from the files that there are."""
-    site.write("speed.html", "speed.html", None, **page(results))
-
-
-def page(results: Path) -> dict[str, Any]:
     machines = [
         (" · ".join(str(described[key]) for key in ("cpu", "device", "machine")), tables(rows))
-        for described, rows in measurements.machines(results / "bench")
+        for described, rows in measurements.machines(site.source / "bench")
     ]
-    return {"heading": "Speed", "machines": machines}
+    told = {"heading": "Speed", "lead": LEAD, "nothing": "" if machines else "Nothing was measured yet."}
+    site.write("speed.html", "page.html", None, sections=machines, **told)
 
 
 def tables(rows: list[Measurement]) -> list[Table]:

@@ -9,10 +9,18 @@ from benchmark.analysis import choosing
 from benchmark.report import charts, text
 from benchmark.report import tuning_charts as drawn
 from benchmark.report.frames import groups, rows, where
+from benchmark.report.site import Site, slug
 from benchmark.report.table import SEEDS, Column, Table, fixed, named, numbers, titled
 from benchmark.study import Study, TaskFacts
 
+LABEL, ORDER, FILE = "Tuning", 40, "tuning.html"
 HYPERPARAMETER, BEST = Column("hyperparameter", "Hyperparameter"), numbers("best_value", "Best")
+
+
+def write(site: Site, study: Study) -> None:
+    """Write tuning.html and a page for each other task."""
+    for name, context in pages(study):
+        site.put(study, slug(name), context, "tuning.html", LABEL, menu=FILE)
 
 
 def pages(study: Study) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -3,11 +3,13 @@
 
 const $$ = (query, within = document) => [...within.querySelectorAll(query)];
 
-// ---- charts: the static drawing is replaced by the same chart with hover, when it comes into view
-function drawCharts() {
+// ---- charts: the static drawing is replaced by the same chart with hover, when it comes into view; the curves
+// of single runs have no static drawing, only their numbers, and one specification for all
+function drawCharts(within = document) {
   if (!window.vegaEmbed) return;
   const draw = async (figure) => {
-    const spec = JSON.parse(figure.querySelector("script").textContent);
+    const given = JSON.parse(figure.querySelector("script").textContent);
+    const spec = figure.classList.contains("curves") ? { ...structuredClone(window.runCurves), datasets: given } : given;
     const plot = figure.querySelector(".plot");
     const box = document.createElement("div");
     box.style.width = "100%";
@@ -27,7 +29,7 @@ function drawCharts() {
       draw(entry.target);
     }
   }, { rootMargin: "200px" });
-  $$("figure.chart").forEach((figure) => seen.observe(figure));
+  $$("figure.chart", within).forEach((figure) => seen.observe(figure));
 }
 
 // ---- the leaderboard: its whole state is in the address
@@ -176,6 +178,7 @@ function toggle(row, open) {
   waiting.set(row.id, (html) => {
     td.innerHTML = html;
     $$("a[href]", td).forEach((a) => { a.href = new URL(a.getAttribute("href"), source); });
+    drawCharts(td);
   });
   const script = document.createElement("script");
   script.src = source;

@@ -26,7 +26,8 @@ COLUMNS = (
 
 
 def laid_out(results: Path, out: Path, table: Table) -> str:
-    site = Site(out, studies(store.load(results)))
+    loaded = store.load(results)
+    site = Site(out, studies(loaded), loaded, results)
     macro = site.env.from_string('{% from "parts.html" import table %}{{ table(t, "../") }}')
     return macro.render(t=table)
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from benchmark import scales
+from benchmark import scales, searched
 from benchmark.analysis import cost, flips, frames, speedup, tuning
 from benchmark.analysis.evidence import Evidence
 from benchmark.published import study as published
@@ -310,6 +310,19 @@ class Study:
             if self.baseline in done and len(done) > 1:
                 return task
         return None
+
+    # ---- tables that pages share, each computed once: functions of benchmark/searched.py
+    best_so_far = cached_property(searched.best_so_far)
+    budget_swaps = cached_property(searched.budget_swaps)
+    transfer = cached_property(searched.transfer)
+    claimed = cached_property(searched.claimed)
+    edges = cached_property(searched.edges)
+    scaling_sensitive = cached_property(searched.scaling_sensitive)
+    choosing = cached_property(searched.choosing)
+    lr_tolerance = cached_property(searched.lr_tolerance)
+    laws = cached_property(searched.laws)
+    loss_laws = cached_property(searched.loss_laws)
+    # ---- end of the tables that pages share
 
 
 def _with_task(table: pd.DataFrame) -> pd.DataFrame:

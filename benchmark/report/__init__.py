@@ -1,6 +1,6 @@
 """The site: pages, tables and figures from a results folder, without jax, torch or ray.
 
-`build` writes it, `answer` is its first sentence. Start with pages.py. Both import when called: a running
+`build` writes it, `answer` is its first sentence. Start with builder.py. Both import when called: a running
 sweep's progress page (live.py) needs no figures.
 """
 
@@ -13,9 +13,9 @@ __all__ = ["answer", "build"]
 
 def build(results: Path, out: Path) -> Path:
     """Write the site for `results` into `out` and return its index. Raises ValueError without records."""
-    from benchmark.report import pages
+    from benchmark.report import builder
 
-    return pages.build(results, out)
+    return builder.build(results, out)
 
 
 def answer(results: Results, sweep: str) -> tuple[str, str, str, str]:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmark.report.pages import build
+from benchmark.report.builder import build
 
 
 def main(arguments: list[str] | None = None) -> int:

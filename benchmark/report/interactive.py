@@ -20,6 +20,24 @@ def spec(plot: Plot) -> dict[str, Any]:
         return {**sized.to_dict(validate=False), "config": style.CONFIG}
 
 
+def run_curves() -> dict[str, Any]:
+    """The specification for the loss curves of single runs, without numbers: curves.Curves brings the datasets
+    `runs` and `beside`, rows of run, tokens, loss and colour."""
+    x = alt.X("tokens:Q", title="Training tokens").axis(format=FORMATS["count"][0], tickCount=4, grid=False)
+    y = alt.Y("loss:Q", title="Validation loss (nats/token)").scale(zero=False).axis(tickCount=4)
+    tips = [alt.Tooltip("run:N"), _tip("tokens", ".3s"), _tip("loss", ".4f")]
+    beside = alt.Chart(alt.NamedData("beside")).mark_line(strokeWidth=1.1, strokeDash=[4, 3], **GREY)
+    own = alt.Chart(alt.NamedData("runs")).mark_line(strokeWidth=1.6, point=alt.OverlayMarkDef(size=14))
+    colour = alt.Color("colour:N", scale=None)
+    layers = (
+        beside.encode(x=x, y=y, detail="run:N", tooltip=tips),
+        own.encode(x=x, y=y, detail="run:N", color=colour, tooltip=tips),
+    )
+    with schemapi.debug_mode(False):
+        drawn = alt.layer(*layers).properties(width=WIDTH, height=200).to_dict(validate=False)
+    return {**drawn, "config": style.CONFIG}
+
+
 def _data(rows: list[dict[str, Any]]) -> alt.Data:
     return alt.Data(values=text.plain(rows))
 

@@ -87,25 +87,27 @@ def build(results: Path, out: Path, sweep: str) -> Path:
     Raises ValueError for an unknown sweep.
     """
     from benchmark import store
-    from benchmark.report import progress
+    from benchmark.report import pages
+    from benchmark.report.pages import progress
     from benchmark.report.site import HERE, Site, slug
     from benchmark.study import studies
 
-    found = studies(store.load(results))
+    loaded = store.load(results)
+    found = studies(loaded)
     study = next((s for s in found if s.name == sweep), None)
     if study is None:
         raise ValueError(f"no sweep {sweep!r} in {results}")
     there = {s.name for s in found if (out / slug(s.name) / "index.html").exists()}
-    site = Site(out, [s for s in found if s.name in there] if sweep in there else [study])
-    path = f"{slug(sweep)}/progress.html"
-    if sweep not in there:
-        site.pages = ()  # they come with the sweep's end
+    shown = [s for s in found if s.name in there] if sweep in there else [study]
+    linked = pages.found() if sweep in there else []  # the others come with the sweep's end
+    site = Site(out, shown, loaded, results, linked)
+    path = f"{slug(sweep)}/{progress.FILE}"
     for asset in ("site.css", "site.js"):
         site.text(f"assets/{asset}", (HERE / "static" / asset).read_text(encoding="utf-8"))
     site.list_files(
         {p: m for p, m in site.before.items() if p != path}
     )  # a killed build must not look finished
-    site.write(path, "progress.html", study, filename="progress.html", live=True, **progress.page(study))
+    site.write(path, "progress.html", study, filename=progress.FILE, live=True, **progress.page(study))
     site.list_files({**site.before, **site.written})
     return out / path
 

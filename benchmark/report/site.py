@@ -8,7 +8,7 @@ import itertools
 import json
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -16,23 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 
 from benchmark.report import style, text
-from benchmark.store import write_atomically
+from benchmark.report.pages import Page
+from benchmark.store import Results, write_atomically
 from benchmark.study import Study
 
 HERE = Path(__file__).parent
 FILES = "assets/files.json"
-PAGES = (
-    ("index.html", "Leaderboard"),
-    ("speedup.html", "Speedup"),
-    ("flips.html", "Flips"),
-    ("tuning.html", "Tuning"),
-    ("optimizers/index.html", "Optimizers"),
-    ("claims.html", "Claims"),
-    ("method.html", "Method"),
-)
+PUBLISHED = 65  # the place in the head of others' figures, among the pages' ORDER
 
 
 def slug(name: str) -> str:
@@ -55,14 +47,16 @@ def digest(content: str | bytes) -> str:
 class Site:
     """Where pages go and what they share. Call `finish` when everything is written.
 
-    pages: what the head of each page leads to. before, written: path -> digest, of the last build and of this
-    one.
+    results, source: all records, and the folder that they are from. pages: those that there are; the head of
+    each leads to the others. before, written: path -> digest, of the last build and of this one.
     """
 
     out: Path
     studies: list[Study]
+    results: Results
+    source: Path
+    pages: Sequence[Page] = ()
     written: dict[str, str] = field(default_factory=dict)
-    pages: Sequence[tuple[str, str]] = PAGES
 
     def __post_init__(self) -> None:
         self._made: set[Path] = set()
@@ -75,7 +69,7 @@ class Site:
             text.FILTERS,
             safe_url=safe_url,
             slug=slug,
-            marker=lambda o: Markup(style.marker(o)),
+            look=style.look,
             groupby_order=lambda figures: [
                 (k, list(g)) for k, g in itertools.groupby(figures, lambda f: f.group)
             ],
@@ -92,8 +86,35 @@ class Site:
         """A digest of what a file is made from, for `keep` and `bytes`."""
         return digest(f"{self.edition} {sources!r}")
 
+    def template(self, name: str) -> str:
+        """The template of a page of this name: its own where there is one, else the shared one."""
+        return f"{name}.html" if f"{name}.html" in self.env.list_templates() else "page.html"
+
     def render(self, template: str, **values: Any) -> str:
         return self.env.get_template(template).render(**values)
+
+    def put(
+        self,
+        study: Study,
+        file: str,
+        context: Mapping[str, Any],
+        template: str = "page.html",
+        label: str = "",
+        menu: str = "",
+        also: str = "",
+    ) -> None:
+        """Write a page of a sweep and the files of its figures.
+
+        file: the page, below the sweep's folder. label: the entry in the head that it belongs to. menu: the page
+        of another sweep that the menu of sweeps leads to, by default the same. also: a second path of the site
+        for the same page.
+        """
+        drawn = [figure for figure in context.get("figures", ()) if figure is not None]
+        for figure in drawn:
+            figure.save(self, f"{slug(study.name)}/figures")
+        shared = {**context, "here": label, "filename": menu or file, "figures": drawn}
+        for path in filter(None, (f"{slug(study.name)}/{file}", also)):
+            self.write(path, template, study, **shared)
 
     def write(self, path: str, template: str, study: Study | None, **values: Any) -> None:
         """Render a page and write it."""
@@ -109,18 +130,19 @@ class Site:
             base = root + (f"{slug(study.name)}/" if study else "")
         owner = study or self.studies[0]
         shared = {
-            "root": root, "base": base, "study": study, "sweeps": self.studies, "figures": [], "here": "",
+            "root": root, "base": base, "study": study, "sweeps": self.studies, "here": "",
             "nav": self.nav(root, f"{root}{slug(owner.name)}/"), "filename": "index.html", "live": False,
+            "lead": "", "figures": [], "curves": None, "tables": (), "sections": (), "nothing": "",
         }  # fmt: skip
         return self.render(template, **{**shared, **values})
 
     def nav(self, root: str, home: str) -> list[tuple[str, str]]:
         """(address, label) of the main pages, from a page whose way up is `root`."""
-        pages = [(home + page, label) for page, label in self.pages]
+        linked = [(page.order, home + page.file, page.label) for page in self.pages if page.label]
         others = self.published or next((s for s in self.studies if s.theirs), None)
-        if pages and others:
-            pages.insert(-1, (f"{root}{slug(others.name)}/index.html", "Published"))
-        return pages
+        if linked and others:
+            linked.append((PUBLISHED, f"{root}{slug(others.name)}/index.html", "Published"))
+        return [(address, label) for _, address, label in sorted(linked, key=lambda entry: entry[0])]
 
     @cached_property
     def published(self) -> Study | None:

@@ -86,20 +86,3 @@ CONFIG: dict[str, Any] = {
     "line": {"strokeWidth": 2},
     "point": {"size": 70, "filled": True, "opacity": 1},
 }
-
-_MARKS = {
-    "circle": '<circle cx="6" cy="6" r="4.6"/>',
-    "square": '<rect x="1.8" y="1.8" width="8.4" height="8.4"/>',
-    "diamond": '<path d="M6 .6 11 6 6 11.4 1 6Z"/>',
-    "cross": '<path d="M4.2 1h3.6v3.2H11v3.6H7.8V11H4.2V7.8H1V4.2h3.2Z"/>',
-    "triangle-up": '<path d="M6 1 11.4 10.6H.6Z"/>',
-    "triangle-down": '<path d="M6 11 11.4 1.4H.6Z"/>',
-    "triangle-right": '<path d="M11 6 1.4 11.4V.6Z"/>',
-    "triangle-left": '<path d="M1 6 10.6 11.4V.6Z"/>',
-}
-
-
-def marker(optimizer: str) -> str:
-    """The optimizer's marker as inline SVG, for tables and lists."""
-    colour, shape = look(optimizer)
-    return f'<svg class="marker" viewBox="0 0 12 12" aria-hidden="true" fill="{colour}">{_MARKS[shape]}</svg>'

@@ -26,6 +26,11 @@ def fixed(value: Any, digits: int = 3) -> str:
     return f"{value:.{digits}f}".replace("-", "−")
 
 
+def signed(value: Any, digits: int = 3) -> str:
+    """A change: a decimal with its sign."""
+    return f"{'+' if is_number(value) and value >= 0 else ''}{fixed(value, digits)}"
+
+
 def times(value: Any) -> str:
     """A ratio: 1.32×."""
     return MISSING if not is_number(value) else f"{fixed(value, 2)}×"
@@ -129,6 +134,11 @@ def script_json(thing: Any) -> Markup:
 def number(thing: Any) -> str:
     """A number for sorting, empty where there is none."""
     return "" if not is_number(thing) else f"{thing:.6g}"
+
+
+def sorting(thing: Any) -> str:
+    """What a script sorts a value by: numbers as numbers, words as words."""
+    return thing if isinstance(thing, str) else number(thing)
 
 
 def verdict(name: str) -> str:

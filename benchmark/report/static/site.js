@@ -3,11 +3,13 @@
 
 const $$ = (query, within = document) => [...within.querySelectorAll(query)];
 
-// ---- charts: the static drawing is replaced by the same chart with hover, when it comes into view
-function drawCharts() {
+// ---- charts: the static drawing is replaced by the same chart with hover, when it comes into view; the curves
+// of single runs have no static drawing, only their numbers, and one specification for all
+function drawCharts(within = document) {
   if (!window.vegaEmbed) return;
   const draw = async (figure) => {
-    const spec = JSON.parse(figure.querySelector("script").textContent);
+    const given = JSON.parse(figure.querySelector("script").textContent);
+    const spec = figure.classList.contains("curves") ? { ...structuredClone(window.runCurves), datasets: given } : given;
     const plot = figure.querySelector(".plot");
     const box = document.createElement("div");
     box.style.width = "100%";
@@ -27,7 +29,7 @@ function drawCharts() {
       draw(entry.target);
     }
   }, { rootMargin: "200px" });
-  $$("figure.chart").forEach((figure) => seen.observe(figure));
+  $$("figure.chart", within).forEach((figure) => seen.observe(figure));
 }
 
 // ---- the leaderboard: its whole state is in the address
@@ -99,28 +101,29 @@ function show() {
   writeAddress();
 }
 
-// What a speedup is counted in: the page holds tokens, each row the other metrics as they are to be shown.
+// What a speedup is counted in: the page shows tokens; beside each table stands what its cells say otherwise.
 const inTokens = new Map();
-const LABELS = { faster: "▲ faster", slower: "▼ slower", inseparable: "≈ inseparable", undecided: "? undecided", "": "–" };
 
 function count(current) {
-  current.querySelector("table").style.setProperty("--o", JSON.parse(current.dataset.one)[state.metric]);
+  const metrics = JSON.parse(current.querySelector("script[type='application/json']").textContent);
+  current.querySelector("table").style.setProperty("--o", metrics.one[state.metric]);
   current.querySelector("thead [data-c=speedup] button").firstChild.textContent = `Speedup in ${state.metric} `;
-  for (const row of $$("tbody tr[data-in]", current)) {
+  for (const [id, others] of Object.entries(metrics.rows)) {
+    const row = document.getElementById(id);
     const [speedup, verdict] = [row.querySelector("[data-c=speedup]"), row.querySelector("[data-c=verdict]")];
     if (!inTokens.has(row)) inTokens.set(row, [speedup.dataset.v, speedup.innerHTML, verdict.dataset.v, verdict.textContent]);
     const [value, html, name, label] = inTokens.get(row);
-    const other = row.dataset.in.split(";").map((m) => m.split("|")).find((m) => m[0] === state.metric);
+    const other = others[state.metric];
     speedup.innerHTML = html;
-    [speedup.dataset.v, verdict.dataset.v, verdict.textContent] = other ? [other[1], other[4], LABELS[other[4]]] : [value, name, label];
+    [speedup.dataset.v, verdict.dataset.v, verdict.textContent] = other ? [other.sort, other.verdict, other.label] : [value, name, label];
     verdict.className = `verdict ${verdict.dataset.v}`;
     if (!other) continue;
     const [point, range, bar] = ["b", ".range", ".bar"].map((q) => speedup.querySelector(q));
     if (!point) continue;
-    [point.textContent, range.textContent] = [other[2], other[3]];
-    const [a, b, p] = other.slice(5);
-    if (bar) bar.hidden = p === undefined;
-    Object.entries({ a, b, p }).forEach(([k, v]) => bar?.style.setProperty(`--${k}`, v));
+    [point.textContent, range.textContent] = [other.point, other.interval];
+    if (!bar) continue;
+    bar.hidden = !other.bar;
+    (other.bar ?? []).forEach((at, i) => bar.style.setProperty(["--a", "--b", "--p"][i], at));
   }
 }
 
@@ -175,6 +178,7 @@ function toggle(row, open) {
   waiting.set(row.id, (html) => {
     td.innerHTML = html;
     $$("a[href]", td).forEach((a) => { a.href = new URL(a.getAttribute("href"), source); });
+    drawCharts(td);
   });
   const script = document.createElement("script");
   script.src = source;

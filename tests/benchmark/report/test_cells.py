@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmark import store
-from benchmark.report import cells
+from benchmark.report.pages import cells
 from benchmark.study import studies
 from sweeps import __main__ as sweeping
 from sweeps.run import options

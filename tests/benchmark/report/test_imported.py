@@ -8,7 +8,8 @@ import pytest
 
 from benchmark import store
 from benchmark.published import __main__ as command
-from benchmark.report import build, claims
+from benchmark.report import build
+from benchmark.report.pages import claims
 from benchmark.report.site import Site
 from benchmark.study import studies
 
@@ -46,13 +47,17 @@ def test_a_sweep_s_claims_stand_beside_the_study_s_figures_alone(
     results = tmp_path / "results"
     shutil.copytree(site.parent / "results", results)
     writer(results, "quick", study_of(("adamw", "muon")))
-    found = {s.name: s for s in studies(store.load(results))}
-    assert Site(tmp_path / "out", list(found.values())).published is None
+    assert _site(results, tmp_path).published is None
     writer(results, "theirs", study_of(("adamw", "soap"))[::-1], published=True, name="published-fantastic")
-    found = {s.name: s for s in studies(store.load(results))}
-    source = Site(tmp_path / "out", list(found.values())).published
+    both = _site(results, tmp_path)
+    found, source = {s.name: s for s in both.studies}, both.published
     assert source is found["theirs"]
     assert claims.page(found["quick"], source)["published"] is source
+
+
+def _site(results: Path, tmp_path: Path) -> Site:
+    loaded = store.load(results)
+    return Site(tmp_path / "out", studies(loaded), loaded, results)
 
 
 def test_a_scale_on_no_ladder_gets_every_page(site: Path) -> None:

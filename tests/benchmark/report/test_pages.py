@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from benchmark import store
-from benchmark.report import answer, build, charts, speedup, style, text
-from benchmark.report.leaderboard import board, place
+from benchmark.report import answer, build, charts, style, text
+from benchmark.report.pages import speedup
+from benchmark.report.pages.leaderboard import board, place
 from benchmark.study import studies
 
 Writer = Callable[..., Path]

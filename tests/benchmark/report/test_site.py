@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmark import store
-from benchmark.report import answer, build
+from benchmark.report import answer, build, text
 
 Imports = Callable[[str, set[str]], list[str]]
 
@@ -40,6 +40,21 @@ def test_index_shows_every_optimizer_with_its_planted_order(site: Path) -> None:
 def test_intervals_in_seconds_say_what_is_not_in_them(site: Path) -> None:
     index = (site / "index.html").read_text()
     assert "as timed on test-machine; their intervals are those of the tokens" in index
+
+
+def test_the_other_metrics_stand_beside_their_table_as_json(site: Path) -> None:
+    boards = re.findall(
+        r'<section class="board".*?</section>', (site / "index.html").read_text(), flags=re.DOTALL
+    )
+    for board in boards:
+        found = json.loads(re.findall(r'<script type="application/json">(.*?)</script>', board)[0])
+        ids = re.findall(r'<tr id="([^"]+)">', board)
+        assert list(found["rows"]) == ids, "every row but the baseline's"
+        assert set(found["one"]) == {"tokens", "seconds", "FLOPs"}
+    muon = json.loads(re.findall(r'json">(.*?)</script>', boards[0])[0])["rows"]["muon--27k-2x"]["seconds"]
+    assert muon["point"] == f"{float(muon['sort']):.2f}×"
+    assert muon["label"] == text.verdict(muon["verdict"])
+    assert len(muon["bar"]) == 3
 
 
 def test_the_page_opens_with_the_answer_that_a_sweep_prints(site: Path, results: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from benchmark import measurements, store
 from benchmark.measurements import measurement
-from benchmark.report import speed
+from benchmark.report.pages import speed
 from benchmark.report.site import Site
 from benchmark.study import studies
 
@@ -12,8 +12,8 @@ WHERE = {"machine": "aaaa", "cpu": "A processor", "device": "cpu", "commit": "c0
 
 
 def page(results: Path, bench: Path, out: Path) -> str:
-    site = Site(out, studies(store.load(results)))
-    speed.write(site, bench)
+    loaded = store.load(results)
+    speed.write_site(Site(out, studies(loaded), loaded, bench))
     return (out / "speed.html").read_text(encoding="utf-8")
 
 

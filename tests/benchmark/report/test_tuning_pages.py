@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import store
-from benchmark.report import build, tuning
+from benchmark.report import build
+from benchmark.report.pages import tuning
 from benchmark.study import studies
 
 Writer = Callable[..., Path]
@@ -25,7 +26,7 @@ def edit_cells(results: Path, change: Callable[[str, dict[str, Any]], Mapping[st
 def again(results: Path) -> tuple[str, dict[str, str]]:
     """What the first tuning page calls equal, and what it says is to be tuned again, by optimizer."""
     context = next(c for _, c in tuning.pages(studies(store.load(results))[0]))
-    return context["bands"], {row[0]: row[2] for row in context["sensitive"]}
+    return context["bands"], {row["optimizer"]: row["again"] for row in context["sensitive"].shown()}
 
 
 def test_what_must_be_tuned_again_goes_by_the_band_that_the_search_measured(
@@ -64,9 +65,9 @@ def test_a_repeated_search_is_shown_beside_the_first(tmp_path: Path, study_of: R
     manifest["cells"] |= {"muon/27k-1x": both | first, "muon/27k-1x#100": both | second}
     path.write_text(json.dumps(manifest))
     study = studies(store.load(results))[0]
-    (row,) = next(c["repeats"] for _, c in tuning.pages(study) if c["task"] == "27k-1x")
-    assert row[:4] == ("Muon", 2, 1, 3)
-    assert float(row[5]) - float(row[4]) > 0.04
+    (row,) = next(c["repeats"] for _, c in tuning.pages(study) if c["task"] == "27k-1x").shown()
+    assert [row[name] for name in ("optimizer", "n", "settings", "seeds")] == ["Muon", "2", "1", "3"]
+    assert float(row["highest"]) - float(row["lowest"]) > 0.04
     build(results, tmp_path / "out")
     assert "What another search would have chosen" in (tmp_path / "out/quick/tuning-27k-1x.html").read_text()
     assert "What another search would have chosen" not in (tmp_path / "out/quick/tuning.html").read_text()

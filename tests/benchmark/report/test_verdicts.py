@@ -7,8 +7,9 @@ from pathlib import Path
 
 from benchmark import store
 from benchmark.analysis.evidence import Verdict
-from benchmark.report import answer, charts, claims, optimizer, progress, speedup
-from benchmark.report.leaderboard import board
+from benchmark.report import answer, charts
+from benchmark.report.pages import claims, optimizers, progress, speedup
+from benchmark.report.pages.leaderboard import board
 from benchmark.study import Study, studies
 
 Writer = Callable[..., Path]
@@ -23,14 +24,18 @@ def only(results: Path) -> Study:
 def shown(study: Study, name: str) -> list[str]:
     """The verdict on an optimizer at the last task, as every page with one shows it."""
     found = progress.page(study)
-    tables = optimizer._tables(study)
     row = next(r for r in board(study, study.tasks[-1]).rows if r.optimizer == name)
     title = study.titles[name]
     return [
         row.speedups["tokens"].verdict,
-        *(r[4] for r in speedup.page(study)["table"] if r[0] == title),
-        *(r[4] for r in [*found["settled"], *found["open"]] if r[0] == title),
-        *(r[3] for r in optimizer._context(study, name, tables)["results"]),
+        *(r["verdict"] for r in speedup.page(study)["speedups"].shown() if r["optimizer"] == title),
+        *(
+            r["verdict"]
+            for t in (found["settled"], found["open"])
+            for r in t.shown()
+            if r["optimizer"] == title
+        ),
+        *(r["verdict"] for r in optimizers.page(study, name)["results"].shown()),
     ]
 
 
@@ -40,7 +45,8 @@ def test_one_baseline_ratio_is_judged_by_the_paired_test_on_every_page(
     runs = study_of(("adamw", "muon"), {"adamw": ["1"], "muon": ["1"]})
     study = only(writer(tmp_path, "quick", runs))
     assert shown(study, "muon") == ["paired faster", PAIRED, PAIRED, PAIRED]
-    assert progress.page(study)["settled"][0][:4] == ("Muon", "27k-1x", "–", "–")
+    settled = progress.page(study)["settled"].shown()[0]
+    assert [settled[name] for name in ("task", "speedup", "interval")] == ["27k-1x", "–", "–"]
     assert answer(store.load(tmp_path), "quick")[2] == "Every other optimizer is separable from tuned AdamW."
 
 

@@ -4,18 +4,16 @@ import json
 from typing import Any
 
 from benchmark.report import style, text
-from benchmark.report.lines import line_chart
+from benchmark.report.curves import Curves, Run
 from benchmark.report.site import Site, slug
 from benchmark.spec import Record
-from benchmark.store import Results
-from benchmark.study import Study
 
 
-def write(site: Site, results: Results, studies: list[Study]) -> None:
+def write_site(site: Site) -> None:
     """Write records/<trial_id>.html for every record."""
-    titles = {o: t for study in studies for o, t in study.titles.items()}
-    shared = site.nav("../", slug(studies[0].name))
-    for trial_id, record in results.by_id.items():
+    titles = {o: t for study in site.studies for o, t in study.titles.items()}
+    shared = site.nav("../", slug(site.studies[0].name))
+    for trial_id, record in site.results.by_id.items():
         path, title = f"records/{trial_id}.html", titles.get(record.trial.optimizer, record.trial.optimizer)
         mark = site.mark(shared, title, record)
         if not site.keep(path, mark):  # most of a site is records, which never change
@@ -26,7 +24,7 @@ def write(site: Site, results: Results, studies: list[Study]) -> None:
 def _context(record: Record, title: str) -> dict[str, Any]:
     line = record.to_json()
     stored = json.loads(line)
-    trial, label = stored["trial"], f"Loss curve of record {stored['trial_id']}"
+    trial, colour = stored["trial"], style.look(record.trial.optimizer)[0]
     outcome = f"{record.status}: {record.reason}" if record.reason else record.status
     points = [(p["tokens"], p["val_loss"]) for p in stored["curve"]]
     losses = {
@@ -50,7 +48,7 @@ def _context(record: Record, title: str) -> dict[str, Any]:
     return {
         "trial_id": stored["trial_id"],
         "summary": f"{title} at {record.trial.task}, {trial['role']} run, seed {trial['seed']}: {outcome}.",
-        "curve": line_chart([points], style.look(record.trial.optimizer)[0], label),
+        "curves": Curves(f"Loss curve of record {stored['trial_id']}", [Run("loss", points, colour)]),
         "groups": [(name, [(k, text.value(v)) for k, v in pairs.items()]) for name, pairs in groups if pairs],
         "json": line,
     }

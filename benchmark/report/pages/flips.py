@@ -10,8 +10,10 @@ from benchmark.report import charts, text
 from benchmark.report.figures import Figure
 from benchmark.report.frames import groups, known, rows, where
 from benchmark.report.plot import Axis
+from benchmark.report.table import Column, Table
 from benchmark.study import Study, TaskFacts
 
+LABEL, ORDER, FILE = "Flips", 30, "flips.html"
 KINDS = {
     "fraction": "Along training",
     "ratio": "Between token budgets",
@@ -33,7 +35,7 @@ def page(study: Study) -> dict[str, Any]:
     sections = []
     for kind, title in KINDS.items():
         found = where(study.flips, kind=kind)
-        split = [[_row(study, r) for r in rows(where(found, status=s))] for s in ("confirmed", "possible")]
+        split = [pairs(study, title, s, where(found, status=s)) for s in ("confirmed", "possible")]
         nothing = "" if any(split) else _why_none(study, kind)
         sections.append((title, NOTES[kind], [f for f in drawn if f.group == title], *split, nothing))
     return {
@@ -71,27 +73,33 @@ def _why_none(study: Study, kind: str) -> str:
     return "No pair changes its order."
 
 
-def _row(study: Study, flip: dict[str, Any]) -> tuple[str, ...]:
-    a, b = (study.titles.get(flip[k], flip[k]) for k in ("optimizer_a", "optimizer_b"))
-    task = "-".join(part for part in (flip["scale"], _ratio(flip["chinchilla_ratio"])) if part)
+def pairs(study: Study, title: str, status: str, flips: pd.DataFrame) -> Table:
+    """Pairs whose order changes, with the difference at either place."""
+    both = ("optimizer_a", "optimizer_b")
 
-    def side(n: int) -> str:
-        gap, low, high = (flip[f"{name}_{n}"] for name in ("diff", "lo", "hi"))
+    def name(optimizer: str) -> str:
+        return study.titles.get(optimizer, optimizer)
+
+    def side(where: str, a: str, b: str, gap: float, low: float, high: float) -> str:
         if gap < 0:  # a leads: told as its lead
-            return f"{a} ahead by {-gap:.4f} [{text.fixed(-high, 4)}, {text.fixed(-low, 4)}]"
-        return f"{b} ahead by {gap:.4f} [{text.fixed(low, 4)}, {text.fixed(high, 4)}]"
+            a, b, gap, low, high = b, a, -gap, -high, -low
+        return f"{where}: {name(b)} ahead by {gap:.4f} [{text.fixed(low, 4)}, {text.fixed(high, 4)}]"
 
-    return (
-        f"{a} and {b}",
-        task,
-        f"{flip['where_1']}: {side(1)}",
-        f"{flip['where_2']}: {side(2)}",
-        flip["mechanism"] or text.MISSING,
+    columns = (
+        Column("pair", "Pair", lambda a, b: f"{name(a)} and {name(b)}", of=both),
+        Column("task", "Task", _task, of=("scale", "chinchilla_ratio")),
+        *(
+            Column(word.lower(), word, side, of=(f"where_{n}", *both, f"diff_{n}", f"lo_{n}", f"hi_{n}"))
+            for n, word in enumerate(("Here", "There"), 1)
+        ),
+        Column("mechanism", "What may explain it", lambda mechanism: mechanism or text.MISSING),
     )
+    return Table(f"{title}, {status}: differences in nats/token with 95 % intervals", columns, rows(flips))
 
 
-def _ratio(ratio: float) -> str:
-    return f"{ratio:g}x" if text.is_number(ratio) else ""
+def _task(scale: str, ratio: float) -> str:
+    """27k-2x, or the part of it that a flip between scales or ratios keeps."""
+    return "-".join(part for part in (scale, f"{ratio:g}x" if text.is_number(ratio) else "") if part)
 
 
 def bump(study: Study, task: TaskFacts) -> Figure | None:

@@ -6,9 +6,15 @@ from typing import Any
 from benchmark.analysis.claims import judge
 from benchmark.analysis.evidence import Evidence, Verdict
 from benchmark.report import text
+from benchmark.report.site import Site
 from benchmark.study import Study
 
+LABEL, ORDER, FILE = "Claims", 60, "claims.html"
 MARKS = {"supported": "✓ supported", "refuted": "✗ refuted", "undecided": "? undecided"}
+
+
+def write(site: Site, study: Study) -> None:
+    site.put(study, FILE, page(study, site.published), FILE, LABEL)
 
 
 def page(study: Study, published: Study | None) -> dict[str, Any]:

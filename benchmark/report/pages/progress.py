@@ -5,7 +5,21 @@ from typing import Any
 
 from benchmark.report import text
 from benchmark.report.frames import groups, rows, where
+from benchmark.report.table import (
+    INTERVAL,
+    SEEDS,
+    SPEEDUP,
+    TASK,
+    VERDICT,
+    Column,
+    Table,
+    fixed,
+    numbers,
+    titled,
+)
 from benchmark.study import Study
+
+FILE = "progress.html"
 
 
 def page(study: Study) -> dict[str, Any]:
@@ -20,13 +34,24 @@ def page(study: Study) -> dict[str, Any]:
         "reported": len(where(study.runs, role="report")),
         "failed": len(where(study.runs, status="failed")),
         "diverged": len(where(study.runs, status="diverged")),
-        "settled": _compared(study, True),
-        "open": _compared(study, False),
-        "best": _best(study),
-        "grid_rows": [
-            (study.titles[o], *(_state(study, o, task.name) for task in study.tasks)) for o in study.optimizers
-        ],
+        "settled": compared(study, True),
+        "open": compared(study, False),
+        "best": best(study),
+        "states": states(study),
     }
+
+
+def states(study: Study) -> Table:
+    """How far each optimizer has come on each task."""
+    columns = (
+        titled(study.titles),
+        *(
+            Column(t.name, t.name, lambda o, name=t.name: _state(study, o, name), of=("optimizer",))
+            for t in study.tasks
+        ),
+    )
+    caption = "One optimizer on one task: tuning trials, then report runs, its searches together"
+    return Table(caption, columns, [{"optimizer": name} for name in study.optimizers])
 
 
 def _state(study: Study, optimizer: str, task: str) -> str:
@@ -44,32 +69,36 @@ def _in(study: Study, trial_ids: Iterable[str]) -> int:
     return sum(trial_id in study.by_id for trial_id in trial_ids)
 
 
-def _compared(study: Study, sure: bool) -> list[tuple[Any, ...]]:
-    """Comparisons with the baseline that the runs so far decide, or do not: a table's rows."""
-    return [
-        (
-            study.titles[r["optimizer"]],
-            r["task"],
-            text.times(r["speedup"]),
-            text.interval(r["lo"], r["hi"]),
-            text.verdict(r["verdict"]),
-            int(r["n"]),
-        )
+def compared(study: Study, sure: bool) -> Table:
+    """Comparisons with the baseline that the runs so far decide, or do not."""
+    which = "that the runs decide" if sure else "whose interval holds 1, or that have none"
+    found = [
+        r
         for r in rows(study.speedups)
         if r["optimizer"] != study.baseline and r["verdict"].endswith(("faster", "slower")) == sure
     ]
+    columns = (titled(study.titles), TASK, SPEEDUP, INTERVAL, VERDICT, SEEDS)
+    return Table(f"Speedups over tuned {study.baseline_title} {which}", columns, found)
 
 
-def _best(study: Study) -> list[tuple[Any, ...]]:
+def best(study: Study) -> Table:
     """The lowest tuning loss of each cell that has no report run yet: all that there is to see at first."""
-    found: list[tuple[str, float, str, int]] = []
+    columns = (
+        titled(study.titles),
+        TASK,
+        numbers("lowest", "Lowest so far", fixed(4)),
+        numbers("n", "n trials"),
+    )
+    found: list[dict[str, Any]] = []
     reported = {(r["optimizer"], r["task"]) for r in rows(study.losses)}
     done = where(study.runs, role="tuning", status="finished")
     for task, runs in groups(done, "task").items():
-        for optimizer, mine in groups(runs, "optimizer").items():
-            if (optimizer, task) not in reported:
-                found.append((task, min(mine["val_loss"]), study.titles[optimizer], len(mine)))
-    return [(title, task, text.fixed(low, 4), n) for task, low, title, n in sorted(found)]
+        for name, mine in groups(runs, "optimizer").items():
+            if (name, task) not in reported:
+                low = min(mine["val_loss"])
+                found.append({"optimizer": name, "task": task, "lowest": low, "n": len(mine)})
+    ordered = sorted(found, key=lambda r: (r["task"], r["lowest"], study.titles[r["optimizer"]]))
+    return Table("Cells without a report run (nats/token, lower is better)", columns, ordered)
 
 
 def line(study: Study) -> str:

@@ -6,23 +6,22 @@ file:// address, where no page may fetch another.
 
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from benchmark.report import style, text
+from benchmark.report.curves import Curves, Run
 from benchmark.report.frames import column, groups, rows, where
-from benchmark.report.lines import line_chart
+from benchmark.report.site import Site, slug
+from benchmark.report.table import Column, Table, fixed, numbers
 from benchmark.study import Study, TaskFacts
-
-if TYPE_CHECKING:
-    from benchmark.report.site import Site
 
 SEARCHES = ("coordinate", "random")  # and those searches that are not the usual one
 TRANSFER = ("constant", "law", "width")  # the rules that give a sweep a name of its own
 
 
-def write(site: "Site", study: Study, folder: str) -> None:
+def write(site: Site, study: Study) -> None:
     """Write cells/<optimizer>--<task>.html and .js for every cell that has runs or was asked for."""
     curves = groups(where(study.curves, role="report"), "trial_id")
     flags = {(r["optimizer"], r["task"]): r["flags"] for r in rows(study.speedups)}
@@ -35,8 +34,8 @@ def write(site: "Site", study: Study, folder: str) -> None:
                 continue
             context = _context(study, optimizer, task, runs, baseline, curves)
             context["flags"] = flags.get((optimizer, task.name), "")
-            name = site.env.filters["slug"](f"{optimizer}/{task.name}")
-            path, heading = f"{folder}/cells/{name}", f"{context['title']} at {task.name}"
+            name = slug(f"{optimizer}/{task.name}")
+            path, heading = f"{slug(study.name)}/cells/{name}", f"{context['title']} at {task.name}"
             site.write(f"{path}.html", "cell.html", study, heading=heading, open=True, **context)
             body = site.render("cell_body.html", root="../../", base="../", open=False, study=study, **context)
             site.text(f"{path}.js", f"cell({text.script_json(name)},{text.script_json(body)});\n")
@@ -50,22 +49,35 @@ def _context(
     baseline: pd.DataFrame,
     curves: Mapping[str, pd.DataFrame],
 ) -> dict[str, Any]:
-    series = _curves(runs, curves)
-    beside = [] if optimizer == study.baseline else _curves(baseline, curves)
-    title = study.titles.get(optimizer, optimizer)
+    title, colour = study.titles.get(optimizer, optimizer), style.look(optimizer)[0]
+    lines = _lines(runs, curves, colour)
+    beside = [] if optimizer == study.baseline else _lines(baseline, curves, "", f"{study.baseline_title}, ")
     rates = column(runs, "hp.peak_lr")
     return {
         "optimizer": optimizer,
         "title": title,
         "task": task,
-        "curve": line_chart(series, style.look(optimizer)[0], f"Loss curves of {title} at {task.name}", beside),
-        "beside": len(beside),
-        "seeds": len(series),
+        "curves": Curves(f"Loss curves of {title} at {task.name}", lines, beside),
         "winner": chosen(study.winners(optimizer, task.name)),
         "searches": len(study.winners(optimizer, task.name)),
         "command": command(study, optimizer, task.name),
-        "records": rows(runs.assign(peak_lr=rates).sort_values(["role", "finished_at", "trial_id"])),
+        "records": records(title, task.name, runs.assign(peak_lr=rates)),
     }
+
+
+def records(title: str, task: str, runs: pd.DataFrame) -> Table:
+    """The runs of a cell, each with the way to its own page."""
+    columns = (
+        Column("trial_id", "Record", link="records/{}.html"),
+        Column("role", "Role"),
+        Column("purpose", "Purpose"),
+        numbers("seed", "Seed"),
+        numbers("peak_lr", "Peak lr"),
+        Column("status", "Outcome"),
+        numbers("val_loss", "Final loss", fixed(4), unit="nats/token"),
+    )
+    ordered = rows(runs.sort_values(["role", "finished_at", "trial_id"]))
+    return Table(f"Records of {title} at {task}", columns, ordered, quiet=True)
 
 
 def chosen(winners: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
@@ -77,9 +89,17 @@ def chosen(winners: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return found
 
 
-def _curves(runs: pd.DataFrame, curves: Mapping[str, pd.DataFrame]) -> list[list[tuple[float, float]]]:
-    found = [curves[i] for i in where(runs, role="report")["trial_id"] if i in curves]
-    return [list(zip(c["tokens"], c["val_loss"], strict=True)) for c in found]
+def _lines(runs: pd.DataFrame, curves: Mapping[str, pd.DataFrame], colour: str, prefix: str = "") -> list[Run]:
+    """The report runs that have a curve, named by their seed; by their record too where seeds repeat."""
+    reported = [r for r in rows(where(runs, role="report")) if r["trial_id"] in curves]
+    seeds = [r["seed"] for r in reported]
+    found = []
+    for r in reported:
+        name = f"seed {r['seed']}" if seeds.count(r["seed"]) == 1 else f"seed {r['seed']}, {r['trial_id']}"
+        curve = curves[r["trial_id"]]
+        points = list(zip(curve["tokens"], curve["val_loss"], strict=True))
+        found.append(Run(f"{prefix}{name}", points, colour))
+    return found
 
 
 def command(study: Study, optimizer: str, task: str) -> str:

@@ -2,23 +2,35 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from benchmark import scales
 from benchmark.analysis.speedup import EQUIVALENCE
-from benchmark.report import charts, paper, progress, sentence, style, text
+from benchmark.report import charts, figures, sentence, style, text
 from benchmark.report.frames import rows as dicts
 from benchmark.report.frames import where
+from benchmark.report.pages import progress
 from benchmark.report.plot import Forest
+from benchmark.report.site import Site, slug
+from benchmark.report.table import (
+    INTERVAL,
+    SEEDS,
+    SPEEDUP,
+    VERDICT,
+    Column,
+    Table,
+    fixed,
+    named,
+    numbers,
+    titled,
+)
 from benchmark.study import Study, TaskFacts
 
-if TYPE_CHECKING:
-    from benchmark.report.site import Site
-
+LABEL, ORDER, FILE = "Leaderboard", 10, "index.html"
 BADGES = {  # what a badge means, by its words before a colon
     "optimum on edge": "the best value lies at the end of what was tried: a better one may lie beyond",
     "unequal budget": "fewer tuning trials than the others had",
@@ -32,28 +44,45 @@ BADGES = {  # what a badge means, by its words before a colon
 }
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the table."""
-
-    key: str
-    label: str
-    unit: str = ""
-    kind: str = "num"
+def _places(band: tuple[int, int] | None) -> str:
+    if band is None:
+        return text.MISSING
+    low, high = band
+    return str(low) if low == high else f"{low}–{high}"
 
 
-COLUMNS = (
-    Column("rank", "Rank", "band"),
-    Column("optimizer", "Optimizer", kind="text"),
+def _or_dash(written: Callable[[Any], str]) -> Callable[[Any], str]:
+    """A format that writes nothing at all as a dash."""
+    return lambda value: written(value) if value else text.MISSING
+
+
+COLUMNS = (  # the template adds what is more than text: marker and link, bar, mean with its n, badges
+    numbers("rank", "Rank", _places, unit="band", of=("band",), sort=lambda band: band[0] if band else ""),
+    Column("optimizer", "Optimizer", kind="text", of=("title",), sort=str.lower),
     Column("family", "Family", kind="text"),
-    Column("speedup", "Speedup in tokens", "95 % interval", "text"),
-    Column("verdict", "Verdict", kind="text"),
-    Column("loss", "Test loss", "nats/token, mean ± sd"),
-    Column("trials", "Trials", "tuning"),
-    Column("tokens", "Tokens", "tuning"),
-    Column("state", "State", "bytes/param"),
-    Column("step", "Step time", "vs baseline"),
-    Column("badges", "Notes", kind="text"),
+    Column(
+        "speedup",
+        "Speedup in tokens",
+        lambda found: text.times(found["tokens"].speedup),
+        "text",
+        "95 % interval",
+        of=("speedups",),
+        sort=lambda found: text.number(found["tokens"].speedup),
+    ),
+    Column(
+        "verdict",
+        "Verdict",
+        lambda found: text.verdict(found["tokens"].verdict),
+        "text",
+        of=("speedups",),
+        sort=lambda found: found["tokens"].verdict,
+    ),
+    numbers("loss", "Test loss", text.fixed, unit="nats/token, mean ± sd", of=("val_loss",)),
+    numbers("trials", "Trials", _or_dash(str), unit="tuning"),
+    numbers("tokens", "Tokens", _or_dash(text.tokens), unit="tuning", of=("tuning_tokens",)),
+    numbers("state", "State", fixed(1), unit="bytes/param", of=("state_bytes_per_param",)),
+    numbers("step", "Step time", text.percent, unit="vs baseline", of=("overhead",)),
+    Column("badges", "Notes", _or_dash(", ".join), "text", sort=len),
 )
 
 
@@ -77,11 +106,7 @@ class Speedup:
 
 @dataclass(frozen=True)
 class Row:
-    """One optimizer on one task, every number with what it rests on.
-
-    others: what the speedup's cells show instead when another metric than tokens is chosen, one metric after
-    another: "seconds|sort key|point|interval|verdict|bar's low end|high end|point".
-    """
+    """One optimizer on one task, every number with what it rests on. speedups: by metric."""
 
     optimizer: str
     title: str
@@ -89,7 +114,6 @@ class Row:
     is_baseline: bool
     band: tuple[int, int] | None
     speedups: Mapping[str, Speedup]
-    others: str
     val_loss: float
     val_loss_sd: float
     outcome: str
@@ -99,13 +123,6 @@ class Row:
     state_bytes_per_param: float | None
     overhead: float | None
     badges: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def rank(self) -> str:
-        if self.band is None:
-            return text.MISSING
-        low, high = self.band
-        return str(low) if low == high else f"{low}–{high}"
 
 
 @dataclass(frozen=True)
@@ -121,6 +138,16 @@ class Board:
     one: Mapping[str, float]
     shared: Mapping[str, str]
     figure: str
+
+    def key(self, row: Row) -> str:
+        """The row's id on the page and the name of its cell's files."""
+        return slug(f"{row.optimizer}/{self.task.name}")
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """For the script: what the speedup's cells show when another metric than tokens is chosen."""
+        others = {self.key(r): _others(r.speedups) for r in self.rows if not r.is_baseline}
+        return {"one": self.one, "rows": {key: found for key, found in others.items() if found}}
 
 
 def board(study: Study, task: TaskFacts) -> Board:
@@ -160,7 +187,7 @@ def _meanings(boards: Sequence[Board]) -> dict[str, str]:
     return {_kind(name): meaning for name, meaning in sorted(seen.items()) if meaning != name}
 
 
-def save_figures(site: "Site", folder: str, study: Study, boards: Sequence[Board]) -> None:
+def save_figures(site: Site, study: Study, boards: Sequence[Board]) -> None:
     """Write each board's speedups with their intervals as a figure for a paper (SVG and PNG)."""
     for found in (b for b in boards if b.figure):
         rows = [
@@ -176,24 +203,22 @@ def save_figures(site: "Site", folder: str, study: Study, boards: Sequence[Board
             if text.is_number(r.speedups["tokens"].speedup) and 0 < r.speedups["tokens"].speedup < math.inf
         ]
         title = f"Speedup in tokens over tuned {study.baseline_title} at {found.task.name} (higher is better)"
-        plot, name = Forest(title, rows), f"{folder}/{site.env.filters['slug'](found.figure)}"
-        mark = site.mark(found.figure, plot)
-        if not (site.keep(f"{name}.png", mark) and site.keep(f"{name}.svg", mark)):
-            drawing = paper.Drawing(plot, found.figure)
-            site.bytes(f"{name}.svg", drawing.svg().encode(), mark)
-            site.bytes(f"{name}.png", drawing.png(), mark)
+        figures.save(site, f"{slug(study.name)}/figures", found.figure, Forest(title, rows))
 
 
-def _others(speedups: Mapping[str, Speedup]) -> str:
-    return ";".join(
-        "|".join([m, text.number(s.speedup), text.times(s.speedup), s.interval, s.verdict, *_ends(s)])
-        for m, s in speedups.items()
-        if m != "tokens"
-    )
-
-
-def _ends(speedup: Speedup) -> list[str]:
-    return [str(place) for place in speedup.bar or ()]
+def _others(speedups: Mapping[str, Speedup]) -> dict[str, dict[str, Any]]:
+    return {
+        metric: {
+            "sort": text.number(s.speedup),
+            "point": text.times(s.speedup),
+            "interval": s.interval,
+            "verdict": s.verdict,
+            "label": text.verdict(s.verdict),
+            "bar": s.bar,
+        }
+        for metric, s in speedups.items()
+        if metric != "tokens"
+    }
 
 
 def _row(
@@ -214,7 +239,6 @@ def _row(
         is_baseline=optimizer == study.baseline,
         band=study.bands.get((optimizer, task.name)),
         speedups=speedups,
-        others=_others(speedups),
         val_loss=known["val_loss"],
         val_loss_sd=known["val_loss_sd"],
         outcome="diverged" if result is not None and not known["n"] else "not yet",
@@ -228,7 +252,7 @@ def _row(
 
 
 def _badges(cell: Mapping[str, Any], result: dict[str, Any] | None, is_baseline: bool) -> dict[str, str]:
-    found = {b: BADGES.get(_kind(b), b) for b in cell.get("badges", ())}
+    found = {str(b): BADGES.get(_kind(b), str(b)) for b in cell.get("badges", ())}
     checks = {"incomplete": bool(cell) and not cell.get("complete", True)}
     if result is not None:
         checks["single seed"] = result["n"] == 1
@@ -289,33 +313,50 @@ def place(value: float, axis: tuple[float, float]) -> float:
     return round(100 * math.log(min(max(value, low), high) / low) / math.log(high / low), 1)
 
 
-def freedoms(study: Study) -> list[tuple[str, ...]]:
+def freedoms(study: Study) -> Table:
     """What each of the baseline's freedoms is worth at the headline task: its variants that lack some of them,
     each tuned by the same protocol, and the tokens that the full baseline saves over it."""
-    task = study.headline
+    task, base = study.headline, study.baseline_title
     lacking = [o for o, facts in study.optimizers.items() if facts["ablation_of"] == study.baseline]
     found = {r["optimizer"]: r for r in dicts(study.results_for(task.name))} if task else {}
     shown = sorted((found[o] for o in lacking if o in found), key=lambda r: -r["val_loss"])
-    return [
-        (
-            study.titles[r["optimizer"]],
-            text.fixed(r["val_loss"]),
-            text.fixed(r["gap"]),
-            text.times(1 / r["speedup"]),
-            text.interval(1 / r["hi"], 1 / r["lo"]),
-            text.verdict({"faster": "slower", "slower": "faster"}.get(r["verdict"], r["verdict"])),
-            str(int(r["n"])),
-        )
-        for r in shown
-        if text.is_number(r["speedup"]) and r["speedup"] > 0 and r["lo"] > 0
+    columns = (
+        titled(study.titles, "Variant"),
+        numbers("val_loss", "Test loss", text.fixed),
+        numbers("gap", f"Nats above {base}", text.fixed),
+        SPEEDUP,
+        INTERVAL,
+        named(VERDICT, f"{base} is"),
+        SEEDS,
+    )
+    caption = f"Variants at {task.name if task else ''}; the speedup is that of full {base} over the variant"
+    known = [r for r in shown if text.is_number(r["speedup"]) and r["speedup"] > 0 and r["lo"] > 0]
+    return Table(caption, columns, [_turned(r) for r in known])
+
+
+def _turned(row: dict[str, Any]) -> dict[str, Any]:
+    """A speedup over the baseline as the baseline's over it."""
+    turned = {"faster": "slower", "slower": "faster"}.get(row["verdict"], row["verdict"])
+    ends = {"speedup": 1 / row["speedup"], "lo": 1 / row["hi"], "hi": 1 / row["lo"]}
+    return {**row, **ends, "verdict": turned}
+
+
+def write(site: Site, study: Study) -> None:
+    """Write the sweep's index.html, and that of the site for the first sweep."""
+    context = page(study)
+    save_figures(site, study, context["boards"])
+    sweeps = [
+        [slug(s.name), s.title, *(str(s.manifest[k]) for k in ("corpus", "backend"))] for s in site.studies
     ]
+    label, root = "Published" if study.theirs else LABEL, FILE if study is site.studies[0] else ""
+    site.put(study, FILE, {**context, "choices": sweeps}, "leaderboard.html", label, also=root)
 
 
 def page(study: Study) -> dict[str, Any]:
     """What the leaderboard's template needs; the headline's task comes first, for readers without scripts."""
     boards = [b for b in (board(study, task) for task in study.tasks) if b.rows]
     boards.sort(key=lambda b: (b.task != study.headline, len(b.rows) < 2))
-    named = [replace(c, label=study.loss_name.capitalize()) if c.key == "loss" else c for c in COLUMNS]
+    columns = [named(c, study.loss_name.capitalize()) if c.name == "loss" else c for c in COLUMNS]
     return {
         "heading": "Leaderboard",
         "answer": sentence.lines(study),
@@ -326,8 +367,9 @@ def page(study: Study) -> dict[str, Any]:
         "progress": progress.line(study) if study.headline else "",
         "ratios": sorted({b.task.ratio for b in boards}),
         "metrics": list(study.metrics),
-        "columns": named,
+        "columns": columns,
         "digits": 4 if study.theirs else 3,
         "boards": boards,
+        "curves": True,  # a row opens with its cell's
         "figures": [charts.speedup_by_ratio(study, study.headline.scale)] if study.headline else [],
     }

@@ -11,8 +11,23 @@ from benchmark.report import charts, text
 from benchmark.report.figures import Figure
 from benchmark.report.frames import known, rows, where
 from benchmark.report.plot import Axis, Guide, Lines
+from benchmark.report.table import (
+    FLAGS,
+    INTERVAL,
+    SEEDS,
+    SPEEDUP,
+    TASK,
+    VERDICT,
+    Column,
+    Table,
+    fixed,
+    named,
+    numbers,
+    titled,
+)
 from benchmark.study import Study
 
+LABEL, ORDER, FILE = "Speedup", 20, "speedup.html"
 BANDS = (1.0, 1.2, 1.3, 1.4)  # those of the study's figure 3 (arXiv 2509.02046)
 
 
@@ -26,43 +41,55 @@ def page(study: Study) -> dict[str, Any]:
     return {
         "heading": "Speedup",
         "figures": [*ratios, *by_scale(study), *effective, *curves],
-        "table": [
-            (
-                study.titles.get(r["optimizer"], r["optimizer"]),
-                r["task"],
-                text.times(r["speedup"]),
-                text.interval(r["lo"], r["hi"]),
-                text.verdict(r["verdict"]),
-                text.fixed(r["d_eff"], 2),
-                text.fixed(r["val_loss"], 4),
-                int(r["n"]),
-                r["flags"] or text.MISSING,
-            )
-            for r in rows(study.speedups)
-            if r["optimizer"] != study.baseline
-        ],
-        "residuals": [
-            (
-                r["scale"],
-                f"{r['baseline_ratio']:g}",
-                text.fixed(r["baseline_loss"], 4),
-                text.fixed(r["fitted"], 4),
-                f"{r['residual']:+.4f}".replace("-", "−"),
-            )
-            for r in rows(fits.drop_duplicates(["scale", "baseline_ratio"]) if len(fits) else fits)
-        ],
-        "changes": [
-            (
-                study.titles.get(r["optimizer"], r["optimizer"]),
-                f"{r['scale']}-{r['chinchilla_ratio']:g}x",
-                f"{r['baseline_ratio']:g}",
-                text.times(r["speedup"]),
-                text.times(r["speedup_without"]),
-                f"{'+' if r['change'] >= 0 else ''}{text.fixed(r['change'], 2)}",
-            )
-            for r in rows(_largest_changes(fits))
-        ],
+        "speedups": every(study),
+        "residuals": residuals(study, fits),
+        "changes": changes(study, fits),
     }
+
+
+def every(study: Study) -> Table:
+    """Every optimizer's speedup at every task."""
+    columns = (
+        titled(study.titles),
+        TASK,
+        named(SPEEDUP, "Speedup"),
+        INTERVAL,
+        VERDICT,
+        numbers("d_eff", "Effective ratio", fixed(2)),
+        numbers("val_loss", "Test loss", fixed(4)),
+        SEEDS,
+        FLAGS,
+    )
+    others = study.speedups.loc[study.speedups["optimizer"] != study.baseline]
+    caption = f"Speedup in tokens over tuned {study.baseline_title}; loss in nats/token, lower is better"
+    return Table(caption, columns, rows(others))
+
+
+def residuals(study: Study, fits: pd.DataFrame) -> Table:
+    """How far the baseline's curve misses its own points."""
+    columns = (
+        Column("scale", "Scale"),
+        numbers("baseline_ratio", "Chinchilla ratio"),
+        numbers("baseline_loss", "Mean test loss", fixed(4)),
+        numbers("fitted", "Fitted", fixed(4)),
+        numbers("residual", "Residual", lambda nats: text.signed(nats, 4)),
+    )
+    once = fits.drop_duplicates(["scale", "baseline_ratio"]) if len(fits) else fits
+    return Table(f"Residuals of {study.baseline_title}'s curve, nats/token", columns, rows(once))
+
+
+def changes(study: Study, fits: pd.DataFrame) -> Table:
+    """What leaving out the baseline point that matters most does to each speedup."""
+    columns = (
+        titled(study.titles),
+        Column("task", "Task", lambda scale, ratio: f"{scale}-{ratio:g}x", of=("scale", "chinchilla_ratio")),
+        numbers("baseline_ratio", "Ratio left out"),
+        named(SPEEDUP, "With all"),
+        numbers("speedup_without", "Without it", text.times),
+        numbers("change", "Change", lambda change: text.signed(change, 2)),
+    )
+    caption = "Speedups without the baseline point that matters most"
+    return Table(caption, columns, rows(_largest_changes(fits)))
 
 
 def _largest_changes(fits: pd.DataFrame) -> pd.DataFrame:

@@ -56,8 +56,8 @@ test: $(BIN)/.ready-dev ## run the tests
 check: $(BIN)/.ready-dev ## lint, types, tests
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright && $(BIN)/python -m pytest
 
-check-optimizer: $(BIN)/.ready-dev ## run the conformance kit on FILE=path/to/mine.py
-	@$(BIN)/python -m benchmark.kit.conformance $(FILE)
+check-optimizer: $(BIN)/.ready-dev ## run the conformance kit on FILE=mine.py or optimizers/lion.py
+	@$(BIN)/python -m benchmark.kit $(FILE)
 
 bench: $(BIN)/.ready-dev ## measure training speed, what a sweep costs, interval coverage; ARGS=--full does more (an hour)
 	@$(BIN)/python -m tools.bench $(ARGS)

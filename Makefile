@@ -28,6 +28,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 	@echo; echo "make sweep SWEEP=micro OPTIMIZERS=adamw,muon   another sweep, a part of it; running it again resumes"
 	@echo "make sweep OPTIMIZER=path/to/mine.py            your own optimizer beside the others"
+	@echo "make sweep SWEEP=path/to/mine.py                your own sweep"
 
 $(BIN)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

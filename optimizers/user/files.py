@@ -83,13 +83,18 @@ def place(error: BaseException, path: Path) -> str:
 
 
 def _import(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file")
     if path.suffix != ".py" or not path.stem.isidentifier():
         raise ValueError(f"{path}: the file's name becomes the optimizer's; give it one like my_rule.py")
     if path.stem in optimizers.names():
         raise ValueError(f"{path}: {path.stem!r} is the name of a built-in optimizer; rename the file")
-    spec = importlib.util.spec_from_file_location(f"user_optimizer_{path.stem}", path)
+    return run(path, "user_optimizer")
+
+
+def run(path: Path, kind: str) -> ModuleType:
+    """A user's Python file as a module, named after its kind. Raises ValueError, one line, where that fails."""
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
+    spec = importlib.util.spec_from_file_location(f"{kind}_{path.stem}", path)
     assert spec is not None and spec.loader is not None  # a .py file always has a loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module  # dataclasses look their module up

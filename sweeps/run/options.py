@@ -4,7 +4,7 @@ import argparse
 import math
 from pathlib import Path
 
-from sweeps.search.sweep import NAMES
+import sweeps
 
 AA = "aa"
 
@@ -19,7 +19,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "name",
         metavar="NAME",
-        help=f"the sweep: {', '.join(NAMES)}; or {AA}: copies of one optimizer, which should not differ",
+        help=f"the sweep: {', '.join(sweeps.names())}; the path of a file with your own; or {AA}: copies of one"
+        " optimizer, which should not differ",
     )
     which = parser.add_argument_group("what to run")
     which.add_argument("--optimizers", type=_list, default=[], metavar="A,B", help="these only (default: all)")
@@ -53,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
     copies.add_argument(
         "--copies", type=_positive, metavar="K", help="how many, the first included (default: 10)"
     )
-    copies.add_argument("--sweep", choices=NAMES, help="the sweep that they go through (default: quick)")
+    copies.add_argument(
+        "--sweep", metavar="NAME", help="the sweep that they go through, by name or path (default: quick)"
+    )
     copies.add_argument(
         "--study",
         type=_positive,

@@ -25,8 +25,10 @@ def names() -> list[str]:
 
 
 def get(name: str) -> "Sweep":
-    """The sweep of this name, or in the file at this path (`path/to/mine.py`). Raises ValueError, one line, that
-    lists the names there are or says what is wrong with the file."""
+    """The sweep of this name, or in the file at this path (`path/to/mine.py`).
+
+    Raises ValueError, one line, that lists the names there are or says what is wrong with the file.
+    """
     path = Path(name)
     if name.endswith(".py") and not (path.resolve().parent == _HERE and path.stem in names()):
         return _own(path)

@@ -1,5 +1,8 @@
 """`python -m sweeps NAME`: run a sweep, or say what it would cost. The work is driver.py's."""
 
+import sweeps.siblings  # first of all: it may end the command
+
+# isort: split
 import argparse
 import dataclasses
 import functools
@@ -17,7 +20,7 @@ from benchmark.spec import Record
 from optimizers.shared.copies import copy_name
 from sweeps.run import budget, calibrate, price
 from sweeps.run.driver import Driver
-from sweeps.run.options import AA, parser
+from sweeps.run.options import AA, PROG, parser
 from sweeps.run.progress import Bar
 from sweeps.search import aa, committed, seeds
 from sweeps.search.contestants import contestants
@@ -27,9 +30,9 @@ from sweeps.search.transfer import transferred
 LARGE_VOCAB = 65_536  # beyond it a corpus takes long to prepare
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     """Run the command; the exit status is 0, 1 (an error, in one line), 2 (bad usage) or 130 (interrupted)."""
-    args = parser().parse_args(argv)
+    args = parser(prog).parse_args(argv)
     try:
         return _run(args)
     except (ValueError, OSError) as error:

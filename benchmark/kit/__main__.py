@@ -12,9 +12,9 @@ from optimizers.base import Optimizer
 from optimizers.user import files
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmark.kit") -> int:
     """Print one line per check; the exit status is 1 if any failed and 2 if there is no such optimizer."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark.kit", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description="What every optimizer must do, checked.")
     parser.add_argument("optimizer", help="a built-in optimizer's name, or the path of a file")
     try:
         entry = named(parser.parse_args(arguments).optimizer)

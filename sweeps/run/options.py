@@ -7,14 +7,14 @@ from pathlib import Path
 import sweeps
 
 AA = "aa"
+PROG = "python -m sweeps"
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(prog: str = PROG) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m sweeps",
+        prog=prog,
         description="Tune and compare optimizers, then build the leaderboard. Running it again resumes.",
-        epilog="Examples: python -m sweeps quick --optimizers adamw,muon --optimizer mine.py;"
-        f" python -m sweeps {AA} --copies 10",
+        epilog=f"Examples: {prog} quick --optimizers adamw,muon --optimizer mine.py; {prog} {AA} --copies 10",
     )
     parser.add_argument(
         "name",

@@ -28,6 +28,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 	@echo; echo "make sweep SWEEP=micro OPTIMIZERS=adamw,muon   another sweep, a part of it; running it again resumes"
 	@echo "make sweep OPTIMIZER=path/to/mine.py            your own optimizer beside the others"
+	@echo "make sweep SWEEP=path/to/mine.py                your own sweep"
 
 $(BIN)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -56,8 +57,8 @@ test: $(BIN)/.ready-dev ## run the tests
 check: $(BIN)/.ready-dev ## lint, types, tests
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright && $(BIN)/python -m pytest
 
-check-optimizer: $(BIN)/.ready-dev ## run the conformance kit on FILE=path/to/mine.py
-	@$(BIN)/python -m benchmark.kit.conformance $(FILE)
+check-optimizer: $(BIN)/.ready-dev ## run the conformance kit on FILE=mine.py or optimizers/lion.py
+	@$(BIN)/python -m benchmark.kit $(FILE)
 
 bench: $(BIN)/.ready-dev ## measure training speed, what a sweep costs, interval coverage; ARGS=--full does more (an hour)
 	@$(BIN)/python -m tools.bench $(ARGS)

@@ -96,19 +96,26 @@ class Axis:
     low: float = 0.0
     high: float = math.inf
 
+    def to_scale(self, value: float) -> float:
+        """The number in which the scale is geometric: 1 - value for "log1m", else the value itself."""
+        return 1 - value if self.scale == "log1m" else value
+
+    def from_scale(self, number: float) -> float:
+        """The value of a number that `to_scale` gave."""
+        return 1 - number if self.scale == "log1m" else number
+
     def beyond(self, grid: tuple[Value, ...], upward: bool) -> Value | None:
         """The next value beyond an end of `grid` (sorted), or None where the grid cannot go on."""
         numbers = [g for g in grid if isinstance(g, int | float)]
         if self.scale == "fixed" or len(numbers) < len(grid):
             return None
-        flip = (lambda x: 1 - x) if self.scale == "log1m" else (lambda x: x)
-        used = [flip(x) for x in numbers if flip(x) > 0]
+        used = [number for x in numbers if (number := self.to_scale(x)) > 0]
         if len(used) < 2:
             return None
         edge, inner = (used[-1], used[-2]) if upward else (used[0], used[1])
-        if flip(numbers[-1 if upward else 0]) <= 0:  # the end is 0 (or 1): nothing lies beyond
+        if self.to_scale(numbers[-1 if upward else 0]) <= 0:  # the end is 0 (or 1): nothing lies beyond
             return None
-        value = float(f"{flip(edge * edge / inner):.4g}")
+        value = float(f"{self.from_scale(edge * edge / inner):.4g}")
         inside = self.low <= value < self.high if self.scale == "log1m" else self.low <= value <= self.high
         return value if inside and value not in grid else None
 

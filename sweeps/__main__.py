@@ -1,5 +1,8 @@
 """`python -m sweeps NAME`: run a sweep, or say what it would cost. The work is driver.py's."""
 
+import sweeps.siblings  # first of all: it may end the command
+
+# isort: split
 import argparse
 import dataclasses
 import functools
@@ -9,6 +12,7 @@ import sys
 from pathlib import Path
 
 import optimizers
+import sweeps
 from benchmark import store
 from benchmark.data.corpora import check_size, prepare
 from benchmark.data.sources import absolute
@@ -17,19 +21,19 @@ from benchmark.spec import Record
 from optimizers.shared.copies import copy_name
 from sweeps.run import budget, calibrate, price
 from sweeps.run.driver import Driver
-from sweeps.run.options import AA, parser
+from sweeps.run.options import AA, PROG, parser
 from sweeps.run.progress import Bar
 from sweeps.search import aa, committed, seeds
-from sweeps.search import sweep as sweeps
 from sweeps.search.contestants import contestants
+from sweeps.search.sweep import Sweep, select
 from sweeps.search.transfer import transferred
 
 LARGE_VOCAB = 65_536  # beyond it a corpus takes long to prepare
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     """Run the command; the exit status is 0, 1 (an error, in one line), 2 (bad usage) or 130 (interrupted)."""
-    args = parser().parse_args(argv)
+    args = parser(prog).parse_args(argv)
     try:
         return _run(args)
     except (ValueError, OSError) as error:
@@ -110,9 +114,9 @@ def _report(args: argparse.Namespace, name: str) -> int:
     return 0
 
 
-def _sweep(args: argparse.Namespace) -> sweeps.Sweep:
+def _sweep(args: argparse.Namespace) -> Sweep:
     """The named sweep with its contestants, the baseline twice: see aa.py."""
-    sweep = sweeps.select(_policy(sweeps.named(args.name), args), args.tasks)
+    sweep = select(_policy(sweeps.get(args.name), args), args.tasks)
     names = args.optimizers or list(sweep.optimizers) or optimizers.entrants()
     if sweep.baseline not in names:
         names = [sweep.baseline, *names]  # nothing can be said without it; finished trials are not run again
@@ -120,7 +124,7 @@ def _sweep(args: argparse.Namespace) -> sweeps.Sweep:
     return dataclasses.replace(sweep, contestants=contestants(tuple(names), args.optimizer, args.backend))
 
 
-def _prepared(sweep: sweeps.Sweep, args: argparse.Namespace) -> sweeps.Sweep:
+def _prepared(sweep: Sweep, args: argparse.Namespace) -> Sweep:
     """The sweep with the command's other choices and the prepared corpus."""
     sweep = dataclasses.replace(
         sweep,
@@ -133,7 +137,7 @@ def _prepared(sweep: sweeps.Sweep, args: argparse.Namespace) -> sweeps.Sweep:
     return sweep if unprepared else _with_corpus(sweep)
 
 
-def _policy(sweep: sweeps.Sweep, args: argparse.Namespace) -> sweeps.Sweep:
+def _policy(sweep: Sweep, args: argparse.Namespace) -> Sweep:
     """The sweep under another search or transfer policy: a sweep with a name and folder of its own."""
     if args.transfer:
         sweep = transferred(sweep, args.transfer)
@@ -143,7 +147,7 @@ def _policy(sweep: sweeps.Sweep, args: argparse.Namespace) -> sweeps.Sweep:
     return sweep
 
 
-def _with_corpus(sweep: sweeps.Sweep) -> sweeps.Sweep:
+def _with_corpus(sweep: Sweep) -> Sweep:
     """The sweep with its corpus prepared. Raises ValueError if the corpus is too small for one of its tasks."""
     tasks = [stage.task for stage in sweep.stages]
     corpus = prepare(sweep.corpus, max(task.scale.vocab for task in tasks))
@@ -174,11 +178,11 @@ def _slots_here(slots_per_gpu: int) -> int:
     return min(cores, gpus * slots_per_gpu) if gpus else cores
 
 
-def _committed(sweep: sweeps.Sweep, args: argparse.Namespace) -> list[Record]:
+def _committed(sweep: Sweep, args: argparse.Namespace) -> list[Record]:
     return [] if args.own_tuning else list(committed.records(sweep))
 
 
-def _known(sweep: sweeps.Sweep, args: argparse.Namespace) -> dict[str, Record]:
+def _known(sweep: Sweep, args: argparse.Namespace) -> dict[str, Record]:
     """The records that a run with these options would not make again."""
     found = [*_committed(sweep, args), *(r for root in args.reuse for _, r in store.records(root))]
     if args.results.is_dir():

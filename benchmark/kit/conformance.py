@@ -1,24 +1,20 @@
-"""What every optimizer must do, checked: `python -m benchmark.kit.conformance lion` or `... path/to/mine.py`.
+"""What every optimizer must do, checked: `python -m benchmark.kit lion` or `... path/to/mine.py`.
 
-Each check is a function of an optimizer that raises ValueError, in one line, where the optimizer fails it.
-The toy they use is in cases.py; drive_jax.py and drive_torch.py drive it.
+Each check is a function of an optimizer that raises ValueError, in one line, where the optimizer fails it. The
+first of them is what a sweep asks before it runs a file (admission.py). The toy they use is in cases.py;
+drive_jax.py and drive_torch.py drive it.
 """
 
-import argparse
 import functools
-import importlib
 import math
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
-import optimizers
 from benchmark import scales
-from benchmark.kit import cases
+from benchmark.kit import admission, cases, drivers
 from benchmark.kit.cases import STEPS, Arrays
 from benchmark.spec import Outcome
 from benchmark.train import parameters, runner
@@ -35,19 +31,9 @@ DECAY_TOLERANCE = 1e-9
 def zero_rate_changes_nothing(optimizer: Optimizer, backend: Backend) -> None:
     """At a rate of 0 every parameter keeps its bits: decay included, nothing moves on its own."""
     start = cases.starting_values(cases.toy_params())
-    for name, points in _path(optimizer, backend, rate=0.0).items():
+    for name, points in drivers.path(optimizer, backend, rate=0.0).items():
         if not np.all(points == start[name]):
             raise ValueError(f"{name} moves by {abs(points - start[name]).max():.1e} at a learning rate of 0")
-
-
-def every_parameter_moves(optimizer: Optimizer, backend: Backend) -> None:
-    """Every parameter is in exactly one group: it has a gradient, so it moves, to finite values."""
-    start = cases.starting_values(cases.toy_params())
-    for name, points in _path(optimizer, backend).items():
-        if not np.all(np.isfinite(points)):
-            raise ValueError(f"{name} is not finite after {STEPS} steps of harmless gradients")
-        if np.all(points[-1] == start[name]):
-            raise ValueError(f"{name} never moves: it is in no group")
 
 
 def weight_decay_acts_where_it_should(optimizer: Optimizer, backend: Backend) -> None:
@@ -57,8 +43,8 @@ def weight_decay_acts_where_it_should(optimizer: Optimizer, backend: Backend) ->
         return
     params, decay, lr = cases.toy_params(), 0.3, optimizer.floats()["peak_lr"]
     start = cases.starting_values(params)
-    without = _path(optimizer.replace(weight_decay=0.0), backend)
-    decayed = _path(optimizer.replace(weight_decay=decay), backend)
+    without = drivers.path(optimizer.replace(weight_decay=0.0), backend)
+    decayed = drivers.path(optimizer.replace(weight_decay=decay), backend)
     step = STEPS - 1
     rate = lr * (1.0 - 0.5 * step / STEPS)
     for name, param in params.items():
@@ -77,7 +63,7 @@ def weight_decay_acts_where_it_should(optimizer: Optimizer, backend: Backend) ->
 
 def state_survives_a_checkpoint(optimizer: Optimizer, backend: Backend) -> None:
     """Half a run, a checkpoint, a fresh process's objects, the other half: the same bits as without."""
-    driver = _driver(backend)
+    driver = drivers.driver(backend)
     with tempfile.TemporaryDirectory() as folder:
         resumed = driver.second_half(optimizer, Path(folder) / "state.npz")
     for name, points in driver.second_half(optimizer, None).items():
@@ -89,7 +75,10 @@ def state_survives_a_checkpoint(optimizer: Optimizer, backend: Backend) -> None:
 def state_size_is_declared(optimizer: Optimizer, backend: Backend) -> None:
     """`state_floats` is what the build really keeps, at the toy's and at a model's shapes."""
     for params in (cases.toy_params(), parameters.roles(scales.get("27k"))):
-        measured, declared = _driver(backend).state_floats(optimizer, params), optimizer.state_floats(params)
+        measured, declared = (
+            drivers.driver(backend).state_floats(optimizer, params),
+            optimizer.state_floats(params),
+        )
         if measured != declared:
             raise ValueError(f"keeps {measured} floats of state, but state_floats says {declared}")
 
@@ -114,10 +103,11 @@ def runs_are_their_seed(optimizer: Optimizer, backend: Backend) -> None:
 def hyperparameters_are_traced(optimizer: Optimizer) -> None:
     """jax: a float hyperparameter changes the run, in some variant, and never compiles anew."""
     for name, value in optimizer.floats().items():
-        changed = {name: 0.5 * value + 0.01}
+        moved = 0.5 * value + 0.01
+        changed = {name: moved if moved != value else 0.5 * value}
         if not any(_differ(v, v.replace(**changed)) for v in _variants(optimizer)):
             raise ValueError(f"{name} has no effect")
-    compilations = _driver("jax").toy(_blank(optimizer)).compilations
+    compilations = drivers.driver("jax").toy(drivers.blank(optimizer)).compilations
     if compilations != 1:
         raise ValueError(f"compiled {compilations} times for one set of static hyperparameters")
 
@@ -125,9 +115,9 @@ def hyperparameters_are_traced(optimizer: Optimizer) -> None:
 def pack_equals_single_runs(optimizer: Optimizer) -> None:
     """jax: vmap over three settings gives what three single runs give."""
     settings = [{n: v * (1 - 0.02 * k) for n, v in optimizer.floats().items()} for k in range(3)]
-    packed = _driver("jax").toy(_blank(optimizer)).packed_paths(settings)
+    packed = drivers.driver("jax").toy(drivers.blank(optimizer)).packed_paths(settings)
     for k, setting in enumerate(settings):
-        alone = _path(optimizer.replace(**setting), "jax")
+        alone = drivers.path(optimizer.replace(**setting), "jax")
         gap = _deviation(packed[k], {name: x[: STEPS // 2] for name, x in alone.items()}).max()
         if not gap <= PACK_TOLERANCE:
             raise ValueError(f"run {k} of a pack of three differs by {gap:.1e} from the same run alone")
@@ -142,16 +132,21 @@ def twins_agree(optimizer: Optimizer) -> None:
 
 def twin_deviation(optimizer: Optimizer) -> np.ndarray:
     """Largest absolute difference of any parameter between jax and torch after each step, [STEPS]."""
-    return _deviation(_path(optimizer, "jax"), _path(optimizer, "torch"))
+    return _deviation(drivers.path(optimizer, "jax"), drivers.path(optimizer, "torch"))
 
 
 IN_EACH: tuple[Callable[[Optimizer, Backend], None], ...] = (
-    every_parameter_moves,
+    admission.every_parameter_moves,
     zero_rate_changes_nothing,
     weight_decay_acts_where_it_should,
     state_survives_a_checkpoint,
 )
-IN_EACH_AS_DECLARED = (state_size_is_declared, overfits_one_batch, runs_are_their_seed)
+IN_EACH_AS_DECLARED = (
+    admission.trains_and_resumes,
+    state_size_is_declared,
+    overfits_one_batch,
+    runs_are_their_seed,
+)
 IN_JAX: tuple[Callable[[Optimizer], None], ...] = (hyperparameters_are_traced, pack_equals_single_runs)
 
 
@@ -170,46 +165,6 @@ def checks(entry: type[Optimizer]) -> Iterator[tuple[str, Callable[[], None]]]:
         yield _label(twins_agree), functools.partial(twins_agree, optimizer)
 
 
-def admit(entry: type[Optimizer], backend: Backend) -> None:
-    """The quick checks that a file must pass before a sweep runs it. Raises ValueError, one line."""
-    files.require(entry, backend)
-    for check in (every_parameter_moves, state_survives_a_checkpoint):
-        failure = attempt(functools.partial(check, cases.in_square_blocks(entry()), backend))
-        if failure:
-            raise ValueError(f"{entry.__name__}: {failure}")
-
-
-def attempt(check: Callable[[], None]) -> str:
-    """Empty where the check passes, else one line. An optimizer's code may raise anything; all is a failure."""
-    try:
-        check()
-    except Exception as error:
-        lines = str(error).strip().splitlines() or ["no message"]
-        return lines[0] if isinstance(error, ValueError) else f"{type(error).__name__}: {lines[0]}"
-    return ""
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print one line per check; the exit status is 1 if any failed and 2 if the file is not an optimizer."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark.kit.conformance", description=__doc__)
-    parser.add_argument("optimizer", help="a built-in optimizer's name, or the path of a file")
-    subject = parser.parse_args(arguments).optimizer
-    try:
-        entry = files.load(Path(subject)) if subject.endswith(".py") else optimizers.get(subject)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
-    failed = 0
-    for name, check in checks(entry):
-        failure = attempt(check)
-        failed += bool(failure)
-        print(f"FAIL  {name}: {failure}" if failure else f"ok    {name}", flush=True)
-    missing = sorted({"jax", "torch"} - set(files.backends(entry)))
-    print(f"{entry.info.title}: " + (f"{failed} checks failed" if failed else "every check passed"), end="")
-    print(f" (no {' and no '.join(missing)} build to check)" if missing else "")
-    return 1 if failed else 0
-
-
 def _label(check: Callable[..., None], backend: str = "") -> str:
     words = check.__name__.replace("_", " ")
     return f"{backend}: {words}" if backend else words
@@ -220,18 +175,6 @@ def _train(optimizer: Optimizer, backend: Backend, seed: int, steps: int) -> Out
     return runner.trainer_of(backend).train([trial], [optimizer], cases.one_batch())[0]
 
 
-def _path(optimizer: Optimizer, backend: Backend, rate: float = 1.0) -> Arrays:
-    """name -> [STEPS, *shape]: the toy's parameters after each step."""
-    if backend == "torch":
-        return _driver("torch").Toy(optimizer, rate).advance(0, STEPS)
-    return _driver("jax").toy(_blank(optimizer)).path(optimizer.floats(), rate)
-
-
-def _blank(optimizer: Optimizer) -> Optimizer:
-    """Statics alone: all settings of an optimizer share programs."""
-    return optimizer.replace(**dict.fromkeys(optimizer.floats(), 0.0))
-
-
 def _variants(optimizer: Optimizer) -> Iterator[Optimizer]:
     yield optimizer
     for variant in optimizer.info.variants if "variant" in optimizer.statics() else ():
@@ -240,18 +183,10 @@ def _variants(optimizer: Optimizer) -> Iterator[Optimizer]:
 
 
 def _differ(one: Optimizer, other: Optimizer) -> bool:
-    return bool(_deviation(_path(one, "jax"), _path(other, "jax")).max() > 0)
+    return bool(_deviation(drivers.path(one, "jax"), drivers.path(other, "jax")).max() > 0)
 
 
 def _deviation(one: Arrays, other: Arrays) -> np.ndarray:
     """Largest absolute difference over all parameters after each step, [steps]; NaN where either is."""
     gaps = [np.abs(points - other[name]).reshape(len(points), -1).max(axis=1) for name, points in one.items()]
     return np.max(gaps, axis=0)
-
-
-def _driver(backend: Backend) -> ModuleType:
-    return importlib.import_module(f"benchmark.kit.drive_{backend}")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -7,9 +7,11 @@ from pathlib import Path
 from benchmark.published import importers, study
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m benchmark.published") -> int:
     """Parse, write, say where. Returns the exit status: 1 with one line on stderr for bad input."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark.published", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog=prog, description="Write the study's figures, or anyone's, as a results set."
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), help="results folder to write into")
     parser.add_argument("--name", help="name of the results set (default: the file's or folder's)")
     source = parser.add_mutually_exclusive_group()

@@ -5,8 +5,10 @@ sweep's progress page (live.py) needs no figures.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmark.store import Results
+if TYPE_CHECKING:
+    from benchmark.store import Results
 
 __all__ = ["answer", "build"]
 
@@ -18,7 +20,7 @@ def build(results: Path, out: Path) -> Path:
     return builder.build(results, out)
 
 
-def answer(results: Results, sweep: str) -> tuple[str, str, str, str]:
+def answer(results: "Results", sweep: str) -> tuple[str, str, str, str]:
     """The site's first sentences for a sweep. Raises ValueError that lists the sweeps if there is none such."""
     from benchmark.report import sentence
 

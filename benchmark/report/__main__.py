@@ -1,24 +1,37 @@
 """`python -m benchmark.report [--results DIR] [--out DIR]`: build the site and say where it is."""
 
 import argparse
+import importlib.util
 import sys
 from pathlib import Path
 
-from benchmark.report.builder import build
 
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmark.report", description=__doc__)
+def main(arguments: list[str] | None = None, prog: str = "python -m benchmark.report") -> int:
+    parser = argparse.ArgumentParser(prog=prog, description="Build the site and say where it is.")
     parser.add_argument("--results", type=Path, default=Path("results"), help="where the records are")
     parser.add_argument("--out", type=Path, default=Path("reports"), help="where the site goes")
     chosen = parser.parse_args(arguments)
     try:
+        _require_our_optimizers()
+        from benchmark.report.pages import build
+
         index = build(chosen.results, chosen.out)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"The site is at {index.resolve()}")
     return 0
+
+
+def _require_our_optimizers() -> None:
+    """Raise ValueError where the folder that the command is called in has an `optimizers` of its own."""
+    spec = importlib.util.find_spec("optimizers")
+    ours = Path(__file__).resolve().parents[2] / "optimizers" / "__init__.py"
+    if spec is not None and spec.origin and Path(spec.origin).resolve() != ours:
+        raise ValueError(
+            f"{spec.origin} would be imported instead of this project's package 'optimizers';"
+            " run `optimizer-benchmark report`, which works in any folder"
+        )
 
 
 if __name__ == "__main__":

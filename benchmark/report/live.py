@@ -31,7 +31,7 @@ class Page:
     """Starts a build of one sweep's progress page when one is due."""
 
     def __init__(self, results: Path, out: Path, sweep: str) -> None:
-        self.command = [sys.executable, "-m", "benchmark.report.live", *map(str, (results, out, sweep))]
+        self.command = [sys.executable, "-P", "-m", "benchmark.report.live", *map(str, (results, out, sweep))]
         self.child: subprocess.Popen[bytes] | None = None
         self.next = 0.0
 
@@ -47,7 +47,9 @@ class Page:
 
     def start(self) -> None:
         none = subprocess.DEVNULL
-        self.child = subprocess.Popen(self.command, stdin=none, stdout=none, stderr=none)
+        # "-P" and our own path: the child imports what this process does, whatever folder it is started in
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        self.child = subprocess.Popen(self.command, stdin=none, stdout=none, stderr=none, env=env)
 
     def close(self) -> None:
         """End a build that is still going: the whole site is built next."""

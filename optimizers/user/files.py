@@ -17,6 +17,7 @@ import importlib.util
 import inspect
 import math
 import sys
+import traceback
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -74,14 +75,26 @@ def require(entry: type[Optimizer], backend: Backend) -> None:
         )
 
 
+def place(error: BaseException, path: Path) -> str:
+    """`path:line` of the innermost call in the file, or the path alone where the error is not in its code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]
+    return f"{path}:{lines[-1]}" if lines else str(path)
+
+
 def _import(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file")
     if path.suffix != ".py" or not path.stem.isidentifier():
         raise ValueError(f"{path}: the file's name becomes the optimizer's; give it one like my_rule.py")
     if path.stem in optimizers.names():
         raise ValueError(f"{path}: {path.stem!r} is the name of a built-in optimizer; rename the file")
-    spec = importlib.util.spec_from_file_location(f"user_optimizer_{path.stem}", path)
+    return run(path, "user_optimizer")
+
+
+def run(path: Path, kind: str) -> ModuleType:
+    """A user's Python file as a module, named after its kind. Raises ValueError, one line, where that fails."""
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
+    spec = importlib.util.spec_from_file_location(f"{kind}_{path.stem}", path)
     assert spec is not None and spec.loader is not None  # a .py file always has a loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module  # dataclasses look their module up
@@ -89,13 +102,16 @@ def _import(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise ValueError(f"{path}: syntax error in line {error.lineno}: {error.msg}") from None
-    except Exception as error:  # anything may go wrong in another's file; all of it is one line to its author
-        raise ValueError(f"{path}: cannot be imported: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # anything may go wrong in another's file; all is one line
+        reason = (str(error).strip().splitlines() or ["no message"])[0]
+        raise ValueError(
+            f"{place(error, path)}: cannot be imported: {type(error).__name__}: {reason}"
+        ) from error
     return module
 
 
 def _checked(path: Path, entry: type[Optimizer]) -> type[Optimizer]:
-    """The class, if its declarations are complete; what a build does is for benchmark/kit/conformance.py."""
+    """The class, if its declarations are complete; what a build does is for benchmark/kit/admission.py."""
     if "__dataclass_params__" not in vars(entry):
         raise ValueError(f"{path}: decorate {entry.__name__} with @dataclass(frozen=True)")
     for name in ("info", "space"):
@@ -190,6 +206,12 @@ def _axis(path: Path, name: str, grid: Any) -> Axis:
     if not isinstance(grid, tuple | list) or not grid:
         raise ValueError(f"{path}: space[{name!r}] must be a tuple of values, not {grid!r}")
     values: list[Value] = list(grid)
+    strange = [v for v in values if not isinstance(v, int | float | str)]
+    if strange:
+        raise ValueError(
+            f"{path}: space[{name!r}] holds {strange[0]!r}; values are numbers or words, so give each part a"
+            " grid of its own"
+        )
     start = values[(len(values) - 1) // 2]
     if not any(isinstance(v, float) for v in values):
         return Axis(tuple(values), start)

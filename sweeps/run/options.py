@@ -4,23 +4,24 @@ import argparse
 import math
 from pathlib import Path
 
+import sweeps
 from benchmark.data.sources import usage
-from sweeps.search.sweep import NAMES
 
 AA = "aa"
+PROG = "python -m sweeps"
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(prog: str = PROG) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m sweeps",
+        prog=prog,
         description="Tune and compare optimizers, then build the leaderboard. Running it again resumes.",
-        epilog="Examples: python -m sweeps quick --optimizers adamw,muon --optimizer mine.py;"
-        f" python -m sweeps {AA} --copies 10",
+        epilog=f"Examples: {prog} quick --optimizers adamw,muon --optimizer mine.py; {prog} {AA} --copies 10",
     )
     parser.add_argument(
         "name",
         metavar="NAME",
-        help=f"the sweep: {', '.join(NAMES)}; or {AA}: copies of one optimizer, which should not differ",
+        help=f"the sweep: {', '.join(sweeps.names())}; the path of a file with your own; or {AA}: copies of one"
+        " optimizer, which should not differ",
     )
     which = parser.add_argument_group("what to run")
     which.add_argument("--optimizers", type=_list, default=[], metavar="A,B", help="these only (default: all)")
@@ -52,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
     copies.add_argument(
         "--copies", type=_positive, metavar="K", help="how many, the first included (default: 10)"
     )
-    copies.add_argument("--sweep", choices=NAMES, help="the sweep that they go through (default: quick)")
+    copies.add_argument(
+        "--sweep", metavar="NAME", help="the sweep that they go through, by name or path (default: quick)"
+    )
     copies.add_argument(
         "--study",
         type=_positive,

@@ -14,6 +14,7 @@ import tempfile
 import time
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("RAY_worker_niceness", "0")  # workers start at 15 and starve beside anything else
@@ -171,7 +172,7 @@ def run(driver: Driver, slots_per_gpu: int = 1, workers: int | None = None) -> N
     storage = tempfile.mkdtemp(prefix="optimizer-benchmark-tune-")  # for Tune's own files, which nobody reads
     try:
         with watched():
-            _start(workers)
+            _start(workers, storage)
             searcher = _fit(driver, _slot(slots_per_gpu), workers, storage)
         if searcher.error:
             raise searcher.error
@@ -180,22 +181,32 @@ def run(driver: Driver, slots_per_gpu: int = 1, workers: int | None = None) -> N
         shutil.rmtree(storage, ignore_errors=True)
 
 
-def _start(workers: int | None) -> None:
+def _start(workers: int | None, elsewhere: str) -> None:
     """Start Ray here, with a core a worker, or join the cluster at RAY_ADDRESS. Raises ValueError if that
-    fails."""
+    fails.
+
+    elsewhere: an empty folder. Ray has its workers import from the folder that it is started in before all
+    others; where this process does not, neither must they.
+    """
     address = os.environ.get("RAY_ADDRESS")
     cores = len(os.sched_getaffinity(0))
     here = {"num_cpus": min(cores, workers or cores), "include_dashboard": False}
     try:
         # "local": without it Ray would join whatever cluster was last started on this machine
-        ray.init(
-            address=address or "local",
-            log_to_driver=False,
-            configure_logging=False,
-            **({} if address else here),
-        )
+        with contextlib.chdir(elsewhere) if _only_installed() else contextlib.nullcontext():
+            ray.init(
+                address=address or "local",
+                log_to_driver=False,
+                configure_logging=False,
+                **({} if address else here),
+            )
     except Exception as error:  # what Ray raises when it cannot start is a plain Exception
         raise ValueError(f"Ray did not start ({_gist(error)}); run again, or use --executor serial") from None
+
+
+def _only_installed() -> bool:
+    """Whether this process imports nothing from the folder that it was called in, as the console script."""
+    return not {"", str(Path.cwd())} & set(sys.path)
 
 
 def _fit(driver: Driver, slot: dict[str, float], workers: int | None, storage: str) -> PlanSearcher:

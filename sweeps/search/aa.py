@@ -10,11 +10,11 @@ from pathlib import Path
 
 from scipy.stats import binomtest
 
+import sweeps
 from sweeps.search import looks
-from sweeps.search import sweep as sweeps
 from sweeps.search.contestants import contestants, copy_of
 from sweeps.search.plan import Plan
-from sweeps.search.sweep import Sweep
+from sweeps.search.sweep import Sweep, select
 
 SEED_STRIDE = 1000  # between the tuning seeds of one study and of the next
 FALSE = ("faster", "slower")
@@ -28,7 +28,7 @@ def sweep(args: argparse.Namespace) -> Sweep:
         raise ValueError(f"--copies {copies} leaves nothing to compare; give 2 or more")
     if args.optimizers:
         raise ValueError("aa runs copies of one optimizer; name it with --optimizer-name")
-    named = sweeps.select(sweeps.named(args.sweep or "quick"), args.tasks)
+    named = select(sweeps.get(args.sweep or "quick"), args.tasks)
     files: list[Path] = args.optimizer
     name = args.optimizer_name or (files[0].stem if files else "adamw")
     registered = [] if name in {file.stem for file in files} else [name]

@@ -67,8 +67,8 @@ class Line:
         if position < -0.5 and self._has_zero:
             return 0.0 if position > -1.5 else None
         log = self._logs[0] + position * self._step
-        flipped = float(f"{math.exp(-log if self.axis.scale == 'log1m' else log):.{DIGITS}g}")
-        found = float(f"{1 - flipped:.6g}") if self.axis.scale == "log1m" else flipped
+        number = float(f"{math.exp(-log if self.axis.scale == 'log1m' else log):.{DIGITS}g}")
+        found = float(f"{self.axis.from_scale(number):.6g}")
         return self._declared(found) if self.axis.low <= found <= self.axis.high and found < math.inf else None
 
     def moved(self, value: Value, steps: float) -> Value | None:
@@ -107,7 +107,7 @@ class Line:
 
     def _log(self, value: Value) -> float | None:
         """The logarithm of a value on the axis' own scale, rising with the value."""
-        number = 1 - float(value) if self.axis.scale == "log1m" else float(value)
+        number = self.axis.to_scale(float(value))
         if number <= 0:
             return None
         return -math.log(number) if self.axis.scale == "log1m" else math.log(number)

@@ -39,8 +39,7 @@ def draw(axis: Axis, coins: random.Random) -> Value:
     """One of the values of a fixed grid; else log-uniform between the ends of the grid, on the axis' own
     scale. A value that has no logarithm there, such as 0, keeps its share of the grid."""
     value = coins.choice(axis.grid)
-    flip = (lambda x: 1 - x) if axis.scale == "log1m" else (lambda x: x)
-    if axis.scale == "fixed" or flip(float(value)) <= 0:
+    if axis.scale == "fixed" or axis.to_scale(float(value)) <= 0:
         return value
-    logs = [math.log(flip(float(v))) for v in axis.grid if flip(float(v)) > 0]
-    return float(f"{flip(math.exp(coins.uniform(min(logs), max(logs)))):.4g}")
+    logs = [math.log(number) for v in axis.grid if (number := axis.to_scale(float(v))) > 0]
+    return float(f"{axis.from_scale(math.exp(coins.uniform(min(logs), max(logs)))):.4g}")

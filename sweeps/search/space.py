@@ -75,11 +75,10 @@ class Grid:
         step = self.step(value, upward) if self.axis.scale != "fixed" else None
         if step is None:
             return None
-        flip = (lambda x: 1 - x) if self.axis.scale == "log1m" else (lambda x: x)
-        here, there = flip(_number(value)), flip(_number(step.value))
+        here, there = (self.axis.to_scale(_number(v)) for v in (value, step.value))
         if here <= 0 or there <= 0:
             return None
-        found = float(f"{flip(here * (there / here) ** share):.4g}")
+        found = float(f"{self.axis.from_scale(here * (there / here) ** share):.4g}")
         return None if found in (value, step.value) else found
 
     def _declared(self, value: Value) -> bool:
@@ -95,15 +94,14 @@ def anchored(axis: Axis, start: Value) -> Axis:
         return replace(axis, start=start)
     if axis.scale == "fixed" or isinstance(start, str):
         return replace(axis, grid=(*axis.grid, start), start=start)
-    flip = (lambda x: 1 - x) if axis.scale == "log1m" else (lambda x: x)
-    origin = flip(_number(start))
-    used = [flip(_number(v)) for v in axis.grid if flip(_number(v)) > 0]
+    origin = axis.to_scale(_number(start))
+    used = [number for v in axis.grid if (number := axis.to_scale(_number(v))) > 0]
     if origin <= 0 or not used:
         return replace(axis, grid=tuple(sorted({*axis.grid, start})), start=start)
     factor = origin / min(used, key=lambda x: abs(math.log(x / origin)))
     nearest = origin / factor
-    shifted = {float(f"{flip(x * factor):.4g}") for x in used if x != nearest} | {start}
-    zeros = {v for v in axis.grid if flip(_number(v)) <= 0}
+    shifted = {float(f"{axis.from_scale(x * factor):.4g}") for x in used if x != nearest} | {start}
+    zeros = {v for v in axis.grid if axis.to_scale(_number(v)) <= 0}
     inside = {v for v in shifted if axis.low <= _number(v) <= axis.high}
     return replace(axis, grid=tuple(sorted(inside | zeros)), start=start)
 
@@ -112,8 +110,8 @@ def snapped(axis: Axis, value: float) -> Value:
     """`value` inside the limits of the axis, to three digits; on a fixed grid the nearest of its values."""
     if axis.scale == "fixed":
         return min(axis.grid, key=lambda v: abs(math.log(max(_number(v), 1e-30) / max(value, 1e-30))))
-    flip = (lambda x: 1 - x) if axis.scale == "log1m" else (lambda x: x)
-    return float(f"{flip(float(f'{flip(min(max(value, axis.low), axis.high)):.3g}')):.6g}")
+    number = float(f"{axis.to_scale(min(max(value, axis.low), axis.high)):.3g}")
+    return float(f"{axis.from_scale(number):.6g}")
 
 
 def is_ordered(axis: Axis) -> bool:

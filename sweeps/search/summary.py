@@ -128,6 +128,7 @@ def manifest(sweep: Sweep, plan: "Plan") -> dict[str, Any]:
         "schema": SCHEMA,
         "name": sweep.name,
         "title": sweep.title,
+        **({"file": sweep.file} if sweep.file else {}),
         "corpus": sweep.corpus,
         "corpus_hash": sweep.corpus_hash,
         "tokenizer_hash": sweep.tokenizer_hash,

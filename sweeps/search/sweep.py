@@ -1,10 +1,9 @@
 """A sweep: which optimizers, on which tasks, tuned how. Pure data; plan.py turns it into trials.
 
-Sweeps are constants in this package (`quick.py`, `micro.py`, ...), each named `SWEEP`.
+Sweeps are constants named `SWEEP`, in sweeps/ (`quick.py`, `micro.py`, ...) or in a file of the user's own.
 """
 
 import dataclasses
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -16,7 +15,6 @@ from optimizers.base import Axis, Optimizer
 
 Phase = Literal["I", "II", "III", "baseline"]
 Start = Literal["stated", "winner", "consensus", "law", "constant", "width"]
-NAMES = ("quick", "smoke", "micro", "paper")
 
 _RATIO = Axis((0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 1.0, "log")
 _SHAPE = {
@@ -184,6 +182,7 @@ class Sweep:
 
     optimizers: names it is meant for, all there are if empty; `contestants` are filled in from them.
     corpus_hash, tokenizer_hash: the corpus as prepared; filled in before planning.
+    file: the user's file that it was read from, without its folders; "" for one that comes with the project.
     """
 
     name: str
@@ -200,6 +199,7 @@ class Sweep:
     precision: Literal["float32", "bfloat16"] = "float32"
     tuning_evaluation: Evaluation = field(default_factory=Evaluation)
     report_evaluation: Evaluation = field(default_factory=lambda: Evaluation("test", curve_points=16))
+    file: str = ""
 
     def contestant(self, name: str) -> Contestant:
         """The contestant of this name. Raises ValueError if it does not take part."""
@@ -207,13 +207,6 @@ class Sweep:
             if contestant.name == name:
                 return contestant
         raise ValueError(f"sweep {self.name} has no optimizer {name!r}")
-
-
-def named(name: str) -> Sweep:
-    """The sweep of this name. Raises ValueError that lists the names there are."""
-    if name not in NAMES:
-        raise ValueError(f"unknown sweep {name!r}; choose from {', '.join(NAMES)}")
-    return importlib.import_module(f"sweeps.{name}").SWEEP
 
 
 def select(sweep: Sweep, tasks: Sequence[str] = ()) -> Sweep:

@@ -122,9 +122,12 @@ def _predict(
     None for one that has no order or no law."""
     if any(isinstance(value, str) for value in axis.grid):
         return None
-    flip = (lambda x: 1 - x) if axis.scale == "log1m" else (lambda x: x)
     points = [
-        (s.cell.stage.task.scale.num_params, s.cell.stage.task.chinchilla_ratio, flip(float(s.winner[name])))
+        (
+            s.cell.stage.task.scale.num_params,
+            s.cell.stage.task.chinchilla_ratio,
+            axis.to_scale(float(s.winner[name])),
+        )
         for s in trained
         if s.winner is not None
     ]
@@ -139,7 +142,7 @@ def _predict(
     coefficient, floor = law.coefficients[0] * (law.size**-b * law.data**-c, 1.0)  # of N and r themselves
     said = {"scale": float(coefficient), "size_exponent": float(b), "ratio_exponent": float(c)}
     said |= {"floor": float(floor), "points": law.points, "flags": list(law.flags)}
-    return snapped(axis, flip(min(max(value, seen.min() / 2), seen.max() * 2))), said
+    return snapped(axis, axis.from_scale(min(max(value, seen.min() / 2), seen.max() * 2))), said
 
 
 def _whole(contestant: Contestant, space: Mapping[str, Axis]) -> tuple[str, ...]:

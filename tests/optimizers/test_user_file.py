@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+import optimizers
 from benchmark import scales
-from benchmark.kit import conformance
+from benchmark.kit import __main__ as command
+from benchmark.kit import admission, conformance
+from benchmark.kit.admission import attempt
 from benchmark.train import parameters
 from optimizers.base import Optimizer
 from optimizers.user import files
@@ -84,7 +87,7 @@ def torch_file(write: WriteFile, **parts: str) -> Path:
 def test_examples_pass_every_check(name: str, backend: str) -> None:
     entry = files.load(EXAMPLES / f"{name}.py")
     assert files.backends(entry) == (backend,)
-    failures = {label: conformance.attempt(check) for label, check in conformance.checks(entry)}
+    failures = {label: attempt(check) for label, check in conformance.checks(entry)}
     assert not any(failures.values()), failures
     params = parameters.roles(scales.get("27k"))
     assert entry().state_floats(params) == sum(param.size for param in params.values())
@@ -139,7 +142,12 @@ def test_weight_decay_spares_norms_and_embedding_when_masked(write: WriteFile) -
     [
         ("x = 1", "holds no optimizer; define"),
         ("def jax_optimizer(:", "syntax error in line 1"),
-        ("import no_such_package", "cannot be imported: ModuleNotFoundError"),
+        ("import no_such_package", "mine.py:1: cannot be imported: ModuleNotFoundError"),
+        ("import sys\nsys.exit(0)", "mine.py:2: cannot be imported: SystemExit: 0"),
+        (
+            'space = {"peak_lr": (0.1,), "b": ((0.9, 0.95),)}\ndef jax_optimizer(learning_rate, b): ...',
+            "space['b'] holds (0.9, 0.95); values are numbers or words, so give each part a grid",
+        ),
         ("def jax_optimizer(learning_rate): ...", "lacks `space`"),
         ('space = {"beta": (0.9,)}\ndef jax_optimizer(learning_rate, beta): ...', "lacks `space`"),
         ('space = {"peak_lr": 0.1}\ndef jax_optimizer(learning_rate): ...', "must be a tuple of values"),
@@ -216,9 +224,9 @@ def test_names_of_files(tmp_path: Path) -> None:
 
 def test_the_other_framework_is_asked_for_by_name(write: WriteFile) -> None:
     with pytest.raises(ValueError, match="no torch build; run it with --backend jax"):
-        conformance.admit(files.load(optax_file(write)), "torch")
+        admission.admit(files.load(optax_file(write)), "torch")
     with pytest.raises(ValueError, match="no jax build; run it with --backend torch"):
-        conformance.admit(files.load(torch_file(write)), "jax")
+        admission.admit(files.load(torch_file(write)), "jax")
 
 
 @pytest.mark.parametrize(
@@ -235,17 +243,70 @@ def test_the_other_framework_is_asked_for_by_name(write: WriteFile) -> None:
             },
             "after a checkpoint: some state is not saved",
         ),
-        ({"before": "raise KeyError('a')"}, "KeyError: 'a'"),
+        ({"before": "raise KeyError('a')"}, "mine.py:12: KeyError: 'a'"),
+        ({"before": "raise SystemExit(0)"}, "mine.py:12: SystemExit: 0"),
+        ({"before": "self.inner.state"}, "mine.py:12: AttributeError"),
+        ({"init": "self.state_dict = lambda: self.inner.state_dict()"}, "mine.py:8: AttributeError"),
+        ({"init": "self.state['rule']['name'] = object()"}, "UnpicklingError"),
     ],
 )
 def test_what_a_torch_build_does_wrong_is_found_before_a_sweep(
     write: WriteFile, parts: dict[str, str], message: str
 ) -> None:
-    conformance.admit(files.load(torch_file(write)), "torch")
+    admission.admit(files.load(torch_file(write)), "torch")
     with pytest.raises(ValueError) as raised:
-        conformance.admit(files.load(torch_file(write, **parts)), "torch")
+        admission.admit(files.load(torch_file(write, **parts)), "torch")
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+UPDATE = """
+import jax
+import optax
+space = {{"peak_lr": (0.01, 0.02, 0.04), "beta": (0.8, 0.9)}}
+
+def jax_optimizer(learning_rate, beta):
+    rule = optax.sgd(learning_rate, momentum=beta)
+    def update(grads, state, params=None, **extra):
+        {line}
+        return rule.update(grads, state, params)
+    return optax.GradientTransformationExtraArgs(rule.init, update)
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("grads = optax.tree.norn(grads)", "mine.py:9: AttributeError: module 'optax.tree'"),
+        ("grads = grads if beta else params", "mine.py:9: TracerBoolConversionError"),
+        ("grads = params if float(beta) > 0.5 else grads", "floats are traced"),
+        ("grads = jax.tree.map(lambda g: g / 0, grads)", "not finite"),
+    ],
+)
+def test_what_a_jax_update_does_wrong_is_found_before_a_sweep(
+    write: WriteFile, line: str, message: str
+) -> None:
+    with pytest.raises(ValueError) as raised:
+        admission.admit(files.load(write(UPDATE.format(line=line))), "jax")
+    assert message.lower() in str(raised.value).lower()
+    assert "\n" not in str(raised.value)
+
+
+def test_a_start_that_diverges_is_admitted_for_a_search_may_do_better(write: WriteFile) -> None:
+    path = write(OPTAX.format(rule="optax.sgd(lambda s: 1e3 * learning_rate(s), momentum=beta)", arguments=""))
+    admission.admit(files.load(path), "jax")
+
+
+def test_a_file_that_ends_the_process_ends_only_its_own(write: WriteFile) -> None:
+    path = torch_file(write, before="import os; os._exit(3)")
+    with pytest.raises(ValueError, match=r"mine\.py: ends the process in its first steps"):
+        admission.admit_file(path, "torch")
+
+
+def test_a_file_of_the_registry_is_the_registered_optimizer() -> None:
+    there = Path(optimizers.__file__).parent
+    for subject in ("lion", str(there / "lion.py"), str(there / "lion_torch.py")):
+        assert command.named(subject) is optimizers.get("lion")
 
 
 def fails(check: Callable[..., None], entry: type[Optimizer], *arguments: str) -> str:
@@ -262,12 +323,16 @@ def test_every_other_check_can_fail(write: WriteFile) -> None:
     assert "run.normal alone" in fails(conformance.runs_are_their_seed, seedless, "torch")
     slow = files.load(torch_file(write, update='p.sub_(1e-3 * group["lr"] * p.grad)'))
     assert "does not overfit" in fails(conformance.overfits_one_batch, slow, "torch")
+    fixed = files.load(
+        write(OPTAX.format(rule="optax.sgd(learning_rate)", arguments="").replace("0.2", "0.02"))
+    )
+    assert "beta has no effect" in fails(conformance.hyperparameters_are_traced, fixed)
     idle = files.load(optax_file(write, rule="optax.sgd(learning_rate)"))
     assert "beta has no effect" in fails(conformance.hyperparameters_are_traced, idle)
     branching = files.load(
         optax_file(write, rule="optax.sgd(learning_rate, momentum=beta if beta > 0 else None)")
     )
-    assert "Tracer" in conformance.attempt(lambda: conformance.hyperparameters_are_traced(branching()))
+    assert "Tracer" in attempt(lambda: conformance.hyperparameters_are_traced(branching()))
     vague = type("Vague", (files.load(optax_file(write)),), {"state_floats": lambda self, params: 7})
     assert "state_floats says 7" in fails(conformance.state_size_is_declared, vague, "jax")
 
@@ -283,10 +348,10 @@ def test_twins_that_differ_are_found(write: WriteFile) -> None:
 
 
 def test_command_prints_one_line_per_check(write: WriteFile, capsys: pytest.CaptureFixture[str]) -> None:
-    assert conformance.main([str(torch_file(write))]) == 1  # plain descent does not overfit at this rate
+    assert command.main([str(torch_file(write))]) == 1  # plain descent does not overfit at this rate
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "ok    torch: every parameter moves"
+    assert lines[0] == "ok    torch: every parameter moves" and "ok    torch: trains and resumes" in lines
     assert [line for line in lines if line.startswith("FAIL")] == [next(x for x in lines if "overfit" in x)]
     assert lines[-1] == "mine: 1 checks failed (no jax build to check)"
-    assert conformance.main(["no_such.py"]) == 2
+    assert command.main(["no_such.py"]) == 2
     assert "there is no such file" in capsys.readouterr().err

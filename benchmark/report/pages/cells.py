@@ -107,10 +107,11 @@ def command(study: Study, optimizer: str, task: str) -> str:
     if study.theirs:
         return "# figures of others: there is nothing here to run again"
     manifest = study.manifest
+    own = f"path/to/{manifest['file']}" if "file" in manifest else ""  # a user's sweep is asked for by its file
     if study.copies:
         name, _, number = str(manifest["name"]).removeprefix("aa-").rpartition("-")
         how = ["--optimizer-name", study.baseline, "--copies", str(len(study.optimizers))]
-        return shlex.join(["python", "-m", "sweeps", "aa", "--sweep", name, "--study", number, *how])
+        return shlex.join(["python", "-m", "sweeps", "aa", "--sweep", own or name, "--study", number, *how])
     name, options = _policy(str(manifest["name"]), manifest["protocol"])
     names, tasks = [optimizer], [task]
     if "--max-hours" in options:  # how many trials fit depends on all that is run, so all of it is named
@@ -121,7 +122,7 @@ def command(study: Study, optimizer: str, task: str) -> str:
     words += ["--tasks", ",".join(tasks), *options]
     for key in ("corpus", "backend", "precision"):
         words += [f"--{key}", str(manifest[key])] if manifest[key] else []
-    return shlex.join(["python", "-m", "sweeps", name, *words])
+    return shlex.join(["python", "-m", "sweeps", own or name, *words])
 
 
 def _policy(name: str, protocol: Mapping[str, Any]) -> tuple[str, list[str]]:

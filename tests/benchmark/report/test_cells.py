@@ -11,8 +11,8 @@ from benchmark import store
 from benchmark.report.pages import cells
 from benchmark.study import studies
 from sweeps import __main__ as sweeping
+from sweeps import get
 from sweeps.run import options
-from sweeps.search.sweep import named
 
 MINE = {"rule": "mine#0123abcd", "family": "scalar", "space": {}}
 POLICIES = [
@@ -44,7 +44,7 @@ def test_a_policy_is_named(
         *("python", "-m", "sweeps", "quick", "--optimizers", "muon", "--tasks", "27k-2x"), *words, *how,
     ]  # fmt: skip
     asked = options.parser().parse_args(got[3:])
-    assert sweeping._policy(named(asked.name), asked).name == name
+    assert sweeping._policy(get(asked.name), asked).name == name
 
 
 def test_a_sweep_cut_to_hours_names_all_that_its_trials_were_shared_among(command: Callable[..., str]) -> None:
@@ -60,3 +60,8 @@ def test_a_rule_from_a_file_is_named_by_its_file(command: Callable[..., str]) ->
     got = command("muon", name="quick", optimizers=facts)
     assert "--optimizers adamw --optimizer path/to/muon.py --tasks 27k-2x" in got
     assert "--optimizer path" not in command("adamw", name="quick", optimizers=facts)
+
+
+def test_a_users_sweep_is_named_by_its_file(command: Callable[..., str]) -> None:
+    got = command("muon", name="ladder-random", protocol={"search": "random"}, file="ladder.py")
+    assert got.startswith("python -m sweeps path/to/ladder.py --optimizers muon --tasks 27k-2x --search random")

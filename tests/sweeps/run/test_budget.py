@@ -5,19 +5,20 @@ import json
 
 import pytest
 
+import sweeps
 from sweeps.run import budget
 from sweeps.run.calibrate import Speed
 from sweeps.run.driver import Driver
 from sweeps.run.price import price
 from sweeps.search.contestants import contestants
-from sweeps.search.sweep import Sweep, named, stage
+from sweeps.search.sweep import Sweep, stage
 
 SPEED = Speed({"27k": 4e10, "55k": 4e10, "100k": 4e10, "220k": 4e10}, "stated")
 
 
 @pytest.fixture(scope="module")
 def micro() -> Sweep:
-    return dataclasses.replace(named("micro"), contestants=contestants(("adamw", "lion", "muon")))
+    return dataclasses.replace(sweeps.get("micro"), contestants=contestants(("adamw", "lion", "muon")))
 
 
 def hours(sweep: Sweep, workers: int = 2, speed: Speed = SPEED) -> float:

@@ -4,19 +4,20 @@ import dataclasses
 
 import pytest
 
+import sweeps
 from benchmark import store
 from benchmark.spec import Outcome
 from benchmark.train import runner
 from sweeps.run import driver as driver_module
 from sweeps.run.driver import Driver
-from sweeps.search import seeds, sweep
+from sweeps.search import seeds
 from sweeps.search.contestants import contestants, optimizer_class
 
 
 @pytest.fixture
 def smoke():
     made = contestants(("adamw", "lion"))
-    return dataclasses.replace(sweep.named("smoke"), contestants=made, corpus_hash="c", tokenizer_hash="t")
+    return dataclasses.replace(sweeps.get("smoke"), contestants=made, corpus_hash="c", tokenizer_hash="t")
 
 
 def outcome(trial) -> Outcome:

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+import sweeps
 from benchmark import scales
 from benchmark.spec import Outcome
 from benchmark.train import runner
@@ -13,12 +14,12 @@ from sweeps.run.calibrate import Speed
 from sweeps.run.price import BUSY, memory_bytes, price, table
 from sweeps.search.contestants import contestants, optimizer_class
 from sweeps.search.plan import plan
-from sweeps.search.sweep import Sweep, named
+from sweeps.search.sweep import Sweep
 
 
 @pytest.fixture(scope="module")
 def quick() -> Sweep:
-    return dataclasses.replace(named("quick"), contestants=contestants(("adamw", "muon")))
+    return dataclasses.replace(sweeps.get("quick"), contestants=contestants(("adamw", "muon")))
 
 
 SPEED = Speed({"27k": 1e10}, "stated")
@@ -54,7 +55,7 @@ def test_time_is_work_over_speed(quick):
 
 def test_the_paper_is_priced_for_gpus_without_timing_anything(monkeypatch):
     monkeypatch.setattr(calibrate, "_timed", lambda *_: pytest.fail("nothing here can train these"))
-    sweep = dataclasses.replace(named("paper"), contestants=contestants(("adamw",)))
+    sweep = dataclasses.replace(sweeps.get("paper"), contestants=contestants(("adamw",)))
     speed = calibrate.speed(sweep, 8)
     assert set(speed.by_scale.values()) == {0.4 * 989e12}
     text = table(sweep, {}, 8, speed)

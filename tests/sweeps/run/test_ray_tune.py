@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import sweeps
 from benchmark.spec import Cost, Outcome
 from benchmark.train import runner
 from sweeps import __main__ as command
@@ -13,7 +14,6 @@ from sweeps.run import ray_tune
 from sweeps.run.driver import Driver
 from sweeps.run.options import parser
 from sweeps.run.progress import Bar
-from sweeps.search import sweep
 from sweeps.search.contestants import contestants, optimizer_class
 
 
@@ -46,7 +46,7 @@ def test_a_cluster_is_joined_only_when_it_is_named(monkeypatch, tmp_path, stated
         raise RuntimeError("this test starts nothing")
 
     monkeypatch.setattr(ray_tune.ray, "init", init)
-    smoke = dataclasses.replace(sweep.named("smoke"), contestants=contestants(("adamw",)))
+    smoke = dataclasses.replace(sweeps.get("smoke"), contestants=contestants(("adamw",)))
     driver = Driver(smoke, tmp_path)
     with pytest.raises(ValueError, match="Ray did not start \\(this test starts nothing"):
         ray_tune.run(driver)
@@ -57,7 +57,7 @@ def test_a_cluster_is_joined_only_when_it_is_named(monkeypatch, tmp_path, stated
 @pytest.fixture
 def driver(tmp_path):
     made = contestants(("adamw", "lion"))
-    smoke = dataclasses.replace(sweep.named("smoke"), contestants=made, corpus_hash="c", tokenizer_hash="t")
+    smoke = dataclasses.replace(sweeps.get("smoke"), contestants=made, corpus_hash="c", tokenizer_hash="t")
     driver = Driver(smoke, tmp_path)
     yield driver
     driver.close()

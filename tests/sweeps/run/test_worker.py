@@ -5,19 +5,19 @@ import threading
 
 import pytest
 
+import sweeps
 from benchmark.spec import Outcome
 from benchmark.train import runner
 from sweeps.run import worker
 from sweeps.run.driver import Driver
 from sweeps.run.worker import Job
-from sweeps.search import sweep
 from sweeps.search.contestants import contestants, optimizer_class
 
 
 @pytest.fixture
 def job(tmp_path, monkeypatch) -> Job:
     made = contestants(("adamw", "lion"))
-    smoke = dataclasses.replace(sweep.named("smoke"), contestants=made, corpus_hash="c", tokenizer_hash="t")
+    smoke = dataclasses.replace(sweeps.get("smoke"), contestants=made, corpus_hash="c", tokenizer_hash="t")
     driver = Driver(smoke, tmp_path / "results")
     handed = driver.next_job()
     driver.close()

@@ -1,0 +1,47 @@
+"""`python -m benchmark.kit lion` or `... path/to/mine.py`: what every optimizer must do, checked."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import optimizers
+from benchmark.kit import conformance
+from benchmark.kit.admission import attempt
+from optimizers.base import Optimizer
+from optimizers.user import files
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmark.kit") -> int:
+    """Print one line per check; the exit status is 1 if any failed and 2 if there is no such optimizer."""
+    parser = argparse.ArgumentParser(prog=prog, description="What every optimizer must do, checked.")
+    parser.add_argument("optimizer", help="a built-in optimizer's name, or the path of a file")
+    try:
+        entry = named(parser.parse_args(arguments).optimizer)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    failed = 0
+    for name, check in conformance.checks(entry):
+        failure = attempt(check)
+        failed += bool(failure)
+        print(f"FAIL  {name}: {failure}" if failure else f"ok    {name}", flush=True)
+    missing = sorted({"jax", "torch"} - set(files.backends(entry)))
+    print(f"{entry.info.title}: " + (f"{failed} checks failed" if failed else "every check passed"), end="")
+    print(f" (no {' and no '.join(missing)} build to check)" if missing else "")
+    return 1 if failed else 0
+
+
+def named(subject: str) -> type[Optimizer]:
+    """The optimizer of this name or in this file; a file of optimizers/, and its torch twin, are the registered
+    optimizer. Raises ValueError for what is neither."""
+    if not subject.endswith(".py"):
+        return optimizers.get(subject)
+    path = Path(subject)
+    name = path.stem.removesuffix("_torch")
+    registered = path.resolve().parent == Path(optimizers.__file__).parent.resolve()
+    return optimizers.get(name) if registered and name in optimizers.names() else files.load(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

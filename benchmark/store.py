@@ -91,13 +91,13 @@ def records(
             continue
         key = record.trial.trial_id
         if key not in best or (best[key][1].status == "failed" and record.status != "failed"):
-            best[key] = (folder.name, record)
+            best[key] = (_name(folder), record)
     yield from best.values()
 
 
 def _texts(results: Path, damaged: list[str] | None, archives: bool) -> Iterator[tuple[Path, str, Path]]:
     """(sweep folder, text of one record, file) for everything that should be a record."""
-    for folder in [results, *sorted(path for path in results.iterdir() if path.is_dir())]:
+    for folder in _sweep_folders(results):
         archive = [folder / "trials.jsonl"] if archives and (folder / "trials.jsonl").exists() else []
         for path in [*sorted((folder / "trials").glob("*.json")), *archive]:
             try:
@@ -110,6 +110,16 @@ def _texts(results: Path, damaged: list[str] | None, archives: bool) -> Iterator
                 yield folder, text, path
             else:
                 yield from ((folder, line, path) for line in text.splitlines() if line.strip())
+
+
+def _sweep_folders(results: Path) -> list[Path]:
+    """Where a sweep may lie: in the folder itself, or in one below it."""
+    return [results, *sorted(path for path in results.iterdir() if path.is_dir())]
+
+
+def _name(folder: Path) -> str:
+    """A sweep's name: its folder's, also where that is given as "."."""
+    return folder.name or folder.resolve().name
 
 
 def compact(sweep_dir: Path) -> Path:
@@ -150,19 +160,23 @@ class Results:
     by_id: Mapping[str, Record]
 
 
-def load(results: Path) -> Results:
-    """Read a results folder. Raises ValueError if it is not there; damaged records are listed, not fatal."""
+def load(results: str | Path) -> Results:
+    """Read a results folder, or one sweep's own. Raises ValueError if it is not there; damaged records are
+    listed, not fatal."""
+    results = Path(results)
     damaged: list[str] = []
     pairs = list(records(results, damaged))
     runs = pd.DataFrame([_run_row(sweep, record) for sweep, record in pairs])
     curves = pd.DataFrame([row for _, record in pairs for row in _curve_rows(record)])
     sweeps = {}
-    for path in sorted(results.glob("*/sweep.json")):
+    for path in (folder / "sweep.json" for folder in _sweep_folders(results)):
+        if not path.exists():
+            continue
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             if manifest["schema"] != SCHEMA:
                 raise ValueError(f"schema {manifest['schema']}, but this version reads schema {SCHEMA}")
-            sweeps[path.parent.name] = manifest
+            sweeps[_name(path.parent)] = manifest
         except (OSError, ValueError, KeyError, TypeError) as error:
             damaged.append(f"{path}: not a sweep manifest ({error})")
     return Results(runs, curves, sweeps, tuple(damaged), {r.trial.trial_id: r for _, r in pairs})

@@ -5,14 +5,19 @@ sweep's progress page (live.py) needs no figures.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.store import Results
+
+if TYPE_CHECKING:
+    from benchmark.studies import Studies
 
 __all__ = ["answer", "build"]
 
 
-def build(results: Path, out: Path) -> Path:
-    """Write the site for `results` into `out` and return its index. Raises ValueError without records."""
+def build(results: "str | Path | Studies", out: str | Path) -> Path:
+    """Write the site for `results`, a folder or what `benchmark.load` made of one, into `out` and return its
+    index. Raises ValueError without records."""
     from benchmark.report import pages
 
     return pages.build(results, out)

@@ -89,7 +89,7 @@ def build(results: Path, out: Path, sweep: str) -> Path:
     from benchmark import store
     from benchmark.report import progress
     from benchmark.report.site import HERE, Site, slug
-    from benchmark.study import studies
+    from benchmark.studies import studies
 
     found = studies(store.load(results))
     study = next((s for s in found if s.name == sweep), None)

@@ -7,7 +7,6 @@ index.html, <sweep>/*.html, <sweep>/cells/, <sweep>/figures/, records/<trial_id>
 from pathlib import Path
 from typing import Any
 
-from benchmark import store
 from benchmark.report import (
     cells,
     claims,
@@ -24,26 +23,23 @@ from benchmark.report import (
     tuning,
 )
 from benchmark.report.site import HERE, Site, slug
-from benchmark.study import Study, studies
+from benchmark.studies import Studies, load
+from benchmark.study import Study
 
 
-def build(results: Path, out: Path) -> Path:
-    """Write the site for `results` into `out` and return its index. Raises ValueError without records."""
-    loaded = store.load(results)
-    found = studies(loaded)
-    if not found:
-        hint = f"; {len(loaded.damaged)} damaged file(s), first {loaded.damaged[0]}" if loaded.damaged else ""
-        raise ValueError(
-            f"no records in {results}; run a sweep first, or name another folder with --results{hint}"
-        )
-    twins = parity.load(results)
+def build(results: str | Path | Studies, out: str | Path) -> Path:
+    """Write the site for `results`, a folder or what `benchmark.load` made of one, into `out` and return its
+    index. Raises ValueError without records."""
+    loaded = results if isinstance(results, Studies) else load(results)
+    found, out = list(loaded.each), Path(out)
+    twins = parity.load(loaded.path)
     site = Site(out, found)
     _write_assets(site)
     for study in found:
-        _write_study(site, study, loaded.damaged)
+        _write_study(site, study, loaded.results.damaged)
         optimizer.write(site, study, slug(study.name), twins)
-    records.write(site, loaded, found)
-    speed.write(site, results)
+    records.write(site, loaded.results, found)
+    speed.write(site, loaded.path)
     site.finish()
     return out / "index.html"
 

@@ -9,7 +9,8 @@ from benchmark.analysis.speedup import EQUIVALENCE
 from benchmark.report import text
 from benchmark.report.frames import rows, where
 from benchmark.store import Results
-from benchmark.study import Study, studies
+from benchmark.studies import studies
+from benchmark.study import Study
 
 Lines = tuple[str, str, str, str]
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmark import store
 from benchmark.report import cells
-from benchmark.study import studies
+from benchmark.studies import studies
 from sweeps import __main__ as sweeping
 from sweeps.run import options
 from sweeps.search.sweep import named

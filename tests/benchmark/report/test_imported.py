@@ -10,7 +10,7 @@ from benchmark import store
 from benchmark.published import __main__ as command
 from benchmark.report import build, claims
 from benchmark.report.site import Site
-from benchmark.study import studies
+from benchmark.studies import studies
 
 HEAD = "optimizer,scale,chinchilla_ratio,seed,val_loss,num_params,hp.peak_lr"
 

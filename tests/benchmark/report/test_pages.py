@@ -13,7 +13,7 @@ import pytest
 from benchmark import store
 from benchmark.report import answer, build, charts, speedup, style, text
 from benchmark.report.leaderboard import board, place
-from benchmark.study import studies
+from benchmark.studies import studies
 
 Writer = Callable[..., Path]
 Study = Callable[..., list]

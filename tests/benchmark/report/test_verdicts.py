@@ -9,7 +9,8 @@ from benchmark import store
 from benchmark.analysis.evidence import Verdict
 from benchmark.report import answer, charts, claims, optimizer, progress, speedup
 from benchmark.report.leaderboard import board
-from benchmark.study import Study, studies
+from benchmark.studies import studies
+from benchmark.study import Study
 
 Writer = Callable[..., Path]
 Records = Callable[..., list]

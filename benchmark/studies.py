@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from benchmark import scales, store
-from benchmark.analysis import frames
 from benchmark.frames import column, rows, together, where
 from benchmark.spec import Record
 from benchmark.store import Results
@@ -19,7 +18,7 @@ NEEDED = [  # of runs, where there are none
     "trial_id", "role", "status", "task", "sweep", "tokens", "optimizer", "scale", "chinchilla_ratio", "seed",
     "val_loss",
 ]  # fmt: skip
-EXPERIMENT = [c for c in frames.SAME if c != "eval_split"]  # what tells experiments apart, whatever the role
+EXPERIMENT = [c for c in store.SAME if c != "eval_split"]  # what tells experiments apart, whatever the role
 
 
 @dataclass(frozen=True)
@@ -122,11 +121,14 @@ def _studies(name: str, results: Results) -> list[Study]:
     if "trial_ids" in given:
         return [_study(name, given, runs.loc[runs["trial_id"].isin(list(given["trial_ids"]))], results)]
     mine = where(runs, sweep=name)
-    apart = [c for c in EXPERIMENT if c in mine and mine[c].nunique() > 1]
+    apart = [c for c in EXPERIMENT if c in mine and len(set(mine[c])) > 1]
     if not apart:
         return [_study(name, given, mine, results)]
-    parts = mine.groupby(apart, sort=True)
-    return [_study(f"{name} ({', '.join(map(str, labels))})", given, part, results) for labels, part in parts]
+    labels = list(zip(*(mine[c].astype(str) for c in apart), strict=True))
+    return [
+        _study(f"{name} ({', '.join(label)})", given, mine.loc[[own == label for own in labels]], results)
+        for label in sorted(set(labels))
+    ]
 
 
 def _study(name: str, given: Mapping[str, Any], runs: pd.DataFrame, results: Results) -> Study:

@@ -11,7 +11,8 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis import cost, flips, frames, speedup, tuning
+from benchmark import store
+from benchmark.analysis import cost, flips, speedup, tuning
 from benchmark.analysis.evidence import Evidence
 from benchmark.frames import known, rows, where
 from benchmark.published import study as published
@@ -164,13 +165,13 @@ class Study:
 
     @cached_property
     def losses(self) -> pd.DataFrame:
-        """analysis.frames.report_losses: report runs, one row per optimizer, scale, ratio, search and seed."""
+        """store.report_losses: report runs, one row per optimizer, scale, ratio, search and seed."""
         owners: dict[str, list[int]] = {}
         for entries in self._searches.values():
             for number, entry in enumerate(entries):
                 for trial_id in entry.get("reports", ()):
                     owners.setdefault(trial_id, []).append(number)
-        return frames.report_losses(self.runs, searches=owners)
+        return store.report_losses(self.runs, searches=owners)
 
     @cached_property
     def compared(self) -> pd.DataFrame:

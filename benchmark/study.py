@@ -291,10 +291,8 @@ class Study:
         """analysis.flips.flips of every kind."""
         if not len(self.losses) or self.baseline not in set(self.losses["optimizer"]):
             return pd.DataFrame(columns=flips.COLUMNS)
-        owners = self.compared.loc[:, ["trial_id", "search"]]
-        curves = self.curves.merge(owners, on="trial_id") if len(self.curves) else self.curves
         assumed = (self.noise_sd, self.choosing_sd)
-        return flips.flips(curves, self.compared, self.runs, self.baseline, *assumed)
+        return flips.flips(self.curves, self.compared, self.runs, self.baseline, *assumed)
 
     def results_for(self, task: str) -> pd.DataFrame:
         """The speedup rows of a task, best loss first."""

@@ -11,7 +11,7 @@ import pandas as pd
 from benchmark.analysis import choosing as repeated
 from benchmark.analysis import laws as fitted
 from benchmark.analysis import tuning
-from benchmark.report.frames import rows, where
+from benchmark.frames import rows, where
 
 if TYPE_CHECKING:
     from benchmark.study import Study

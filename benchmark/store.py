@@ -11,11 +11,12 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import pandas as pd
 
 from benchmark import scales
@@ -91,13 +92,13 @@ def records(
             continue
         key = record.trial.trial_id
         if key not in best or (best[key][1].status == "failed" and record.status != "failed"):
-            best[key] = (folder.name, record)
+            best[key] = (_name(folder), record)
     yield from best.values()
 
 
 def _texts(results: Path, damaged: list[str] | None, archives: bool) -> Iterator[tuple[Path, str, Path]]:
     """(sweep folder, text of one record, file) for everything that should be a record."""
-    for folder in [results, *sorted(path for path in results.iterdir() if path.is_dir())]:
+    for folder in _sweep_folders(results):
         archive = [folder / "trials.jsonl"] if archives and (folder / "trials.jsonl").exists() else []
         for path in [*sorted((folder / "trials").glob("*.json")), *archive]:
             try:
@@ -110,6 +111,16 @@ def _texts(results: Path, damaged: list[str] | None, archives: bool) -> Iterator
                 yield folder, text, path
             else:
                 yield from ((folder, line, path) for line in text.splitlines() if line.strip())
+
+
+def _sweep_folders(results: Path) -> list[Path]:
+    """Where a sweep may lie: in the folder itself, or in one below it."""
+    return [results, *sorted(path for path in results.iterdir() if path.is_dir())]
+
+
+def _name(folder: Path) -> str:
+    """A sweep's name: its folder's, also where that is given as "."."""
+    return folder.name or folder.resolve().name
 
 
 def compact(sweep_dir: Path) -> Path:
@@ -126,6 +137,12 @@ def compact(sweep_dir: Path) -> Path:
     for path in folder.glob("*.json"):
         path.unlink()
     return target
+
+
+# One corpus, one backend, one precision: losses of different experiments are not compared.
+SAME = ["corpus", "corpus_hash", "tokenizer_hash", "backend", "precision", "experiment", "eval_split"]
+RUN = ["optimizer", "scale", "chinchilla_ratio", "search", "seed"]
+LOSS_COLUMNS = [*RUN, "val_loss", "task", "status", "reason", "trial_id"]
 
 
 @dataclass(frozen=True)
@@ -150,19 +167,23 @@ class Results:
     by_id: Mapping[str, Record]
 
 
-def load(results: Path) -> Results:
-    """Read a results folder. Raises ValueError if it is not there; damaged records are listed, not fatal."""
+def load(results: str | Path) -> Results:
+    """Read a results folder, or one sweep's own. Raises ValueError if it is not there; damaged records are
+    listed, not fatal."""
+    results = Path(results)
     damaged: list[str] = []
     pairs = list(records(results, damaged))
     runs = pd.DataFrame([_run_row(sweep, record) for sweep, record in pairs])
     curves = pd.DataFrame([row for _, record in pairs for row in _curve_rows(record)])
     sweeps = {}
-    for path in sorted(results.glob("*/sweep.json")):
+    for path in (folder / "sweep.json" for folder in _sweep_folders(results)):
+        if not path.exists():
+            continue
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             if manifest["schema"] != SCHEMA:
                 raise ValueError(f"schema {manifest['schema']}, but this version reads schema {SCHEMA}")
-            sweeps[path.parent.name] = manifest
+            sweeps[_name(path.parent)] = manifest
         except (OSError, ValueError, KeyError, TypeError) as error:
             damaged.append(f"{path}: not a sweep manifest ({error})")
     return Results(runs, curves, sweeps, tuple(damaged), {r.trial.trial_id: r for _, r in pairs})
@@ -220,3 +241,52 @@ def _curve_rows(record: Record) -> Iterator[dict[str, Any]]:
             "fraction": point.step / trial.steps,
             **asdict(point),
         }
+
+
+def report_losses(
+    runs: pd.DataFrame,
+    trial_ids: Collection[str] | None = None,
+    corpus: str | None = None,
+    backend: str | None = None,
+    precision: str | None = None,
+    searches: Mapping[str, Sequence[int]] | None = None,
+) -> pd.DataFrame:
+    """The report runs as a losses frame, what every comparison rests on.
+
+    val_loss is inf for a diverged run and NaN for a failed one: both stay rows, because a gap would hide them.
+
+    trial_ids: the runs of one sweep, as its manifest lists them; all if None.
+    corpus, backend, precision: keep these only.
+    searches: trial id -> the searches of its cell whose winner it ran: several where they chose alike. A run
+        that is not in it is of search 0.
+
+    Also returns task, status, reason and trial_id. Raises ValueError where the runs left are not of one
+    experiment, or where two of them are the same optimizer, task and seed with different settings.
+    """
+    wanted = (runs["role"] == "report").to_numpy()
+    if trial_ids is not None:
+        wanted = wanted & runs["trial_id"].isin(list(trial_ids)).to_numpy()
+    for column, value in (("corpus", corpus), ("backend", backend), ("precision", precision)):
+        if value is not None:
+            wanted = wanted & (runs[column] == value).to_numpy()
+    chosen = runs.loc[wanted].drop_duplicates(["trial_id", *SAME])  # the same run twice is one run
+    for column in SAME:
+        found = sorted({str(v) for v in chosen[column]})
+        if len(found) > 1:
+            raise ValueError(
+                f"report runs differ in {column} ({', '.join(found)}) and cannot be compared; choose one, "
+                "or pass one sweep's trial_ids"
+            )
+    owners = [tuple((searches or {}).get(i) or (0,)) for i in chosen["trial_id"]]
+    chosen = chosen.assign(search=owners).explode("search", ignore_index=True).astype({"search": int})
+    twice = chosen.duplicated(RUN).to_numpy()
+    if twice.any():
+        first = chosen.iloc[int(twice.argmax())]
+        raise ValueError(
+            f"{first['optimizer']} on {first['task']} has two report runs of seed {first['seed']} with "
+            "different settings; pass the trial_ids of one sweep"
+        )
+    loss = chosen["val_loss"].to_numpy(float, na_value=np.nan)
+    status = chosen["status"].to_numpy(str)
+    loss = np.where(status == "diverged", np.inf, np.where(status == "failed", np.nan, loss))
+    return chosen.assign(val_loss=loss).reindex(columns=LOSS_COLUMNS).sort_values(by=RUN, ignore_index=True)

@@ -11,15 +11,13 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from benchmark import scales, searched
-from benchmark.analysis import cost, flips, frames, speedup, tuning
+from benchmark import searched, store
+from benchmark.analysis import cost, flips, speedup, tuning
 from benchmark.analysis.evidence import Evidence
+from benchmark.frames import known, rows, where
 from benchmark.published import study as published
-from benchmark.report.frames import column, known, rows, where
 from benchmark.spec import Record
-from benchmark.store import Results
 
-LOSSES = ["optimizer", "scale", "chinchilla_ratio", "seed", "val_loss"]
 NO_FACTS = {
     "title": "", "paper": "", "url": "", "family": "", "summary": "", "rule": "", "space": {},
     "ablation_of": "",
@@ -167,13 +165,13 @@ class Study:
 
     @cached_property
     def losses(self) -> pd.DataFrame:
-        """analysis.frames.report_losses: report runs, one row per optimizer, scale, ratio, search and seed."""
+        """store.report_losses: report runs, one row per optimizer, scale, ratio, search and seed."""
         owners: dict[str, list[int]] = {}
         for entries in self._searches.values():
             for number, entry in enumerate(entries):
                 for trial_id in entry.get("reports", ()):
                     owners.setdefault(trial_id, []).append(number)
-        return frames.report_losses(self.runs, searches=owners)
+        return store.report_losses(self.runs, searches=owners)
 
     @cached_property
     def compared(self) -> pd.DataFrame:
@@ -276,22 +274,25 @@ class Study:
         return tuning.expected_best_of_k(self.runs)
 
     @cached_property
+    def rank_bands(self) -> pd.DataFrame:
+        """analysis.flips.rank_bands of what is ranked, with a `task` column."""
+        if not len(self.losses):
+            return _with_task(pd.DataFrame(columns=flips.BAND_COLUMNS))
+        return _with_task(flips.rank_bands(self.compared, self.noise_sd, self.choosing_sd))
+
+    @cached_property
     def bands(self) -> Mapping[tuple[str, str], tuple[int, int]]:
         """(optimizer, task) -> the best and the worst rank that the seeds allow."""
-        if not len(self.losses):
-            return {}
-        table = _with_task(flips.rank_bands(self.compared, self.noise_sd, self.choosing_sd))
-        return {(r["optimizer"], r["task"]): (int(r["rank_lo"]), int(r["rank_hi"])) for r in rows(table)}
+        found = rows(self.rank_bands)
+        return {(r["optimizer"], r["task"]): (int(r["rank_lo"]), int(r["rank_hi"])) for r in found}
 
     @cached_property
     def flips(self) -> pd.DataFrame:
         """analysis.flips.flips of every kind."""
         if not len(self.losses) or self.baseline not in set(self.losses["optimizer"]):
             return pd.DataFrame(columns=flips.COLUMNS)
-        owners = self.compared.loc[:, ["trial_id", "search"]]
-        curves = self.curves.merge(owners, on="trial_id") if len(self.curves) else self.curves
         assumed = (self.noise_sd, self.choosing_sd)
-        return flips.flips(curves, self.compared, self.runs, self.baseline, *assumed)
+        return flips.flips(self.curves, self.compared, self.runs, self.baseline, *assumed)
 
     def results_for(self, task: str) -> pd.DataFrame:
         """The speedup rows of a task, best loss first."""
@@ -330,28 +331,6 @@ def _with_task(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(task=names)
 
 
-def studies(results: Results) -> list[Study]:
-    """Every sweep below a results folder: ours before others', what has no speedup yet after what has, those
-    just run before the committed reference, larger headline tasks first."""
-    names = dict.fromkeys([*results.sweeps, *(str(s) for s in column(results.runs, "sweep"))])
-    found = [_study(name, results) for name in names]
-    return sorted(found, key=lambda s: (s.theirs, not s.compares, s.name == "reference", -s.largest, s.name))
-
-
-def _study(name: str, results: Results) -> Study:
-    runs = results.runs
-    if runs.empty:
-        runs = pd.DataFrame(columns=["trial_id", "role", "status", "task", "sweep", "tokens", *LOSSES])
-    given = results.sweeps.get(name, {})
-    ids = set(given["trial_ids"]) if "trial_ids" in given else set(where(runs, sweep=name)["trial_id"])
-    mine = runs.loc[runs["trial_id"].isin(sorted(ids))].reset_index(drop=True)
-    curves = results.curves
-    if len(curves):
-        curves = curves.loc[curves["trial_id"].isin(sorted(ids))].reset_index(drop=True)
-    by_id = {str(i): results.by_id[str(i)] for i in mine["trial_id"]}
-    return Study(name, {**_described(name, mine, by_id), **given}, mine, curves, by_id)
-
-
 def _badges(of_each: list[list[str]]) -> list[str]:
     """The badges of a cell's searches, once each; one that not all of them carry names its searches."""
     found = []
@@ -360,31 +339,3 @@ def _badges(of_each: list[list[str]]) -> list[str]:
         among = "" if len(carriers) == len(of_each) else f" (search {', '.join(carriers)} of {len(of_each)})"
         found.append(f"{badge}{among}")
     return found
-
-
-def _described(name: str, runs: pd.DataFrame, by_id: Mapping[str, Record]) -> dict[str, Any]:
-    """What the records themselves say of a sweep: stands in for what a manifest leaves out."""
-    first = rows(runs.head(1))[0] if len(runs) else {}
-    shared = ("corpus", "corpus_hash", "tokenizer_hash", "backend", "precision")
-    return {
-        "name": name,
-        "title": name,
-        "baseline": "adamw",
-        "protocol": {},
-        "cells": {},
-        "notes": [],
-        **{key: str(first.get(key, "")) for key in shared},
-        "optimizers": {
-            r["optimizer"]: dict(by_id[r["trial_id"]].facts) for r in rows(runs.drop_duplicates("optimizer"))
-        },
-        "tasks": [
-            {
-                "name": t["task"],
-                "scale": t["scale"],
-                "chinchilla_ratio": t["chinchilla_ratio"],
-                "tokens": t["tokens"],
-                "num_params": scales.SCALES[t["scale"]].num_params if t["scale"] in scales.SCALES else 0,
-            }
-            for t in rows(runs.drop_duplicates("task"))
-        ],
-    }

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmark.analysis.frames import report_losses
 from benchmark.analysis.residuals import ScaleModel, by_scale
 from benchmark.analysis.settings import CELL, Floats, rows, table
 from benchmark.analysis.settings import cells as by_cell
+from benchmark.store import report_losses
 
 Searches = Mapping[str, Mapping[str, Any]]
 COLUMNS = [

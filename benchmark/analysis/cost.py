@@ -7,8 +7,6 @@ over its own.
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis.places import seconds_per_token
-
 CELL = ["optimizer", "scale", "chinchilla_ratio"]
 COLUMNS = [
     *CELL, "speedup", "lo", "hi", "machine", "seconds_per_token", "speedup_seconds", "lo_seconds", "hi_seconds",
@@ -45,6 +43,18 @@ def costs(speedups: pd.DataFrame, runs: pd.DataFrame, baseline: str = "adamw") -
         factor = yardstick / table[price].to_numpy(float)
         table = table.assign(**{f"{name}_{unit}": table[name] * factor for name in ("speedup", "lo", "hi")})
     return table.reindex(columns=COLUMNS).sort_values(by=[*CELL, "machine"], ignore_index=True)
+
+
+def seconds_per_token(runs: pd.DataFrame) -> pd.DataFrame:
+    """Median training seconds per token of each cell's finished report runs on each machine that is named.
+
+    Columns machine, optimizer, scale, chinchilla_ratio, seconds_per_token.
+    """
+    timed = runs.loc[(runs["role"] == "report") & (runs["status"] == "finished")]
+    timed = timed.loc[(timed["train_seconds"] > 0) & (timed["tokens"] > 0) & (timed["machine"] != "")]
+    by = ["machine", "optimizer", "scale", "chinchilla_ratio"]
+    timed = timed.assign(seconds_per_token=timed["train_seconds"].astype(float) / timed["tokens"].astype(float))
+    return timed.groupby(by, as_index=False, sort=True)["seconds_per_token"].median()
 
 
 def _flops_per_token(done: pd.DataFrame) -> pd.DataFrame:

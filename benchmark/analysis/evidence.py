@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis import curve, places
+from benchmark.analysis import curve
 from benchmark.analysis.contrasts import contrasts
-from benchmark.analysis.flips import flips
+from benchmark.analysis.flips import along_training, flips
 from benchmark.analysis.residuals import ScaleModel, by_scale
 from benchmark.analysis.settings import STUDY_BAND, rows
 from benchmark.analysis.speedup import speedups
@@ -79,7 +79,7 @@ class Evidence:
     @cached_property
     def settled(self) -> set[tuple[str, float, frozenset[str]]]:
         """(scale, ratio, pair): pairs with loss curves whose order at the end of training is beyond noise."""
-        ends = places.along_training(self.curves, self.losses).get(1.0)
+        ends = along_training(self.curves, self.losses).get(1.0)
         models = dict(by_scale(ends, self.noise_sd, self.choosing_sd)) if ends is not None and len(ends) else {}
         tasks = [(scale, ratio) for scale, model in models.items() for ratio in np.unique(model.ratio)]
         tables = [(*task, contrasts(models[task[0]], task[1], len(tasks))) for task in tasks]

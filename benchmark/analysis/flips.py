@@ -1,8 +1,7 @@
 """Does the order of two optimizers depend on where one looks? And which order is there at all?
 
 A flip is `confirmed` only where simultaneous intervals exclude zero on opposite sides; a changed sign alone is
-`possible`, and with noise and enough pairs there are always some. Parts: contrasts.py (one task's pairs),
-places.py (what is looked at).
+`possible`, and with noise and enough pairs there are always some. One task's pairs are in contrasts.py.
 """
 
 from collections.abc import Mapping
@@ -12,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis import places
+from benchmark.analysis import curve
 from benchmark.analysis.contrasts import Contrasts, Gap, contrasts
-from benchmark.analysis.residuals import ScaleModel, by_scale, check_losses, checked_by_scale
+from benchmark.analysis.cost import seconds_per_token
+from benchmark.analysis.residuals import KEY, ScaleModel, by_scale, check_losses, checked_by_scale
 from benchmark.analysis.settings import cells
 from benchmark.analysis.tuning import budget_medians
 
@@ -23,6 +23,7 @@ COLUMNS = [
     "lo_1", "hi_1", "lo_2", "hi_2", "status", "mechanism",
 ]  # fmt: skip
 BAND_COLUMNS = ["optimizer", "scale", "chinchilla_ratio", "n", "val_loss", "rank", "rank_lo", "rank_hi"]
+FRACTIONS = tuple(i / 10 for i in range(1, 11))  # of training
 MEDIAN = ["median", "lo", "hi"]
 SIZES = ["diff_1", "diff_2", "lo_1", "hi_1", "lo_2", "hi_2"]
 Rows = list[dict[str, Any]]
@@ -37,7 +38,7 @@ def flips(
     noise_sd: float | None = None,
     choosing_sd: float | None = None,
 ) -> pd.DataFrame:
-    """Pairs of optimizers whose order differs between two places, one row per pair and two places.
+    """Pairs of optimizers whose order differs between two places, one row per pair and two
 
     Args:
         curves: as in `store.Results.curves`; may be empty.
@@ -54,14 +55,15 @@ def flips(
     interval is that of one median less that of the other, each exact.
     """
     given = (noise_sd, choosing_sd)
+    tenths = along_training(curves, losses)
     losses = check_losses(losses)
     models = dict(checked_by_scale(losses, *given))
-    found = [*_along_training(places.along_training(curves, losses), given)]
+    found = [*_along_training(tenths, given)]
     found += _between_tasks(models)
     if runs is not None and len(runs):
-        found += _between_units(models, places.in_seconds(losses, runs, baseline), given)
+        found += _between_units(models, in_seconds(losses, runs, baseline), given)
         found += _between_budgets(runs)
-    recipes = places.decay_recipes(runs) if runs is not None and len(runs) else {}
+    recipes = decay_recipes(runs) if runs is not None and len(runs) else {}
     diverged = {(s, m.optimizer[i], m.ratio[i]) for s, m in models.items() for i in np.flatnonzero(m.diverged)}
     for row in found:
         row["mechanism"] = _mechanism(row, recipes, diverged)
@@ -206,3 +208,92 @@ def _covers(row: Mapping[str, Any], cell: tuple[str, str, float]) -> bool:
     ratio = f"{cell[2]:g}x"
     ratios = {row["where_1"], row["where_2"]} if row["kind"] == "ratio" else {f"{row['chinchilla_ratio']:g}x"}
     return cell[0] in scales and ratio in ratios
+
+
+def along_training(curves: pd.DataFrame, losses: pd.DataFrame) -> dict[float, pd.DataFrame]:
+    """Losses at each tenth of training, from the recorded points on either side (linear between them).
+
+    Only runs that are in `losses` and did not fail; a diverged one is infinite beyond its last point. All
+    tenths, the end included, come from the curve: the same sequences everywhere. Empty without curves.
+    A curve belongs to the searches whose report run it is: told by trial_id where losses and curves have it,
+    else by `search`. Raises ValueError where neither tells a cell's searches apart.
+    """
+    if curves.empty:
+        return {}
+    if "role" in curves:
+        curves = curves.loc[curves["role"] == "report"]
+    known = check_losses(losses).rename(columns={"val_loss": "final"}).dropna(subset=["final"])
+    curves = _with_search(curves, losses)
+    points = curves.loc[:, [*KEY, "fraction", "val_loss"]].merge(known, on=KEY)
+    points = points.sort_values(by=[*KEY, "fraction"], ignore_index=True)
+    fraction, loss = points["fraction"].to_numpy(float), points["val_loss"].to_numpy(float)
+    first = np.flatnonzero(~points.duplicated(KEY).to_numpy())
+    cells = points.loc[first, KEY]
+    beyond = np.where(np.isposinf(points["final"].to_numpy(float)[first]), np.inf, np.nan)
+    ends = np.append(first, len(points))[1:]
+    at = np.full((len(first), len(FRACTIONS)), np.nan)
+    for i, (start, end) in enumerate(zip(first, ends, strict=True)):
+        at[i] = np.interp(FRACTIONS, fraction[start:end], loss[start:end], left=np.nan, right=beyond[i])
+    return {f: cells.assign(val_loss=at[:, j]) for j, f in enumerate(FRACTIONS)}
+
+
+def _with_search(curves: pd.DataFrame, losses: pd.DataFrame) -> pd.DataFrame:
+    """The curves with the search that each is of; once for each where several searches chose alike."""
+    searches = losses.assign(search=0) if "search" not in losses else losses
+    if "trial_id" in curves and "trial_id" in searches:
+        owners = searches.loc[:, ["trial_id", "search"]].drop_duplicates()
+        return curves.drop(columns="search", errors="ignore").merge(owners, on="trial_id")
+    if "search" in curves:
+        return curves
+    if searches["search"].nunique() > 1:
+        raise ValueError("curves need the column trial_id or search: a cell of the losses was searched twice")
+    return curves.assign(search=searches["search"].iloc[0] if len(searches) else 0)
+
+
+def in_seconds(losses: pd.DataFrame, runs: pd.DataFrame, baseline: str) -> dict[str, pd.DataFrame]:
+    """Losses at equal time, per machine: what each run would have reached with the baseline's seconds.
+
+    A run that takes twice the baseline's seconds per token gets half the data it had, counted on the
+    baseline's curve: loss -> d_eff -> d_eff x (baseline's seconds per token / its own) -> loss. Training time
+    alone counts, the median over a cell's report runs. Needs the baseline on the same machine and task. A run
+    that diverged is infinite here too; one at or below the curve's floor has no equal time and is left out.
+    """
+    speed = seconds_per_token(runs)
+    if speed.empty:
+        return {}
+    losses = check_losses(losses)
+    models = dict(checked_by_scale(losses))
+    frames = {}
+    for machine, known in speed.groupby("machine", sort=True):
+        per_cell = known.set_index(["optimizer", "scale", "chinchilla_ratio"])["seconds_per_token"].to_dict()
+        parts = []
+        for scale, model in models.items():
+            base = model.finite & (model.optimizer == baseline)
+            if base.sum() < 2:
+                continue
+            fitted = curve.fit(model.ratio[base], model.mean[None, base])
+            part = losses.loc[losses["scale"] == scale]
+            cells = list(zip(part["optimizer"], part["chinchilla_ratio"], strict=True))
+            own = np.array([per_cell.get((o, scale, r), np.nan) for o, r in cells])
+            yardstick = np.array([per_cell.get((baseline, scale, r), np.nan) for _, r in cells])
+            diverged = np.isposinf(part["val_loss"].to_numpy(float)) & np.isfinite(yardstick)
+            d_eff = fitted.d_eff(part["val_loss"].to_numpy(float)[None])[0] * yardstick / own
+            timed = (d_eff > 0) & np.isfinite(d_eff)
+            loss = np.where(diverged, np.inf, fitted.loss(np.where(timed, d_eff, fitted.r0))[0])
+            parts.append(part.assign(val_loss=loss).loc[timed | diverged])
+        if sum(len(part) for part in parts):
+            frames[str(machine)] = pd.concat(parts)
+    return frames
+
+
+def decay_recipes(runs: pd.DataFrame) -> dict[tuple[str, str, float], str]:
+    """How the learning rate decays in each (scale, optimizer, ratio), where all report runs agree."""
+    report = runs.loc[runs["role"] == "report"]
+    if not {"hp.decay_kind", "hp.decay_fraction"} <= set(report.columns):
+        return {}
+    found: dict[tuple[str, str, float], set[str]] = {}
+    columns = ["scale", "optimizer", "chinchilla_ratio", "hp.decay_kind", "hp.decay_fraction"]
+    for scale, optimizer, ratio, kind, fraction in report[columns].itertuples(index=False, name=None):
+        text = f"{kind} over the last {fraction:.0%}" if fraction < 1 else f"{kind} throughout"
+        found.setdefault((scale, optimizer, ratio), set()).add(text)
+    return {cell: texts.pop() for cell, texts in found.items() if len(texts) == 1}

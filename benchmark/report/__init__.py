@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from benchmark.store import Results
+    from benchmark.studies import Studies
 
 __all__ = ["answer", "build"]
 
 
-def build(results: Path, out: Path) -> Path:
-    """Write the site for `results` into `out` and return its index. Raises ValueError without records."""
+def build(results: "str | Path | Studies", out: str | Path) -> Path:
+    """Write the site for `results`, a folder or what `benchmark.load` made of one, into `out` and return its
+    index. Raises ValueError without records."""
     from benchmark.report import builder
 
     return builder.build(results, out)

@@ -13,7 +13,7 @@ def main(arguments: list[str] | None = None, prog: str = "python -m benchmark.re
     chosen = parser.parse_args(arguments)
     try:
         _require_our_optimizers()
-        from benchmark.report.pages import build
+        from benchmark.report.builder import build
 
         index = build(chosen.results, chosen.out)
     except (ValueError, OSError) as error:

@@ -7,22 +7,17 @@ Which pages there are: pages/__init__.py.
 
 from pathlib import Path
 
-from benchmark import store
 from benchmark.report import figures, pages
 from benchmark.report.site import HERE, Site
-from benchmark.study import studies
+from benchmark.studies import Studies, load
 
 
-def build(results: Path, out: Path) -> Path:
-    """Write the site for `results` into `out` and return its index. Raises ValueError without records."""
-    loaded = store.load(results)
-    found = studies(loaded)
-    if not found:
-        hint = f"; {len(loaded.damaged)} damaged file(s), first {loaded.damaged[0]}" if loaded.damaged else ""
-        raise ValueError(
-            f"no records in {results}; run a sweep first, or name another folder with --results{hint}"
-        )
-    site = Site(out, found, loaded, results, pages.found())
+def build(results: str | Path | Studies, out: str | Path) -> Path:
+    """Write the site for `results`, a folder or what `benchmark.load` made of one, into `out` and return its
+    index. Raises ValueError without records."""
+    loaded = results if isinstance(results, Studies) else load(results)
+    found, out = list(loaded.each), Path(out)
+    site = Site(out, found, loaded.results, loaded.path, pages.found())
     _write_assets(site)
     for study in found:
         for page in site.pages:

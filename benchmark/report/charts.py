@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.frames import groups, known, rows, together, where
 from benchmark.report import style, text
 from benchmark.report.figures import Figure
-from benchmark.report.frames import groups, known, rows, together, where
 from benchmark.report.plot import Axis, Guide, Lines, Series
 from benchmark.study import Study, TaskFacts
 

@@ -92,7 +92,7 @@ def build(results: Path, out: Path, sweep: str) -> Path:
     from benchmark.report import pages
     from benchmark.report.pages import progress
     from benchmark.report.site import HERE, Site, slug
-    from benchmark.study import studies
+    from benchmark.studies import studies
 
     loaded = store.load(results)
     found = studies(loaded)

@@ -6,10 +6,11 @@ The page's first sentences and the last lines of a sweep are this text.
 from typing import Any
 
 from benchmark.analysis.speedup import EQUIVALENCE
+from benchmark.frames import rows, where
 from benchmark.report import text
-from benchmark.report.frames import rows, where
 from benchmark.store import Results
-from benchmark.study import Study, studies
+from benchmark.studies import studies
+from benchmark.study import Study
 
 Lines = tuple[str, str, str, str]
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmark.frames import rows, where
 from benchmark.report import charts, text
 from benchmark.report.figures import Figure
-from benchmark.report.frames import rows, where
 from benchmark.report.plot import Axis, Lines, Tiles
 from benchmark.study import Study, TaskFacts
 

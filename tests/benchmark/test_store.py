@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -105,6 +106,17 @@ def test_archives_count_only_when_asked_for(tmp_path):
     store.compact(tmp_path / "reference")
     assert not list(store.records(tmp_path, archives=False))
     assert len(list(store.records(tmp_path / "reference"))) == 1
+
+
+def test_one_sweeps_own_folder_is_read_whole(monkeypatch):
+    """Its manifest too: without it the pages show neither cells nor badges."""
+    reference = Path(__file__).parents[2] / "results" / "micro-27k-1x"
+    whole, own = store.load(reference.parent), store.load(str(reference))
+    assert list(own.sweeps) == ["micro-27k-1x"] and own.sweeps["micro-27k-1x"]["cells"]
+    assert own.sweeps["micro-27k-1x"] == whole.sweeps["micro-27k-1x"]
+    assert set(own.runs["sweep"]) == {"micro-27k-1x"}
+    monkeypatch.chdir(reference)
+    assert list(store.load(".").sweeps) == ["micro-27k-1x"]
 
 
 def test_missing_folder_says_what_to_do(tmp_path):

@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.frames import column, groups, rows, where
 from benchmark.report import style, text
 from benchmark.report.curves import Curves, Run
-from benchmark.report.frames import column, groups, rows, where
 from benchmark.report.site import Site, slug
 from benchmark.report.table import Column, Table, fixed, numbers
 from benchmark.study import Study, TaskFacts

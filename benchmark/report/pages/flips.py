@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis import places
+from benchmark.analysis.flips import along_training
+from benchmark.frames import groups, known, rows, where
 from benchmark.report import charts, text
 from benchmark.report.figures import Figure
-from benchmark.report.frames import groups, known, rows, where
 from benchmark.report.plot import Axis
 from benchmark.report.table import Column, Table
 from benchmark.study import Study, TaskFacts
@@ -108,7 +108,7 @@ def bump(study: Study, task: TaskFacts) -> Figure | None:
     curves = where(study.curves, task=task.name, role="report")
     if not len(curves) or len(set(losses["optimizer"])) < 2:
         return None
-    tenths = places.along_training(curves, losses)
+    tenths = along_training(curves, losses)
     means = [(fraction, _means(frame)) for fraction, frame in sorted(tenths.items())]
     if not dict(means).get(1.0):
         return None  # curves that stop before the end, as in published figures: there is no final rank

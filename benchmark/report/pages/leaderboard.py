@@ -10,9 +10,9 @@ import pandas as pd
 
 from benchmark import scales
 from benchmark.analysis.speedup import EQUIVALENCE
+from benchmark.frames import rows as dicts
+from benchmark.frames import where
 from benchmark.report import charts, figures, sentence, style, text
-from benchmark.report.frames import rows as dicts
-from benchmark.report.frames import where
 from benchmark.report.pages import progress
 from benchmark.report.plot import Forest
 from benchmark.report.site import Site, slug

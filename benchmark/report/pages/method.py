@@ -3,8 +3,8 @@
 from typing import Any
 
 from benchmark.analysis import residuals
+from benchmark.frames import groups, rows, where
 from benchmark.report import text
-from benchmark.report.frames import groups, rows, where
 from benchmark.report.site import Site
 from benchmark.report.table import TASK, Column, Table, fixed, numbers, titled
 from benchmark.study import Study

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.frames import groups, rows, where
 from benchmark.report import parity, text
-from benchmark.report.frames import groups, rows, where
 from benchmark.report.site import Site, slug
 from benchmark.report.table import (
     FLAGS,

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from benchmark.frames import groups, rows, where
 from benchmark.report import text
-from benchmark.report.frames import groups, rows, where
 from benchmark.report.table import (
     INTERVAL,
     SEEDS,

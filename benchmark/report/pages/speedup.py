@@ -7,9 +7,9 @@ import pandas as pd
 
 from benchmark.analysis import curve
 from benchmark.analysis.speedup import fit_quality
+from benchmark.frames import known, rows, where
 from benchmark.report import charts, text
 from benchmark.report.figures import Figure
-from benchmark.report.frames import known, rows, where
 from benchmark.report.plot import Axis, Guide, Lines
 from benchmark.report.table import (
     FLAGS,

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from benchmark.analysis.cost import COLUMNS, costs
-from benchmark.analysis.frames import report_losses
 from benchmark.analysis.speedup import speedups
+from benchmark.store import report_losses
 
 RATIOS = (1.0, 2.0, 4.0, 8.0)
 

@@ -8,8 +8,7 @@ import pytest
 from scipy import stats
 
 from benchmark.analysis.contrasts import contrasts, pair_level
-from benchmark.analysis.flips import BAND_COLUMNS, COLUMNS, flips, rank_bands
-from benchmark.analysis.places import along_training, in_seconds
+from benchmark.analysis.flips import BAND_COLUMNS, COLUMNS, along_training, flips, in_seconds, rank_bands
 from benchmark.analysis.residuals import check_losses, fit_scale
 from benchmark.analysis.tuning import budget_medians
 from tools.simulate.flips import STUDIES, false_flips, searched_study, tied_study, timed_study
@@ -200,6 +199,28 @@ def test_a_run_that_diverged_is_infinite_beyond_its_last_point_and_a_failed_one_
     late = along_training(curves, frame)[0.9].set_index("optimizer").val_loss
     assert np.isfinite(late["a"]) and np.isposinf(late["b"]) and "c" not in late
     assert np.isfinite(along_training(curves, frame)[0.3].set_index("optimizer").val_loss["b"])
+
+
+def test_a_curve_is_of_the_searches_whose_report_run_it_is() -> None:
+    """Two searches on the same seeds: by the run's id each keeps its own curve, and a run that both chose is in
+    both; without an id or a search the two cannot be told apart."""
+    first = losses({("a", 1.0): 3.00, ("b", 1.0): 3.05}).assign(search=0)
+    first = first.assign(trial_id=[f"{o}0-{s}" for o, s in zip(first.optimizer, first.seed, strict=True)])
+    again = first[first.optimizer == "b"].assign(search=1, val_loss=lambda f: f.val_loss + 0.2)
+    again = again.assign(trial_id=[f"b1-{s}" for s in again.seed])
+    both = first[first.optimizer == "a"].assign(search=1)
+    runs = pd.concat([first, again], ignore_index=True)
+    curves = pd.concat([runs.assign(fraction=f, val_loss=runs.val_loss + 1 - f) for f in (0.5, 1.0)])
+    frame = pd.concat([runs, both], ignore_index=True)
+    at = along_training(curves.drop(columns="search"), frame)
+    for fraction in (0.5, 1.0):
+        found = at[fraction].merge(frame, on=["optimizer", "seed", "search"], suffixes=("", "_end"))
+        assert len(found) == len(frame) == 12
+        assert (found.val_loss - found.val_loss_end).to_numpy() == pytest.approx(1 - fraction)
+    by_search = along_training(curves.drop(columns="trial_id"), frame.drop(columns="trial_id"))
+    assert len(by_search[1.0]) == 9, "no curve says that it is of both"
+    with pytest.raises(ValueError, match="was searched twice"):
+        along_training(curves.drop(columns=["search", "trial_id"]), frame)
 
 
 def test_tuning_curves_are_not_looked_at() -> None:

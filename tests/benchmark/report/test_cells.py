@@ -9,7 +9,7 @@ import pytest
 
 from benchmark import store
 from benchmark.report.pages import cells
-from benchmark.study import studies
+from benchmark.studies import studies
 from sweeps import __main__ as sweeping
 from sweeps import get
 from sweeps.run import options

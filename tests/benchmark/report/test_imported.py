@@ -11,7 +11,7 @@ from benchmark.published import __main__ as command
 from benchmark.report import build
 from benchmark.report.pages import claims
 from benchmark.report.site import Site
-from benchmark.study import studies
+from benchmark.studies import studies
 
 HEAD = "optimizer,scale,chinchilla_ratio,seed,val_loss,num_params,hp.peak_lr"
 

@@ -14,7 +14,7 @@ from benchmark import store
 from benchmark.report import answer, build, charts, style, text
 from benchmark.report.pages import speedup
 from benchmark.report.pages.leaderboard import board, place
-from benchmark.study import studies
+from benchmark.studies import studies
 
 Writer = Callable[..., Path]
 Study = Callable[..., list]

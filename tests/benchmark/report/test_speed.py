@@ -6,7 +6,7 @@ from benchmark import measurements, store
 from benchmark.measurements import measurement
 from benchmark.report.pages import speed
 from benchmark.report.site import Site
-from benchmark.study import studies
+from benchmark.studies import studies
 
 WHERE = {"machine": "aaaa", "cpu": "A processor", "device": "cpu", "commit": "c0ffee1234", "load": 0.1}
 

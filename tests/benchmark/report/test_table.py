@@ -11,7 +11,7 @@ from benchmark import store
 from benchmark.report import text
 from benchmark.report.site import Site
 from benchmark.report.table import INTERVAL, SPEEDUP, Column, Table, fixed, named, numbers, titled
-from benchmark.study import studies
+from benchmark.studies import studies
 
 ROWS = [
     {"optimizer": "muon", "speedup": 1.234, "lo": 1.1, "hi": math.inf, "id": "a<b"},

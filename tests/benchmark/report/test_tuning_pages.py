@@ -10,7 +10,7 @@ from typing import Any
 from benchmark import store
 from benchmark.report import build
 from benchmark.report.pages import tuning
-from benchmark.study import studies
+from benchmark.studies import studies
 
 Writer = Callable[..., Path]
 Records = Callable[..., list]

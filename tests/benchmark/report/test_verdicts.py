@@ -10,7 +10,8 @@ from benchmark.analysis.evidence import Verdict
 from benchmark.report import answer, charts
 from benchmark.report.pages import claims, optimizers, progress, speedup
 from benchmark.report.pages.leaderboard import board
-from benchmark.study import Study, studies
+from benchmark.studies import studies
+from benchmark.study import Study
 
 Writer = Callable[..., Path]
 Records = Callable[..., list]

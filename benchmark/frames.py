@@ -1,4 +1,4 @@
-"""Rows of frames, typed: what pages ask of a table again and again."""
+"""Rows of frames, typed: what a study and its pages ask of a table again and again."""
 
 from collections.abc import Iterable
 from typing import Any, cast

@@ -109,9 +109,6 @@ def test_add_a_scale(copy: Path) -> None:
     assert "2 passed" in printed and printed.strip().endswith("finished")
 
 
-@pytest.mark.xfail(
-    not hasattr(sweeps, "names"), strict=True, reason="sweeps are not found by looking yet: a list in sweep.py"
-)
 def test_add_a_sweep(copy: Path) -> None:
     assert "trials: those still to run" in follow(copy, "Add a sweep")
 

@@ -14,7 +14,6 @@ ROOT = Path(__file__).parents[1]
 TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 EXAMPLES = {"optimizers/tiger_torch.py", "tests/optimizers/test_tiger.py"}  # files that a reader is to write
-EXAMPLES |= {"benchmark/report/pages/"} if not (ROOT / "benchmark/report/pages").is_dir() else set()
 
 
 @pytest.fixture(params=TEXTS, ids=lambda path: path.name)
@@ -61,7 +60,6 @@ def test_the_corpora_that_the_texts_name_are_there() -> None:
     assert named and named <= set(sources.names())
 
 
-@pytest.mark.xfail(not hasattr(benchmark, "load"), strict=True, reason="benchmark.load is not there yet")
 def test_the_notebook_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,7 +52,7 @@ def summarize(state: Solved | Cell, known: Mapping[str, Any]) -> dict[str, Any]:
         "complete": state.complete and len(reported) == len(state.reports),
         "winner": dict(state.winner) if state.winner else None,
         "tuning_loss": state.tuning_loss,
-        "spent": dict(Counter(_account(asked.purpose) for asked in finished)),
+        "spent": dict(Counter(_account(asked.entry.purpose) for asked in finished)),
         "diverged": sum(asked.status == "diverged" for asked in finished),
         "failed": sum(asked.status == "failed" for asked in finished),
         "badges": _badges(state, open_sides, reported),

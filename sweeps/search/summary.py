@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from benchmark.spec import SCHEMA, Value
+from benchmark.train import runner
 from sweeps.search.box import Line
 from sweeps.search.cells import Cell, Solved
 from sweeps.search.seeds import report_seeds
@@ -157,9 +158,9 @@ def manifest(sweep: Sweep, plan: "Plan") -> dict[str, Any]:
 def _optimizer(sweep: Sweep, name: str) -> dict[str, Any]:
     contestant = next(c for c in sweep.contestants if c.name == name)
     space = contestant.axes(sweep.stages[0].task.scale)
-    facts = ("title", "paper", "url", "family", "summary", "rule")
     return {
-        **{fact: getattr(contestant, fact) for fact in facts},
+        **runner.about(contestant.info),
+        "rule": contestant.rule,
         "essential": list(contestant.essential),
         "ablation_of": contestant.ablation_of,
         "space": {n: {"grid": list(a.grid), "start": a.start, "scale": a.scale} for n, a in space.items()},

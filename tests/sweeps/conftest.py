@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from benchmark.spec import Outcome, Trial
-from optimizers.base import Axis
+from optimizers.base import Axis, Info
 from sweeps.search.coordinate_search import Found, coordinate_descent
 from sweeps.search.history import History, Noise, Waiting
 from sweeps.search.plan import Memory, Plan, plan
@@ -71,7 +71,7 @@ def _search(
 def _contestant(name: str, space: Mapping[str, Axis], essential: tuple[str, ...] = ("peak_lr",)) -> Contestant:
     defaults = {hyperparameter: axis.start for hyperparameter, axis in space.items()}
     ladders = {"micro": space, "paper": space}
-    return Contestant(name, f"{name}@1", name, "", "", "scalar", "", essential, ladders, defaults, {})
+    return Contestant(name, f"{name}@1", Info(name, "", "", "scalar", "", essential), ladders, defaults, {})
 
 
 def _finish(

@@ -19,7 +19,7 @@ from optimizers.base import Axis
 from sweeps.search.box import Line
 from sweeps.search.coordinate_search import Found, coordinate_descent
 from sweeps.search.gp_search import RULES, Rules, gp_search
-from sweeps.search.history import Ledger
+from sweeps.search.history import History
 from sweeps.search.random_search import random_search
 from sweeps.search.space import Setting
 
@@ -65,20 +65,20 @@ def surface(count: int, spread: float, seed: int) -> Surface:
     return Surface(tuple(axes(count)), matrix, rng.normal(0, spread, count))
 
 
-Search = Callable[[Ledger, Mapping[str, Axis], Setting, str], Found]
+Search = Callable[[History, Mapping[str, Axis], Setting, str], Found]
 
 
-def coordinate(ledger: Ledger, space: Mapping[str, Axis], start: Setting, salt: str) -> Found:
-    return coordinate_descent(ledger, space, start, tuple(space), salt)
+def coordinate(history: History, space: Mapping[str, Axis], start: Setting, salt: str) -> Found:
+    return coordinate_descent(history, space, start, tuple(space), salt)
 
 
-def at_random(ledger: Ledger, space: Mapping[str, Axis], start: Setting, salt: str) -> Found:
-    return random_search(ledger, space, start, salt)
+def at_random(history: History, space: Mapping[str, Axis], start: Setting, salt: str) -> Found:
+    return random_search(history, space, start, salt)
 
 
 def by_model(rules: Rules = RULES) -> Search:
-    def search(ledger: Ledger, space: Mapping[str, Axis], start: Setting, salt: str) -> Found:
-        return gp_search(ledger, space, start, salt, rules=rules)
+    def search(history: History, space: Mapping[str, Axis], start: Setting, salt: str) -> Found:
+        return gp_search(history, space, start, salt, rules=rules)
 
     return search
 
@@ -102,8 +102,8 @@ def regrets(
                 own = random.Random(f"{run} {seed} {sorted(setting.items())}").gauss(0, noise)
                 return 3.5 + bowl.excess(setting) + level + own
 
-            ledger = Ledger(loss, share, own)
-            winner = search(ledger, space, start, f"{run} {k}").winner
+            history = History(loss, share, own)
+            winner = search(history, space, start, f"{run} {k}").winner
             each.append(bowl.excess(winner) if winner else math.inf)
         found.append(statistics.fmean(each))
     return found

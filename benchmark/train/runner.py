@@ -13,7 +13,7 @@ from benchmark import scales
 from benchmark.data.corpora import Corpus
 from benchmark.spec import Cost, Outcome, Record, Trial
 from benchmark.train import environment, parameters
-from optimizers.base import Optimizer
+from optimizers.base import Info, Optimizer
 from optimizers.shared.copies import copy_title
 
 
@@ -70,18 +70,19 @@ def record(
 
 def facts(optimizer: type[Optimizer], trial: Trial) -> dict[str, Any]:
     """What a leaderboard says about the method, so that pages need no optimizer code."""
-    info = optimizer.info
+    title = copy_title(optimizer.info.title, trial.optimizer)
     params = parameters.roles(scales.get(trial.scale))
     count = sum(param.size for param in params.values())
     return {
-        "title": copy_title(info.title, trial.optimizer),
-        "paper": info.paper,
-        "url": info.url,
-        "family": info.family,
-        "summary": info.summary,
+        **about(dataclasses.replace(optimizer.info, title=title)),
         "ablation_of": optimizer.ablation_of,
         "state_floats_per_param": setting(optimizer, trial).state_floats(params) / count,
     }
+
+
+def about(info: Info) -> dict[str, str]:
+    """What a record and a sweep's manifest say of a method."""
+    return {name: getattr(info, name) for name in ("title", "paper", "url", "family", "summary")}
 
 
 def setting(optimizer: type[Optimizer], trial: Trial) -> Optimizer:

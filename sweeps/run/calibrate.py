@@ -11,8 +11,7 @@ from benchmark.scales import Scale
 from benchmark.spec import Evaluation
 from benchmark.train import parameters
 from sweeps.run import worker
-from sweeps.search.cells import Cell
-from sweeps.search.solve import trial_of
+from sweeps.search.cells import Cell, trial_of
 from sweeps.search.sweep import Sweep
 
 EFFICIENCY = 0.4  # share of a stated peak that training reaches; assumed, and said with every price

@@ -33,9 +33,9 @@ from ray.tune.search import Searcher
 
 from benchmark.spec import record_from_json
 from sweeps.run import worker
+from sweeps.run.barrier import Barrier
 from sweeps.run.driver import Driver
 from sweeps.run.raylet import watched
-from sweeps.run.roll import Roll
 from sweeps.run.worker import Job
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds; a wait backs off while nothing becomes ready
@@ -47,7 +47,7 @@ class Slots:
     """What all workers share.
 
     count: how many there are. spare: how many trials may wait beside theirs. cores: those to pin workers to,
-    or none. gpu_share: of one GPU, 1.0 for all of it or for none. roll: name of the actor that knows who is
+    or none. gpu_share: of one GPU, 1.0 for all of it or for none. barrier: name of the actor that knows who is
     there.
     """
 
@@ -55,7 +55,7 @@ class Slots:
     spare: int
     cores: tuple[int, ...]
     gpu_share: float
-    roll: str
+    barrier: str
 
 
 class Worker(tune.Trainable):
@@ -67,7 +67,7 @@ class Worker(tune.Trainable):
             worker.hold_a_core(slots.cores)
         if slots.gpu_share < 1:  # jax would take three quarters of the memory for its first process
             os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 * slots.gpu_share:.3f}")
-        self.name, self.roll = uuid.uuid4().hex, slots.roll
+        self.name, self.barrier = uuid.uuid4().hex, slots.barrier
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -76,7 +76,7 @@ class Worker(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        _wait_for_all(self.roll, self.name, self.trial)
+        _wait_for_all(self.barrier, self.name, self.trial)
         if self.job is None:
             time.sleep(self.wait)
             return {"done": True, "records": []}
@@ -93,22 +93,22 @@ class Worker(tune.Trainable):
         pass
 
 
-def _wait_for_all(roll: str, name: str, trial: str) -> None:
+def _wait_for_all(barrier: str, name: str, trial: str) -> None:
     """Wait until every worker has started, one that replaces a killed one too. One that finished a trial
     before would be given the trial for which another is being started, and that other would be stopped: with
     short trials it never came up."""
     deadline = time.monotonic() + LONGEST_START
-    with contextlib.suppress(RayError, ValueError):  # the roll is lost: go on without
-        actor = ray.get_actor(roll)
-        while not ray.get(actor.report.remote(name, trial)):
+    with contextlib.suppress(RayError, ValueError):  # the barrier is lost: go on without
+        actor = ray.get_actor(barrier)
+        while not ray.get(actor.arrive.remote(name, trial)):
             if time.monotonic() > deadline:
                 ray.get(actor.settle.remote())  # such as a node that is gone
             time.sleep(0.1)
 
 
-def _lost(roll: str, trial: str) -> None:
+def _lost(barrier: str, trial: str) -> None:
     with contextlib.suppress(RayError, ValueError):
-        ray.get_actor(roll).lost.remote(trial)
+        ray.get_actor(barrier).lost.remote(trial)
 
 
 class PlanSearcher(Searcher):
@@ -142,7 +142,7 @@ class PlanSearcher(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         self.open.discard(trial_id)
         if error:
-            _lost(self.slots.roll, trial_id)
+            _lost(self.slots.barrier, trial_id)
         job = self.jobs.pop(trial_id, None)
         if job is None or self.error:
             return
@@ -231,9 +231,9 @@ def _fit(driver: Driver, slot: dict[str, float], workers: int | None, storage: s
         ),
     )
     try:
-        roll: Any = ray.remote(num_cpus=0)(Roll).options(name=slots.roll).remote(slots.count)
+        barrier: Any = ray.remote(num_cpus=0)(Barrier).options(name=slots.barrier).remote(slots.count)
         tuner.fit()
-        ray.kill(roll)
+        ray.kill(barrier)
     except (RayError, tune.TuneError) as error:
         raise ValueError(f"Ray stopped ({_gist(error)}); what is finished is kept, run again") from None
     return searcher

@@ -43,7 +43,7 @@ def sweep(args: argparse.Namespace) -> Sweep:
     return dataclasses.replace(
         named,
         name=f"aa-{named.name}-{study}",
-        title=f"{copies} copies of {first.title} through {named.name}, study {study}",
+        title=f"{copies} copies of {first.info.title} through {named.name}, study {study}",
         protocol=protocol,
         baseline=name,
         optimizers=(),
@@ -61,7 +61,7 @@ def verdicts(sweep: Sweep, plan: Plan) -> list[str]:
     table = speedups(losses, sweep.baseline, looks=sweep.protocol.looks)
     reported = [s.task for s in sweep.stages if s.phase != "baseline"]
     contested = [(task.scale.name, task.chinchilla_ratio) for task in reported]
-    titles = {c.name: c.title for c in sweep.contestants}
+    titles = {c.name: c.info.title for c in sweep.contestants}
     lines, false = [sweep.title], 0
     rows = [
         row

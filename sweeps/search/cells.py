@@ -1,18 +1,36 @@
-"""Cells: one optimizer on one task, searched several times over, and what came of each search."""
+"""Cells: one optimizer on one task, searched several times over, and each search replayed on the records."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, Protocol
 
-from benchmark.spec import Status, Trial
+from benchmark.spec import SearchRole, Status, Trial
 from optimizers.base import Axis
-from sweeps.search.history import Entry, Noise
+from sweeps.search.coordinate_search import Found, coordinate_descent
+from sweeps.search.gp_search import gp_search
+from sweeps.search.history import Entry, History, Noise, Waiting
+from sweeps.search.random_search import random_search
+from sweeps.search.seeds import report_seeds
 from sweeps.search.space import Setting
 from sweeps.search.sweep import Contestant, Stage, Sweep
 
 SEED_STRIDE = 100  # between the tuning seeds of one search and of the next
+BRACKETS = 6  # trials above its budget that the baseline may spend, at most, to take its rate off an edge
+
+
+class HasOutcome(Protocol):
+    """What planning reads of a record: `benchmark.spec.Outcome` is enough."""
+
+    @property
+    def status(self) -> Status: ...
+    @property
+    def val_loss(self) -> float | None: ...
+
+
+Known = Mapping[str, HasOutcome]
 
 
 @dataclass(frozen=True)
@@ -64,13 +82,13 @@ class Opening:
 
 @dataclass(frozen=True)
 class Asked:
-    """A trial that a cell needs. status and loss are None until it has a record; +inf unless it finished."""
+    """An entry of a search's history as a complete trial. status: None until it has a record, as the entry's
+    loss."""
 
+    entry: Entry
     trial: Trial
     trial_id: str
-    purpose: str
     status: Status | None
-    loss: float | None
 
 
 @dataclass(frozen=True)
@@ -86,7 +104,6 @@ class Solved:
     cell: Cell
     opening: Opening
     asked: tuple[Asked, ...]
-    entries: tuple[Entry, ...]
     complete: bool
     winner: Setting | None
     tuning_loss: float | None
@@ -97,6 +114,11 @@ class Solved:
     reports: tuple[tuple[Trial, str], ...]
     method: str = "coordinate"
     skipped: str = ""
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """What its search has asked for, in order."""
+        return tuple(asked.entry for asked in self.asked)
 
 
 def cells_of(sweep: Sweep) -> tuple[Cell, ...]:
@@ -122,6 +144,96 @@ def cells_of(sweep: Sweep) -> tuple[Cell, ...]:
         for contestant in sweep.contestants
         if stages[name].phase != "baseline" or contestant.name == sweep.baseline
     )
+
+
+def solve(sweep: Sweep, cell: Cell, begin: Opening, known: Known) -> Solved:
+    """Take a cell's search as far as `known` (trial id -> record) goes."""
+    protocol, stage = sweep.protocol, cell.stage
+    looked_up: list[tuple[Trial, str, Status | None]] = []
+
+    def lookup(setting: Setting, seed: int, purpose: str) -> float | None:
+        trial = trial_of(sweep, cell, setting, seed, "tuning")
+        trial_id = trial.trial_id
+        status, loss = outcome(known, trial_id)
+        looked_up.append((trial, trial_id, status))
+        return loss
+
+    def possible(setting: Setting) -> bool:
+        return stage.task.steps(int(setting["batch_size"])) >= protocol.min_steps
+
+    seeds = [seed + SEED_STRIDE * cell.search for seed in protocol.tuning_seeds]
+    history = History(lookup, cell.budget, seeds, possible, begin.prior, protocol.band)
+    runnable, complete = possible(begin.start), True
+    found = Found(begin.start if runnable else None, {})
+    if runnable and cell.budget:
+        try:
+            found = _search(sweep, cell, begin, history)
+        except Waiting:
+            found, complete = Found(None, {}), False
+    winner = found.winner
+    noise = found.noise or (history.noise() if complete else Noise())
+    band = history.band() if complete and found.noise is None else noise.band
+    near = found.near if found.near is not None else tuple(history.near(winner)) if winner else ()
+    own = cell.share(report_seeds(sweep)) if winner else ()
+    reports = [trial_of(sweep, cell, winner, seed, "report") for seed in own if winner]
+    return Solved(
+        cell=cell,
+        opening=begin,
+        asked=tuple(Asked(entry, *trial) for entry, trial in zip(history.entries, looked_up, strict=True)),
+        complete=complete,
+        winner=winner,
+        tuning_loss=history.loss(winner) if winner and cell.budget else None,
+        near=near,
+        noise=noise,
+        band=band if complete else math.inf,
+        swings=found.swings,
+        reports=tuple((trial, trial.trial_id) for trial in reports),
+        method=protocol.search,
+        skipped="" if runnable else f"fewer than {protocol.min_steps} steps with every batch size tried",
+    )
+
+
+def outcome(known: Known, trial_id: str) -> tuple[Status | None, float | None]:
+    """Status and loss of a trial: (None, None) without a record, +inf for a loss that is no finite number."""
+    record = known.get(trial_id)
+    if record is None:
+        return None, None
+    loss = record.val_loss if record.status == "finished" else None
+    return record.status, loss if loss is not None and math.isfinite(loss) else math.inf
+
+
+def trial_of(sweep: Sweep, cell: Cell, setting: Setting, seed: int, role: SearchRole) -> Trial:
+    """The complete trial of a setting in a cell."""
+    task = cell.stage.task
+    return Trial(
+        optimizer=cell.contestant.name,
+        rule=cell.contestant.rule,
+        scale=task.scale.name,
+        chinchilla_ratio=task.chinchilla_ratio,
+        tokens=task.tokens,
+        steps=task.steps(int(setting["batch_size"])),
+        seq_len=task.scale.seq_len,
+        vocab=task.scale.vocab,
+        hyperparameters=setting,
+        seed=seed,
+        role=role,
+        corpus=sweep.corpus,
+        corpus_hash=sweep.corpus_hash,
+        tokenizer_hash=sweep.tokenizer_hash,
+        evaluation=sweep.tuning_evaluation if role == "tuning" else sweep.report_evaluation,
+        backend=sweep.backend,
+        precision=sweep.precision,
+    )
+
+
+def _search(sweep: Sweep, cell: Cell, begin: Opening, history: History) -> Found:
+    protocol, salt = sweep.protocol, f"{sweep.protocol.salt}{cell.key}"
+    if protocol.search == "random":
+        return random_search(history, begin.axes, begin.start, salt)
+    if protocol.search == "coordinate":
+        return coordinate_descent(history, begin.axes, begin.start, tuple(begin.axes), salt)
+    beyond = BRACKETS if cell.contestant.name == sweep.baseline else 0
+    return gp_search(history, begin.axes, begin.start, salt, begin.carried, beyond)
 
 
 def _key(optimizer: str, task: str, search: int) -> str:

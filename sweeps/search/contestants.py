@@ -42,7 +42,8 @@ def contestants(
 def copy_of(contestant: Contestant, number: int) -> Contestant:
     """The n-th copy: the same rule from the same file under another name, so that it is tuned anew."""
     name = copy_name(contestant.name, number)
-    return dataclasses.replace(contestant, name=name, title=copy_title(contestant.title, name))
+    info = dataclasses.replace(contestant.info, title=copy_title(contestant.info.title, name))
+    return dataclasses.replace(contestant, name=name, info=info)
 
 
 def optimizer_class(name: str, source: str) -> type[Optimizer]:

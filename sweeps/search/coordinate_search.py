@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from benchmark.spec import Value
 from optimizers.base import Axis
-from sweeps.search.history import Ledger, Noise
+from sweeps.search.history import History, Noise
 from sweeps.search.space import Grid, Key, Setting, Step, key, moved
 
 RESTART_LEAST = 5  # a start and both neighbours of two hyperparameters: fewer trials refine instead
@@ -27,7 +27,7 @@ class Found:
     """What a search chose. swings: hyperparameter -> largest loss difference that one step made.
 
     near: settings that are as good within the noise, and noise: of a paired difference, where the search has
-    a model of both; None where the ledger's own comparisons say it.
+    a model of both; None where the history's own comparisons say it.
     """
 
     winner: Setting | None
@@ -37,32 +37,32 @@ class Found:
 
 
 def coordinate_descent(
-    ledger: Ledger, axes: Mapping[str, Axis], start: Setting, order: Sequence[str], salt: str
+    history: History, axes: Mapping[str, Axis], start: Setting, order: Sequence[str], salt: str
 ) -> Found:
     """Search from `start` along `axes`, in `order` at first and by measured sensitivity afterwards.
 
     salt: names the search; the coins of its restarts depend on it and on nothing else.
     Raises Waiting while answers are missing.
     """
-    descent = _Descent(ledger, {name: Grid.of(axes[name]) for name in order}, start)
+    descent = _Descent(history, {name: Grid.of(axes[name]) for name in order}, start)
     descent.open(order)
     descent.run(order)
     best, share, coins = descent.at, 0.5, random.Random(salt)
-    while ledger.left and order and share > LEAST_SHARE:
-        other = descent.elsewhere(best, coins) if ledger.left >= RESTART_LEAST else None
+    while history.left and order and share > LEAST_SHARE:
+        other = descent.elsewhere(best, coins) if history.left >= RESTART_LEAST else None
         if other is not None:
             best = descent.restart(best, other)
         else:
             best = descent.refine(best, share)
             share /= 2
-    return Found(best if math.isfinite(ledger.loss(best)) else None, descent.swings())
+    return Found(best if math.isfinite(history.loss(best)) else None, descent.swings())
 
 
 class _Descent:
     """Where a search stands: its grids as extended so far, its incumbent, what it knows about each axis."""
 
-    def __init__(self, ledger: Ledger, grids: dict[str, Grid], start: Setting) -> None:
-        self.ledger, self.grids, self.at = ledger, grids, start
+    def __init__(self, history: History, grids: dict[str, Grid], start: Setting) -> None:
+        self.history, self.grids, self.at = history, grids, start
         self._first = next(iter(grids), "")
         self._settled: set[str] = set()  # axes along which the incumbent is best
         self._given_up: Counter[Key] = Counter()  # incumbents, how often
@@ -70,13 +70,13 @@ class _Descent:
 
     def open(self, order: Sequence[str]) -> None:
         """Ask for the start and its first neighbours at once, and measure the noise on the best two."""
-        wants = [(self.at, self.ledger.seeds[0], "start")]
+        wants = [(self.at, self.history.seeds[0], "start")]
         if order:
             wants += self._wants(order[0], self.grids[order[0]].steps(self.at[order[0]]))
-        self.ledger.ask(wants)
-        if len(self.ledger.seeds) > 1 and not self.ledger.prior.df and len(wants) > 1:
-            runner_up = min((w[0] for w in wants[1:]), key=self.ledger.first)
-            self.ledger.replicate((self.at, runner_up), keep=self._due(order[1:]))
+        self.history.ask(wants)
+        if len(self.history.seeds) > 1 and not self.history.prior.df and len(wants) > 1:
+            runner_up = min((w[0] for w in wants[1:]), key=self.history.first)
+            self.history.replicate((self.at, runner_up), keep=self._due(order[1:]))
 
     def run(self, order: Sequence[str]) -> None:
         """One pass in `order`, then the axis with the largest swing first, until every axis is settled."""
@@ -102,7 +102,7 @@ class _Descent:
                     pass
                 break
         else:
-            if not math.isfinite(self.ledger.loss(self.at)):
+            if not math.isfinite(self.history.loss(self.at)):
                 self._retreat(name, keep)
         self._settled.add(name)
 
@@ -119,33 +119,33 @@ class _Descent:
         others = {name: value for name in self.grids if (value := self._runner_up(name, best)) is not None}
         for _ in range(RESTART_DRAWS if len(self.grids) > 1 else 0):
             start = {**best, **{name: value for name, value in others.items() if coins.random() < 0.5}}
-            if not self.ledger.losses(start) and self.ledger.possible(start):
+            if not self.history.losses(start) and self.history.possible(start):
                 return start
         return None
 
     def restart(self, best: Setting, start: Setting) -> Setting:
         """Descend from another start, most sensitive axes first; return the better of both ends."""
         self.at, self._settled = start, set()
-        self.ledger.ask([(start, self.ledger.seeds[0], "restart")])
+        self.history.ask([(start, self.history.seeds[0], "restart")])
         self.run(self.by_swing())
-        return self.at if key(self.at) != key(best) and self.ledger.better(self.at, best) else best
+        return self.at if key(self.at) != key(best) and self.history.better(self.at, best) else best
 
     def refine(self, best: Setting, share: float) -> Setting:
         """Try a `share` of a grid step on both sides of the best, along every axis that can be divided."""
         for name in self.by_swing():
             values = (self.grids[name].between(best[name], upward, share) for upward in (False, True))
             tries = [moved(best, name, value) for value in values if value is not None]
-            losses = self.ledger.ask([(t, self.ledger.seeds[0], f"{name} refinement") for t in tries])
+            losses = self.history.ask([(t, self.history.seeds[0], f"{name} refinement") for t in tries])
             known = sorted(((x, i) for i, x in enumerate(losses) if x is not None))
             for _, index in known:
-                if self.ledger.better(tries[index], best):
+                if self.history.better(tries[index], best):
                     best = tries[index]
                     break
         return best
 
     def _try(self, name: str, steps: Sequence[Step], keep: int = 0) -> list[float | None]:
-        losses = self.ledger.ask(self._wants(name, steps), keep)
-        here = self.ledger.first(self.at)
+        losses = self.history.ask(self._wants(name, steps), keep)
+        here = self.history.first(self.at)
         for step, loss in zip(steps, losses, strict=True):
             if loss is not None and step.extension:
                 self.grids[name] = self.grids[name].extended(step.value)
@@ -158,7 +158,7 @@ class _Descent:
         return [
             (
                 moved(self.at, name, s.value),
-                self.ledger.seeds[0],
+                self.history.seeds[0],
                 f"{name} extension" if s.extension else label[s.upward],
             )
             for s in steps
@@ -167,8 +167,8 @@ class _Descent:
     def _advance(self, name: str, step: Step, keep: int) -> bool:
         candidate = moved(self.at, name, step.value)
         # a setting that was given up may return when more seeds speak for it, not for ever: no cycles
-        often = self._given_up[key(candidate)] >= len(self.ledger.seeds)
-        if often or not self.ledger.better(candidate, self.at, keep):
+        often = self._given_up[key(candidate)] >= len(self.history.seeds)
+        if often or not self.history.better(candidate, self.at, keep):
             return False
         self._given_up[key(self.at)] += 1
         self.at, self._settled = candidate, {name}
@@ -191,7 +191,7 @@ class _Descent:
 
     def _runner_up(self, name: str, best: Setting) -> Value | None:
         """The value of an axis, other than the best one, with the lowest loss seen; None if none trained."""
-        others = [entry for entry in self.ledger.entries if entry.setting[name] != best[name]]
+        others = [entry for entry in self.history.entries if entry.setting[name] != best[name]]
         losses = [math.inf if entry.loss is None else entry.loss for entry in others]
         place = min(range(len(others)), key=losses.__getitem__, default=None)
         return None if place is None or not math.isfinite(losses[place]) else others[place].setting[name]
@@ -200,4 +200,4 @@ class _Descent:
         """Trials to leave to the axes still to be visited: a first look at each, but at most two thirds of
         what is left, because the best rate of an optimizer matters more than its other settings."""
         looks = sum(min(2, len(self.grids[name].steps(self.at[name]))) for name in names)
-        return min(looks, 2 * self.ledger.left // 3)
+        return min(looks, 2 * self.history.left // 3)

@@ -20,7 +20,7 @@ import numpy as np
 from optimizers.base import Axis
 from sweeps.search.box import coordinates
 from sweeps.search.coordinate_search import Found
-from sweeps.search.history import Ledger, Noise
+from sweeps.search.history import History, Noise
 from sweeps.search.proposals import Point, Space, Trials, fitted, incumbent, opening, points_of, propose
 from sweeps.search.space import Setting, moved
 
@@ -48,7 +48,7 @@ RULES = Rules()
 
 
 def gp_search(
-    ledger: Ledger,
+    history: History,
     axes: Mapping[str, Axis],
     start: Setting,
     salt: str,
@@ -62,52 +62,52 @@ def gp_search(
     carried: the start comes from another task. beyond: trials above the budget that may be spent to take the
     best rate off an edge. Raises Waiting while answers are missing.
     """
-    runnable = {name: _runnable(ledger, axis, name, start) for name, axis in axes.items()}
+    runnable = {name: _runnable(history, axis, name, start) for name, axis in axes.items()}
     if not runnable:
-        ledger.ask([(start, ledger.seeds[0], "start")])
-        return Found(start if math.isfinite(ledger.first(start)) else None, {})
-    search = _Search(ledger, Space(tuple(runnable), tuple(runnable.values())), start, salt, rules)
+        history.ask([(start, history.seeds[0], "start")])
+        return Found(start if math.isfinite(history.first(start)) else None, {})
+    search = _Search(history, Space(tuple(runnable), tuple(runnable.values())), start, salt, rules)
     search.open(carried)
     search.improve()
     while beyond and (step := search.off_the_edge()) is not None:
-        beyond, ledger.budget = beyond - 1, ledger.budget + 1
+        beyond, history.budget = beyond - 1, history.budget + 1
         search.ask([step], "peak_lr bracket")
     return search.found()
 
 
 class _Search:
-    """Where a search stands; everything it knows is in the ledger."""
+    """Where a search stands; everything it knows is in the history."""
 
-    def __init__(self, ledger: Ledger, space: Space, start: Setting, salt: str, rules: Rules) -> None:
-        self.ledger, self.space, self.start, self.salt, self.rules = ledger, space, start, salt, rules
+    def __init__(self, history: History, space: Space, start: Setting, salt: str, rules: Rules) -> None:
+        self.history, self.space, self.start, self.salt, self.rules = history, space, start, salt, rules
         self.racers: tuple[Point, ...] = ()
 
     @property
     def trials(self) -> Trials:
         """Every setting at the first seed, in the order in which they were asked for."""
-        first = self.ledger.seeds[0]
-        entries = [e for e in self.ledger.entries if e.seed == first and e.loss is not None]
+        first = self.history.seeds[0]
+        entries = [e for e in self.history.entries if e.seed == first and e.loss is not None]
         return tuple((self.space.point(e.setting), float(e.loss or 0.0)) for e in entries)
 
     def ask(self, points: Sequence[Point], purpose: str) -> None:
-        wants = [(self.space.setting(self.start, p), self.ledger.seeds[0], purpose) for p in points]
-        self.ledger.ask(wants)
+        wants = [(self.space.setting(self.start, p), self.history.seeds[0], purpose) for p in points]
+        self.history.ask(wants)
 
     def open(self, carried: bool) -> None:
         """Ask for the whole opening at once: its trials do not wait for each other."""
-        count = max(2, round(self.rules.opening * self.ledger.budget))
+        count = max(2, round(self.rules.opening * self.history.budget))
         points = opening(self.space, self.space.point(self.start), count, self.salt, carried)
         first, rest = points[0], points[1:]
-        seed = self.ledger.seeds[0]
+        seed = self.history.seeds[0]
         wants = [(self.space.setting(self.start, first), seed, "start")]
-        self.ledger.ask([*wants, *((self.space.setting(self.start, p), seed, "opening") for p in rest)])
+        self.history.ask([*wants, *((self.space.setting(self.start, p), seed, "opening") for p in rest)])
 
     def improve(self) -> None:
         """One proposal at a time, then the race: with what is kept for it, or all where no setting is left."""
         kept = self._kept()
-        while self.ledger.left:
+        while self.history.left:
             edge = self.off_the_edge()
-            whole = self.ledger.left <= kept and self.ledger.left % self.rules.racers == 0
+            whole = self.history.left <= kept and self.history.left % self.rules.racers == 0
             if edge is not None:
                 self.ask([edge], f"{RATE} bracket")
             elif not (whole and self._race()) and not self._propose() and not self._race():
@@ -125,7 +125,7 @@ class _Search:
         trials = self._with_race()
         means = dict(zip(points_of(trials), fitted(self.space, trials)[1], strict=True))
         if not self.rules.smoothed:
-            means = {p: self.ledger.loss(self.space.setting(self.start, p)) for p, _ in trials}
+            means = {p: self.history.loss(self.space.setting(self.start, p)) for p, _ in trials}
         best = min(self.racers or self._candidates(), key=means.__getitem__)
         return self._described(best, trials)
 
@@ -136,7 +136,7 @@ class _Search:
             point, purpose = _lower_rate(self.space, self.trials), f"{RATE} down"
         else:
             point, purpose = propose(self.space, self.trials, self.salt), "proposal"
-        if point is None or not self.ledger.possible(self.space.setting(self.start, point)):
+        if point is None or not self.history.possible(self.space.setting(self.start, point)):
             return False
         self.ask([point], purpose)
         return True
@@ -157,11 +157,11 @@ class _Search:
 
     def _kept(self) -> int:
         """Trials kept for the race: whole rounds of all racers, as many as its share pays, at least one."""
-        budget, rules = self.ledger.budget, self.rules
+        budget, rules = self.history.budget, self.rules
         if budget < rules.fewest or not rules.race:
             return 0
         rounds = max(1, int(rules.race * budget) // rules.racers)
-        return min(rounds, len(self.ledger.seeds) - 1) * rules.racers
+        return min(rounds, len(self.history.seeds) - 1) * rules.racers
 
     def _candidates(self) -> list[Point]:
         """Settings that trained, lowest posterior mean first, those with an open rate after others."""
@@ -177,10 +177,10 @@ class _Search:
             return False
         racers = self.racers or tuple(self._candidates()[: self.rules.racers])
         settings = [self.space.setting(self.start, point) for point in racers]
-        fresh = [s for s in self.ledger.seeds[1:] if any(s not in self.ledger.losses(x) for x in settings)]
-        if len(racers) < 2 or not fresh or self.ledger.left < len(racers):
+        fresh = [s for s in self.history.seeds[1:] if any(s not in self.history.losses(x) for x in settings)]
+        if len(racers) < 2 or not fresh or self.history.left < len(racers):
             return False
-        self.ledger.ask([(setting, fresh[0], "race") for setting in settings])
+        self.history.ask([(setting, fresh[0], "race") for setting in settings])
         self.racers = racers
         return True
 
@@ -192,8 +192,8 @@ class _Search:
             return self.trials
         smooth = dict(zip(points_of(self.trials), fitted(self.space, self.trials)[1], strict=True))
         level = math.fsum(smooth[p] for p in self.racers) / len(self.racers)
-        for seed in self.ledger.seeds[1:]:
-            losses = [self.ledger.losses(self.space.setting(self.start, p)).get(seed) for p in self.racers]
+        for seed in self.history.seeds[1:]:
+            losses = [self.history.losses(self.space.setting(self.start, p)).get(seed) for p in self.racers]
             known = [loss for loss in losses if loss is not None]
             if len(known) < len(losses):
                 continue
@@ -235,8 +235,8 @@ def _lower_rate(space: Space, trials: Trials) -> Point | None:
     return None if value is None else (*lowest[:place], value, *lowest[place + 1 :])
 
 
-def _runnable(ledger: Ledger, axis: Axis, name: str, start: Setting) -> Axis:
+def _runnable(history: History, axis: Axis, name: str, start: Setting) -> Axis:
     """The axis without fixed values that cannot be run, such as a batch size that leaves too few steps."""
     if axis.scale != "fixed":
         return axis
-    return Axis(tuple(v for v in axis.grid if ledger.possible(moved(start, name, v))), axis.start)
+    return Axis(tuple(v for v in axis.grid if history.possible(moved(start, name, v))), axis.start)

@@ -53,8 +53,8 @@ class Entry:
     loss: float | None
 
 
-class Ledger:
-    """The account of one search.
+class History:
+    """The history of one search.
 
     lookup: (setting, seed, purpose) -> loss as in `Entry`; called once for each trial.
     possible: whether a setting can be run at all; those that cannot are never asked and cost nothing.

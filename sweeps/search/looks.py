@@ -11,8 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from sweeps.search.cells import Cell, Solved
-from sweeps.search.solve import Known, outcome
+from sweeps.search.cells import Cell, Known, Solved, outcome
 from sweeps.search.sweep import Sweep
 
 Looked = dict[tuple[Any, ...], frozenset[tuple[str, str]]]

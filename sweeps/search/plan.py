@@ -12,8 +12,7 @@ from typing import Any, cast
 
 from benchmark.spec import Record, Trial
 from sweeps.search import looks
-from sweeps.search.cells import Cell, Solved, cells_of
-from sweeps.search.solve import Known, outcome, solve
+from sweeps.search.cells import Cell, Known, Solved, cells_of, outcome, solve
 from sweeps.search.summary import summarize
 from sweeps.search.sweep import Sweep
 from sweeps.search.transfer import opening
@@ -98,7 +97,7 @@ def _solve(sweep: Sweep, cell: Cell, needed: tuple[Solved, ...], known: Known, m
     if cell.key in memory.solved:
         before, result = memory.solved[cell.key]
         same = len(before) == len(needed) and all(a is b for a, b in zip(before, needed, strict=True))
-        if same and all(outcome(known, a.trial_id) == (a.status, a.loss) for a in result.asked):
+        if same and all(outcome(known, a.trial_id) == (a.status, a.entry.loss) for a in result.asked):
             return result
     result = solve(sweep, cell, opening(cell, needed, sweep.protocol), known)
     memory.solved[cell.key] = needed, result
@@ -147,6 +146,6 @@ def _left(cell: Cell, state: Solved | Cell, known: Known, due: int) -> tuple[int
     if state.complete:
         missing = [(trial, trial_id, "report") for trial, trial_id in state.reports if trial_id not in known]
         return len(missing), missing
-    waiting = [(a.trial, a.trial_id, a.purpose) for a in state.asked if a.status is None]
+    waiting = [(a.trial, a.trial_id, a.entry.purpose) for a in state.asked if a.status is None]
     spent = len(state.asked) - len(waiting)
     return max(cell.budget - spent, len(waiting)) + due, waiting

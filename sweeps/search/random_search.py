@@ -11,28 +11,28 @@ from collections.abc import Mapping
 from benchmark.spec import Value
 from optimizers.base import Axis
 from sweeps.search.coordinate_search import Found
-from sweeps.search.history import Ledger
+from sweeps.search.history import History
 from sweeps.search.space import Setting, key
 
 DRAWS_PER_TRIAL = 50  # a space so small that this many draws bring nothing new is exhausted
 
 
-def random_search(ledger: Ledger, axes: Mapping[str, Axis], start: Setting, salt: str) -> Found:
+def random_search(history: History, axes: Mapping[str, Axis], start: Setting, salt: str) -> Found:
     """Draw the hyperparameters of `axes`, the others as in `start`, until the budget is spent.
 
     A setting that was drawn before, which only a space of fixed grids brings, is drawn again. salt: names
     the search; the draws depend on it and on nothing else. Raises Waiting while answers are missing.
     """
     coins, drawn = random.Random(salt), {}
-    for _ in range(ledger.budget * DRAWS_PER_TRIAL):
+    for _ in range(history.budget * DRAWS_PER_TRIAL):
         setting = {**start, **{name: draw(axis, coins) for name, axis in axes.items()}}
-        if ledger.possible(setting):
+        if history.possible(setting):
             drawn.setdefault(key(setting), setting)
-        if len(drawn) == ledger.budget:
+        if len(drawn) == history.budget:
             break
-    ledger.ask([(setting, ledger.seeds[0], "random") for setting in drawn.values()])
-    best = min(drawn.values(), key=ledger.first, default=None)
-    return Found(best if best is not None and math.isfinite(ledger.first(best)) else None, {})
+    history.ask([(setting, history.seeds[0], "random") for setting in drawn.values()])
+    best = min(drawn.values(), key=history.first, default=None)
+    return Found(best if best is not None and math.isfinite(history.first(best)) else None, {})
 
 
 def draw(axis: Axis, coins: random.Random) -> Value:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from benchmark.spec import SCHEMA, Value
+from benchmark.train import runner
 from sweeps.search.box import Line
 from sweeps.search.cells import Cell, Solved
 from sweeps.search.seeds import report_seeds
@@ -52,7 +53,7 @@ def summarize(state: Solved | Cell, known: Mapping[str, Any]) -> dict[str, Any]:
         "complete": state.complete and len(reported) == len(state.reports),
         "winner": dict(state.winner) if state.winner else None,
         "tuning_loss": state.tuning_loss,
-        "spent": dict(Counter(_account(asked.purpose) for asked in finished)),
+        "spent": dict(Counter(_account(asked.entry.purpose) for asked in finished)),
         "diverged": sum(asked.status == "diverged" for asked in finished),
         "failed": sum(asked.status == "failed" for asked in finished),
         "badges": _badges(state, open_sides, reported),
@@ -157,9 +158,9 @@ def manifest(sweep: Sweep, plan: "Plan") -> dict[str, Any]:
 def _optimizer(sweep: Sweep, name: str) -> dict[str, Any]:
     contestant = next(c for c in sweep.contestants if c.name == name)
     space = contestant.axes(sweep.stages[0].task.scale)
-    facts = ("title", "paper", "url", "family", "summary", "rule")
     return {
-        **{fact: getattr(contestant, fact) for fact in facts},
+        **runner.about(contestant.info),
+        "rule": contestant.rule,
         "essential": list(contestant.essential),
         "ablation_of": contestant.ablation_of,
         "space": {n: {"grid": list(a.grid), "start": a.start, "scale": a.scale} for n, a in space.items()},

@@ -11,7 +11,7 @@ from typing import Literal
 from benchmark.scales import Scale
 from benchmark.spec import RECIPE, Evaluation, Value
 from benchmark.tasks import Task, parse
-from optimizers.base import Axis, Optimizer
+from optimizers.base import Axis, Info, Optimizer
 
 Phase = Literal["I", "II", "III", "baseline"]
 Start = Literal["stated", "winner", "consensus", "law", "constant", "width"]
@@ -36,7 +36,7 @@ RECIPE_SPACE: Mapping[str, Mapping[str, Axis]] = {
 class Contestant:
     """What planning and reporting need to know about an optimizer: data only, no framework.
 
-    rule: identity of the update rule, "adamw@1" or "mine#<hash>".
+    rule: identity of the update rule, "adamw@1" or "mine#<hash>". info: what its class says of the method.
     defaults: every field of the optimizer. space: ladder -> hyperparameter -> Axis.
     recipe_start: starts of RECIPE hyperparameters that differ from the usual ones.
     recipe_fixed: RECIPE hyperparameters that it may not vary. ablation_of: whom it restricts by them, or "".
@@ -45,18 +45,23 @@ class Contestant:
 
     name: str
     rule: str
-    title: str
-    paper: str
-    url: str
-    family: str
-    summary: str
-    essential: tuple[str, ...]
+    info: Info
     space: Mapping[str, Mapping[str, Axis]]
     defaults: Mapping[str, Value]
     recipe_start: Mapping[str, Value]
     source: str = ""
     recipe_fixed: Mapping[str, Value] = field(default_factory=dict)
     ablation_of: str = ""
+
+    @property
+    def essential(self) -> tuple[str, ...]:
+        """What even the smallest search tunes: what its info names, or else all that it may vary."""
+        if self.info.essential:
+            return self.info.essential
+        first, *others = self.space.values()
+        everywhere = [name for name in first if all(name in axes for axes in others)]
+        everything = [name for name in (*everywhere, *RECIPE) if name not in self.recipe_fixed]
+        return tuple(sorted(everything, key=lambda name: name != "peak_lr"))  # a search begins with the rate
 
     def axes(self, scale: Scale) -> dict[str, Axis]:
         """The whole space at a scale: its own hyperparameters first, then the recipe. Raises ValueError
@@ -90,17 +95,10 @@ class Contestant:
 def contestant_of(cls: type[Optimizer], name: str, rule: str, source: str = "") -> Contestant:
     """A contestant from its class. `rule` is its identity (see `Trial.rule`)."""
     default = cls()
-    everywhere = [n for n in next(iter(cls.space.values())) if all(n in axes for axes in cls.space.values())]
-    everything = sorted((*everywhere, *RECIPE), key=lambda n: n != "peak_lr")  # a search begins with the rate
     return Contestant(
         name=name,
         rule=rule,
-        title=cls.info.title,
-        paper=cls.info.paper,
-        url=cls.info.url,
-        family=cls.info.family,
-        summary=cls.info.summary,
-        essential=cls.info.essential or tuple(n for n in everything if n not in cls.recipe_fixed),
+        info=cls.info,
         space=cls.space,
         defaults={f.name: getattr(default, f.name) for f in dataclasses.fields(default)},
         recipe_start=cls.recipe_start,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from benchmark.spec import Outcome, Trial
-from optimizers.base import Axis
+from optimizers.base import Axis, Info
 from sweeps.search.coordinate_search import Found, coordinate_descent
-from sweeps.search.history import Ledger, Noise, Waiting
+from sweeps.search.history import History, Noise, Waiting
 from sweeps.search.plan import Memory, Plan, plan
 from sweeps.search.space import Setting, key
 from sweeps.search.sweep import Contestant, Sweep, stage
@@ -28,8 +28,8 @@ SPACES = {
 Surface = Callable[[Setting, int], float]
 
 
-class _Counted(Ledger):
-    """A ledger that tells a search that goes round and round from one that takes its time."""
+class _Counted(History):
+    """A history that tells a search that goes round and round from one that takes its time."""
 
     comparisons = 0
 
@@ -50,19 +50,19 @@ def _search(
     prior: Noise | None = None,
     band: float | None = None,
     arrival: int | None = None,
-) -> tuple[Found, Ledger]:
+) -> tuple[Found, History]:
     """Run one search to its end; with `arrival`, answers come one at a time in an order drawn from it."""
     begin = {name: axis.start for name, axis in axes.items()} if start is None else start
     answers: dict = {}
     coins = random.Random(arrival)
     for _ in range(10_000):
-        ledger = _Counted(
+        history = _Counted(
             lambda setting, seed, _: answers.get((key(setting), seed)), budget, seeds, possible, prior, band
         )
         try:
-            return coordinate_descent(ledger, axes, begin, tuple(axes), "test"), ledger
+            return coordinate_descent(history, axes, begin, tuple(axes), "test"), history
         except Waiting:
-            waiting = [e for e in ledger.entries if e.loss is None]
+            waiting = [e for e in history.entries if e.loss is None]
             for entry in waiting if arrival is None else [coins.choice(waiting)]:
                 answers[key(entry.setting), entry.seed] = surface(entry.setting, entry.seed)
     raise AssertionError("the search does not end")
@@ -71,7 +71,7 @@ def _search(
 def _contestant(name: str, space: Mapping[str, Axis], essential: tuple[str, ...] = ("peak_lr",)) -> Contestant:
     defaults = {hyperparameter: axis.start for hyperparameter, axis in space.items()}
     ladders = {"micro": space, "paper": space}
-    return Contestant(name, f"{name}@1", name, "", "", "scalar", "", essential, ladders, defaults, {})
+    return Contestant(name, f"{name}@1", Info(name, "", "", "scalar", "", essential), ladders, defaults, {})
 
 
 def _finish(
@@ -88,7 +88,7 @@ def _finish(
 
 
 @pytest.fixture
-def search() -> Callable[..., tuple[Found, Ledger]]:
+def search() -> Callable[..., tuple[Found, History]]:
     return _search
 
 

@@ -177,7 +177,7 @@ def test_what_was_there_before_is_no_outcome_of_a_dead_worker(smoke, tmp_path, t
         path.write_text(path.read_text()[:100])
     driver.close()
     driver = Driver(smoke, tmp_path, retry_failed=True)
-    for _ in range(driver.ATTEMPTS):
+    for _ in range(driver_module.ATTEMPTS):
         job = driver.next_job()
         assert job is not None and job.trials == (trial,)
         driver.worker_died(job, "killed")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,14 +86,25 @@ def test_the_busy_share_is_of_the_workers_that_there_were(driver, capsys):
     assert "3 workers trained or evaluated for 25% of 60 seconds." in capsys.readouterr().err
 
 
-def test_here_ray_gets_no_more_cores_than_workers(monkeypatch, driver):
+def test_here_ray_gets_no_more_cores_than_workers(monkeypatch, tmp_path):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     given = []
     monkeypatch.setattr(ray_tune.ray, "init", lambda **options: given.append(options["num_cpus"]))
     cores = len(os.sched_getaffinity(0))
     for workers in (1, None):
-        ray_tune._start(workers)
+        ray_tune._start(workers, str(tmp_path))
     assert given == [1, cores]
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_workers_import_from_the_folder_of_the_call_where_this_process_does(monkeypatch, tmp_path, alone):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    here, started = Path.cwd(), []
+    others = [path for path in sys.path if path not in ("", str(here))]
+    monkeypatch.setattr(sys, "path", others if alone else [str(here), *others])
+    monkeypatch.setattr(ray_tune.ray, "init", lambda **_: started.append(Path.cwd()))
+    ray_tune._start(1, str(tmp_path))
+    assert started == [tmp_path if alone else here] and Path.cwd() == here
 
 
 @pytest.mark.parametrize("raised", [ValueError("the corpus is another"), FileNotFoundError("mine.py")])
@@ -102,9 +114,9 @@ def test_a_node_s_own_error_ends_the_sweep_with_its_line_and_no_record(monkeypat
 
     monkeypatch.setattr(ray_tune.worker, "work", work)
     monkeypatch.setattr(ray_tune, "_wait_for_all", lambda *_: None)
-    searcher = ray_tune.PlanSearcher(driver, ray_tune.Slots(1, 1, (), 1.0, "roll"))
+    searcher = ray_tune.PlanSearcher(driver, ray_tune.Slots(1, 1, (), 1.0, "barrier"))
     trainable = object.__new__(ray_tune.Worker)
-    trainable.name, trainable.roll = "a", "roll"
+    trainable.name, trainable.barrier = "a", "barrier"
     trainable.reset_config(searcher.suggest("t1"))
     searcher.on_trial_complete("t1", trainable.step())
     assert str(searcher.error) == str(raised)

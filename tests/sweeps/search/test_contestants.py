@@ -1,10 +1,15 @@
 """What a sweep takes: registered optimizers by name, users' own by file, each of them admitted first."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
+import optimizers
+from benchmark.train import runner
 from sweeps.search.contestants import contestants
+from sweeps.search.plan import plan
+from sweeps.search.summary import manifest
 
 FILE = """
 import optax
@@ -48,3 +53,15 @@ def test_two_of_one_name_are_refused(mine, tmp_path):
     mine.write_text(FILE.format(update="rule.update"))
     with pytest.raises(ValueError, match="in the sweep already; rename the file"):
         contestants(("adamw",), [mine, mine])
+
+
+def test_records_and_the_manifest_say_the_same_of_an_optimizer(small):
+    sweep = dataclasses.replace(small, contestants=contestants(("adamw", "adamw~2", "lion")))
+    now = plan(sweep, {})
+    told = manifest(sweep, now)["optimizers"]
+    for trial in now.ready:
+        facts = runner.facts(optimizers.get(trial.optimizer), trial)
+        assert facts.items() >= runner.about(sweep.contestant(trial.optimizer).info).items()
+        shared = facts.keys() & told[trial.optimizer].keys()
+        assert shared == {"title", "paper", "url", "family", "summary", "ablation_of"}
+        assert all(facts[name] == told[trial.optimizer][name] for name in shared)

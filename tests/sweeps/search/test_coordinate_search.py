@@ -73,10 +73,10 @@ def _rough(salt):
 @given(bowls())
 def test_finds_the_optimum_of_separable_bowls_and_brackets_it(search, bowl):
     axes, surface, best = bowl
-    found, ledger = search(surface, axes, 80)
+    found, history = search(surface, axes, 80)
     assert found.winner == best
     for name in (n for n, axis in axes.items() if not isinstance(axis.start, str)):
-        whole = [e.setting for e in ledger.entries if "refinement" not in e.purpose]
+        whole = [e.setting for e in history.entries if "refinement" not in e.purpose]
         line = {s[name] for s in whole if {**s, name: 0} == {**found.winner, name: 0}}
         grid = Grid(axes[name], tuple(sorted({*axes[name].grid, *line})))
         if grid.step(found.winner[name], upward=False):
@@ -89,8 +89,8 @@ def test_finds_the_optimum_of_separable_bowls_and_brackets_it(search, bowl):
 @given(bowls(), st.integers(1, 60), st.integers(0, 10**6), st.sampled_from([(0,), (0, 1, 2)]))
 def test_keeps_to_its_budget_and_never_asks_twice(search, bowl, budget, salt, seeds):
     axes, _, _ = bowl
-    _, ledger = search(_rough(salt), axes, budget, seeds=seeds)
-    asked = [(key(entry.setting), entry.seed) for entry in ledger.entries]
+    _, history = search(_rough(salt), axes, budget, seeds=seeds)
+    asked = [(key(entry.setting), entry.seed) for entry in history.entries]
     assert len(asked) == len(set(asked)) <= budget
 
 
@@ -98,14 +98,14 @@ def test_keeps_to_its_budget_and_never_asks_twice(search, bowl, budget, salt, se
 @given(bowls(least_axes=3), st.integers(1, 40), st.sampled_from([(0,), (0, 1, 2)]))
 def test_spends_its_budget_to_the_last_trial(search, bowl, budget, seeds):
     axes, surface, _ = bowl
-    _, ledger = search(surface, axes, budget, seeds=seeds)
-    assert len(ledger.entries) == budget
+    _, history = search(surface, axes, budget, seeds=seeds)
+    assert len(history.entries) == budget
 
 
 @pytest.mark.parametrize("best", [0.002, 0.016, 0.0226, 0.5])
 def test_six_trials_of_one_rate_are_all_spent(search, best):
-    _, ledger = search(lambda s, _: math.log(s["peak_lr"] / best) ** 2, {"peak_lr": RATE}, 6)
-    assert len(ledger.entries) == 6
+    _, history = search(lambda s, _: math.log(s["peak_lr"] / best) ** 2, {"peak_lr": RATE}, 6)
+    assert len(history.entries) == 6
 
 
 @PROPERTY
@@ -123,11 +123,11 @@ def test_the_order_in_which_answers_arrive_does_not_matter(search, bowl, budget,
 def test_the_winner_is_the_best_of_all_that_was_tried(search, bowl, budget, salt):
     """Extensions, restarts and refinements included; without a winner nothing that was tried has trained."""
     axes, _, _ = bowl
-    found, ledger = search(_rough(salt), axes, budget)
-    lowest = min(entry.loss for entry in ledger.entries)
+    found, history = search(_rough(salt), axes, budget)
+    lowest = min(entry.loss for entry in history.entries)
     assert (found.winner is None) == (lowest == math.inf)
     if found.winner is not None:
-        assert ledger.loss(found.winner) == lowest
+        assert history.loss(found.winner) == lowest
 
 
 @PROPERTY
@@ -154,9 +154,9 @@ def test_a_divergent_side_is_a_bracket(search):
     def surface(setting, seed):
         return math.inf if setting["peak_lr"] > 0.016 else 1 / setting["peak_lr"]
 
-    found, ledger = search(surface, {"peak_lr": RATE}, 3)
+    found, history = search(surface, {"peak_lr": RATE}, 3)
     assert found.winner == {"peak_lr": 0.016}
-    assert len(ledger.entries) == 3
+    assert len(history.entries) == 3
 
 
 def test_where_nothing_trains_it_goes_down(search):
@@ -169,9 +169,9 @@ def test_where_nothing_trains_it_goes_down(search):
 
 
 def test_a_search_that_never_trains_spends_its_budget_and_has_no_winner(search):
-    found, ledger = search(lambda *_: math.inf, {"peak_lr": RATE}, 9)
+    found, history = search(lambda *_: math.inf, {"peak_lr": RATE}, 9)
     assert found.winner is None
-    assert len(ledger.entries) == 9
+    assert len(history.entries) == 9
 
 
 def test_ties_stay_at_the_start(search):
@@ -183,18 +183,18 @@ def test_ties_stay_at_the_start(search):
 
 def test_an_impossible_setting_is_never_asked_for(search):
     axes = {"peak_lr": RATE, "batch_size": Axis((4, 8, 16, 32), 8)}
-    _, ledger = search(
+    _, history = search(
         lambda s, _: -s["batch_size"], axes, 30, possible=lambda setting: setting["batch_size"] <= 16
     )
-    assert max(entry.setting["batch_size"] for entry in ledger.entries) == 16
+    assert max(entry.setting["batch_size"] for entry in history.entries) == 16
 
 
 def test_extensions_leave_trials_for_the_other_essential_hyperparameters(search):
     axes = {"peak_lr": RATE, "weight_decay": Axis((0.0, 0.1, 0.2, 0.4), 0.1, "log")}
-    _, ledger = search(lambda s, _: -math.log(s["peak_lr"]), axes, 6)
-    purposes = [entry.purpose for entry in ledger.entries]
+    _, history = search(lambda s, _: -math.log(s["peak_lr"]), axes, 6)
+    purposes = [entry.purpose for entry in history.entries]
     assert sum(purpose.startswith("weight_decay") for purpose in purposes) == 2
-    assert ledger.entries[3].purpose == "peak_lr up"  # one trial could be spared to go on
+    assert history.entries[3].purpose == "peak_lr up"  # one trial could be spared to go on
 
 
 def test_comparisons_at_different_seeds_cannot_keep_it_going_round(search):
@@ -223,8 +223,8 @@ def test_most_sensitive_hyperparameters_come_first_after_the_first_pass(search):
         target = 2 if setting["last"] == 1 else 3
         return 0.001 * abs(setting["flat"] - 2) + abs(setting["steep"] - target) - 5 * (setting["last"] == 2)
 
-    found, ledger = search(surface, axes, 9)
-    revisits = [entry.purpose for entry in ledger.entries[6:]]
+    found, history = search(surface, axes, 9)
+    revisits = [entry.purpose for entry in history.entries[6:]]
     assert revisits[0].startswith("steep")
     assert found.winner == {"flat": 2, "steep": 3, "last": 2}
 
@@ -237,6 +237,6 @@ def test_what_is_left_over_starts_again_elsewhere(search):
     def surface(setting, seed):
         return losses.get((int(setting["a"]), int(setting["b"])), 1.5)
 
-    found, ledger = search(surface, axes, 20)
-    assert any(entry.purpose == "restart" for entry in ledger.entries)
+    found, history = search(surface, axes, 20)
+    assert any(entry.purpose == "restart" for entry in history.entries)
     assert found.winner == {"a": "3", "b": "3"}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from optimizers.base import Axis
 from sweeps.search.box import Line
 from sweeps.search.gp_search import RULES, gp_search
-from sweeps.search.history import Ledger, Waiting
+from sweeps.search.history import History, Waiting
 from sweeps.search.proposals import Space, bad_as_the_worst, opening
 from sweeps.search.space import key
 
@@ -38,11 +38,11 @@ def run(surface, axes, budget, *, arrival=None, seeds=SEEDS, possible=lambda s: 
     begin = start or {name: axis.start for name, axis in axes.items()}
     answers, coins = {}, random.Random(arrival)
     for _ in range(10_000):
-        ledger = Ledger(lambda s, seed, _: answers.get((key(s), seed)), budget, seeds, possible)
+        history = History(lambda s, seed, _: answers.get((key(s), seed)), budget, seeds, possible)
         try:
-            return gp_search(ledger, axes, begin, "test", **how), ledger
+            return gp_search(history, axes, begin, "test", **how), history
         except Waiting:
-            waiting = [e for e in ledger.entries if e.loss is None]
+            waiting = [e for e in history.entries if e.loss is None]
             for entry in waiting if arrival is None else [coins.choice(waiting)]:
                 answers[key(entry.setting), entry.seed] = surface(entry.setting, entry.seed)
     raise AssertionError("the search does not end")
@@ -72,8 +72,8 @@ def rough(salt):
 @PROPERTY
 @given(st.integers(2, 24), st.integers(0, 10**6), st.sampled_from([SEEDS, (0,)]))
 def test_spends_exactly_its_budget_and_never_asks_twice(budget, salt, seeds):
-    _, ledger = run(rough(salt), MIXED, budget, seeds=seeds)
-    asked = [(key(entry.setting), entry.seed) for entry in ledger.entries]
+    _, history = run(rough(salt), MIXED, budget, seeds=seeds)
+    asked = [(key(entry.setting), entry.seed) for entry in history.entries]
     assert len(asked) == len(set(asked)) == budget
 
 
@@ -90,9 +90,9 @@ def test_the_order_in_which_answers_arrive_does_not_matter(budget, salt, arrival
 def test_a_best_rate_is_bracketed_wherever_it_lies(octaves):
     """Up to 22 times the start, or a 22nd of it, in nine trials, with another axis to search."""
     axes = {"peak_lr": RATE, "weight_decay": MIXED["weight_decay"]}
-    found, ledger = run(bowl(0.016 * 2**octaves), axes, 9)
+    found, history = run(bowl(0.016 * 2**octaves), axes, 9)
     assert found.winner is not None
-    tried = [entry.setting["peak_lr"] for entry in ledger.entries]
+    tried = [entry.setting["peak_lr"] for entry in history.entries]
     assert Line(RATE).open_sides(found.winner["peak_lr"], tried) == []
     assert abs(math.log2(found.winner["peak_lr"] / (0.016 * 2**octaves))) < 1.5
 
@@ -101,14 +101,14 @@ def test_an_edge_at_the_end_of_the_budget_is_left_where_trials_beyond_it_are_all
     def falling(setting, seed):
         return -min(math.log2(setting["peak_lr"]), 0.0)
 
-    within, ledger = run(falling, {"peak_lr": RATE}, 4)
-    assert len(ledger.entries) == 4 and within.winner["peak_lr"] == max(
-        e.setting["peak_lr"] for e in ledger.entries
+    within, history = run(falling, {"peak_lr": RATE}, 4)
+    assert len(history.entries) == 4 and within.winner["peak_lr"] == max(
+        e.setting["peak_lr"] for e in history.entries
     )
-    beyond, ledger = run(falling, {"peak_lr": RATE}, 4, beyond=6)
-    assert 4 < len(ledger.entries) <= 10
-    assert beyond.winner["peak_lr"] < max(entry.setting["peak_lr"] for entry in ledger.entries)
-    assert {entry.purpose for entry in ledger.entries[4:]} == {"peak_lr bracket"}
+    beyond, history = run(falling, {"peak_lr": RATE}, 4, beyond=6)
+    assert 4 < len(history.entries) <= 10
+    assert beyond.winner["peak_lr"] < max(entry.setting["peak_lr"] for entry in history.entries)
+    assert {entry.purpose for entry in history.entries[4:]} == {"peak_lr bracket"}
 
 
 def test_it_finds_a_valley_in_several_axes():
@@ -132,10 +132,10 @@ def test_the_opening_is_counted_and_fills_the_box():
 
 
 def test_the_opening_is_asked_for_at_once():
-    ledger = Ledger(lambda *_: None, 10, SEEDS)
+    history = History(lambda *_: None, 10, SEEDS)
     with pytest.raises(Waiting):
-        gp_search(ledger, MIXED, {name: axis.start for name, axis in MIXED.items()}, "test")
-    purposes = [entry.purpose for entry in ledger.entries]
+        gp_search(history, MIXED, {name: axis.start for name, axis in MIXED.items()}, "test")
+    purposes = [entry.purpose for entry in history.entries]
     assert purposes == ["start", *["opening"] * (round(RULES.opening * 10) - 1)]
 
 
@@ -148,8 +148,8 @@ def test_the_race_is_on_fresh_seeds_and_decides():
         loss = bowl(0.016)({"peak_lr": setting["peak_lr"]}, 0)
         return loss + (0.001 * (setting["kind"] == "b") if seed == 0 else 0.2 * (setting["kind"] == "a"))
 
-    found, ledger = run(surface, axes, 12, rules=rules)
-    raced = [entry for entry in ledger.entries if entry.purpose == "race"]
+    found, history = run(surface, axes, 12, rules=rules)
+    raced = [entry for entry in history.entries if entry.purpose == "race"]
     assert {entry.seed for entry in raced} <= {1, 2} and len(raced) == 4
     if len({entry.setting["kind"] for entry in raced}) == 2:
         assert found.winner["kind"] == "b"
@@ -162,10 +162,10 @@ def test_the_winner_is_not_the_luckiest_run():
         return 3.0 + 0.05 * math.log2(setting["peak_lr"] / 0.016) ** 2 - 0.12 * (setting["kind"] == "c")
 
     lucky = {"peak_lr": RATE, "kind": Axis(("a", "b", "c"), "a")}
-    found, ledger = run(surface, lucky, 14, rules=dataclasses.replace(RULES, race=0.0))
+    found, history = run(surface, lucky, 14, rules=dataclasses.replace(RULES, race=0.0))
     assert found.winner["kind"] == "c"
-    chosen = ledger.loss(found.winner)
-    assert chosen - min(entry.loss for entry in ledger.entries) < 0.02
+    chosen = history.loss(found.winner)
+    assert chosen - min(entry.loss for entry in history.entries) < 0.02
 
 
 def test_a_divergent_end_is_a_bracket_and_bad():
@@ -185,26 +185,26 @@ def test_where_nothing_trains_it_goes_down():
 
 
 def test_a_search_that_never_trains_has_no_winner():
-    found, ledger = run(lambda *_: math.inf, {"peak_lr": RATE}, 9)
-    assert found.winner is None and len(ledger.entries) == 9
+    found, history = run(lambda *_: math.inf, {"peak_lr": RATE}, 9)
+    assert found.winner is None and len(history.entries) == 9
 
 
 def test_an_impossible_setting_is_never_asked_for():
-    _, ledger = run(bowl(0.02), MIXED, 20, possible=lambda setting: setting["batch_size"] <= 16)
-    assert len(ledger.entries) == 20
-    assert max(entry.setting["batch_size"] for entry in ledger.entries) == 16
+    _, history = run(bowl(0.02), MIXED, 20, possible=lambda setting: setting["batch_size"] <= 16)
+    assert len(history.entries) == 20
+    assert max(entry.setting["batch_size"] for entry in history.entries) == 16
 
 
 def test_a_space_of_few_values_is_exhausted_and_then_raced():
     axes = {"kind": Axis(("a", "b"), "a")}
-    found, ledger = run(lambda s, seed: 1.0 + (s["kind"] == "a"), axes, 9)
+    found, history = run(lambda s, seed: 1.0 + (s["kind"] == "a"), axes, 9)
     assert found.winner == {"kind": "b"}
-    assert [entry.purpose for entry in ledger.entries] == ["start", "opening", *["race"] * 4]
+    assert [entry.purpose for entry in history.entries] == ["start", "opening", *["race"] * 4]
 
 
 def test_nothing_to_search_is_one_trial():
-    found, ledger = run(lambda *_: 1.0, {}, 9, start={"peak_lr": 0.1})
-    assert found.winner == {"peak_lr": 0.1} and len(ledger.entries) == 1
+    found, history = run(lambda *_: 1.0, {}, 9, start={"peak_lr": 0.1})
+    assert found.winner == {"peak_lr": 0.1} and len(history.entries) == 1
 
 
 def test_swings_and_what_is_near_come_from_the_model():

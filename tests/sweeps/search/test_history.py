@@ -6,74 +6,74 @@ import random
 import pytest
 from scipy import stats
 
-from sweeps.search.history import Ledger, Noise, Waiting
+from sweeps.search.history import History, Noise, Waiting
 
 A, B = {"h": 1.0}, {"h": 2.0}
 
 
-def ledger_of(losses, budget=20, **how):
-    return Ledger(lambda setting, seed, _: losses[setting["h"]][seed], budget, (0, 1, 2), **how)
+def history_of(losses, budget=20, **how):
+    return History(lambda setting, seed, _: losses[setting["h"]][seed], budget, (0, 1, 2), **how)
 
 
-def asked(ledger, *settings):
-    ledger.ask([(setting, 0, "start") for setting in settings])
-    return ledger
+def asked(history, *settings):
+    history.ask([(setting, 0, "start") for setting in settings])
+    return history
 
 
 def test_a_clear_lead_is_believed_without_more_seeds():
-    ledger = asked(ledger_of({1.0: [3.5], 2.0: [3.4]}, band=0.02), A, B)
-    assert ledger.better(B, A)
-    assert len(ledger.entries) == 2
+    history = asked(history_of({1.0: [3.5], 2.0: [3.4]}, band=0.02), A, B)
+    assert history.better(B, A)
+    assert len(history.entries) == 2
 
 
 def test_a_lead_inside_the_band_buys_seeds_and_the_lower_paired_mean_wins():
     losses = {1.0: [3.50, 3.40, 3.45], 2.0: [3.49, 3.43, 3.47]}
-    ledger = asked(ledger_of(losses, band=0.05), A, B)
-    assert not ledger.better(B, A)  # ahead at seed 0 only
-    assert [e.purpose for e in ledger.entries[2:]] == ["replicate"] * 2  # behind after two: no third seed
+    history = asked(history_of(losses, band=0.05), A, B)
+    assert not history.better(B, A)  # ahead at seed 0 only
+    assert [e.purpose for e in history.entries[2:]] == ["replicate"] * 2  # behind after two: no third seed
     losses = {1.0: [3.50, 3.40, 3.45], 2.0: [3.49, 3.398, 3.447]}
-    ledger = asked(ledger_of(losses, band=0.05), A, B)
-    assert ledger.better(B, A)  # ahead by less than the band: the band is not what accepts
-    assert len(ledger.entries) == 6
+    history = asked(history_of(losses, band=0.05), A, B)
+    assert history.better(B, A)  # ahead by less than the band: the band is not what accepts
+    assert len(history.entries) == 6
 
 
 def test_a_candidate_that_is_behind_gets_no_more_seeds():
-    ledger = asked(ledger_of({1.0: [3.50], 2.0: [3.501]}, band=0.05), A, B)
-    assert not ledger.better(B, A)
-    assert len(ledger.entries) == 2
+    history = asked(history_of({1.0: [3.50], 2.0: [3.501]}, band=0.05), A, B)
+    assert not history.better(B, A)
+    assert len(history.entries) == 2
 
 
 def test_without_budget_for_more_seeds_the_mean_so_far_decides():
-    ledger = asked(ledger_of({1.0: [3.50], 2.0: [3.49]}, budget=3, band=0.05), A, B)
-    assert ledger.better(B, A)
-    assert len(ledger.entries) == 2
+    history = asked(history_of({1.0: [3.50], 2.0: [3.49]}, budget=3, band=0.05), A, B)
+    assert history.better(B, A)
+    assert len(history.entries) == 2
 
 
 @pytest.mark.parametrize(
     ("a", "b", "better"), [(math.inf, 3.0, True), (3.0, math.inf, False), (math.inf, math.inf, False)]
 )
 def test_divergence_loses_and_buys_no_seeds(a, b, better):
-    ledger = asked(ledger_of({1.0: [a], 2.0: [b]}, band=0.05), A, B)
-    assert ledger.better(B, A) is better
-    assert len(ledger.entries) == 2
+    history = asked(history_of({1.0: [a], 2.0: [b]}, band=0.05), A, B)
+    assert history.better(B, A) is better
+    assert len(history.entries) == 2
 
 
 def test_a_candidate_that_diverges_at_a_second_seed_loses():
-    ledger = asked(ledger_of({1.0: [3.50, 3.5, 3.5], 2.0: [3.49, math.inf, 3.4]}, band=0.05), A, B)
-    assert not ledger.better(B, A)
+    history = asked(history_of({1.0: [3.50, 3.5, 3.5], 2.0: [3.49, math.inf, 3.4]}, band=0.05), A, B)
+    assert not history.better(B, A)
 
 
 def test_noise_is_the_variance_of_paired_differences():
     coins = random.Random(0)
     seed_effect = [coins.gauss(0, 1.0) for _ in range(3)]
     losses = {h: [h + seed_effect[s] + coins.gauss(0, 0.01) for s in range(3)] for h in (1.0, 2.0)}
-    ledger = asked(ledger_of(losses), A, B)
-    ledger.replicate((A, B))
+    history = asked(history_of(losses), A, B)
+    history.replicate((A, B))
     gaps = [losses[1.0][s] - losses[2.0][s] for s in range(3)]
     mean = sum(gaps) / 3
-    assert ledger.noise().df == 2
-    assert ledger.noise().sd == pytest.approx(math.sqrt(sum((g - mean) ** 2 for g in gaps) / 2))
-    assert ledger.band() == pytest.approx(ledger.noise().sd * stats.t.ppf(0.9, 2))
+    assert history.noise().df == 2
+    assert history.noise().sd == pytest.approx(math.sqrt(sum((g - mean) ** 2 for g in gaps) / 2))
+    assert history.band() == pytest.approx(history.noise().sd * stats.t.ppf(0.9, 2))
 
 
 def test_noise_from_elsewhere_is_pooled_by_degrees_of_freedom():
@@ -94,13 +94,13 @@ def test_the_band_covers_four_fifths_of_pure_noise():
 
 
 def test_everything_that_can_run_is_asked_before_waiting():
-    ledger = Ledger(lambda *_: None, 3)
+    history = History(lambda *_: None, 3)
     with pytest.raises(Waiting):
-        ledger.ask([({"h": float(h)}, 0, "start") for h in range(5)])
-    assert len(ledger.entries) == 3
-    assert ledger.left == 0
+        history.ask([({"h": float(h)}, 0, "start") for h in range(5)])
+    assert len(history.entries) == 3
+    assert history.left == 0
 
 
 def test_near_are_the_settings_within_the_band_of_the_best():
-    ledger = asked(ledger_of({1.0: [3.50], 2.0: [3.51], 3.0: [3.6]}, band=0.02), A, B, {"h": 3.0})
-    assert ledger.near(A) == [A, B]
+    history = asked(history_of({1.0: [3.50], 2.0: [3.51], 3.0: [3.6]}, band=0.02), A, B, {"h": 3.0})
+    assert history.near(A) == [A, B]

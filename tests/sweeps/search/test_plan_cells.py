@@ -92,7 +92,7 @@ def test_random_search_draws_independent_trials_with_the_same_budget(small, fini
     done, _ = finish(sweep, valley)
     cell = done.cells["lion/27k-1x"]
     assert cell["spent"] == {"random": 3}
-    losses = [asked.loss for asked in done.solved["lion/27k-1x"].asked]
+    losses = [asked.entry.loss for asked in done.solved["lion/27k-1x"].asked]
     assert cell["tuning_loss"] == min(losses)
 
 

@@ -7,6 +7,7 @@ import pytest
 import optimizers
 import sweeps
 from benchmark.scales import SCALES
+from optimizers.base import Info
 from sweeps.search.contestants import contestants
 from sweeps.search.plan import Memory, plan
 from sweeps.search.sweep import RECIPE_SPACE, Contestant
@@ -69,7 +70,7 @@ def test_recipe_grids_are_the_same_for_all_and_hold_every_start(ladder):
 
 
 def test_a_missing_ladder_is_one_clear_line():
-    bare = Contestant("odd", "odd@1", "", "", "", "scalar", "", ("peak_lr",), {}, {}, {})
+    bare = Contestant("odd", "odd@1", Info("", "", "", "scalar", "", ("peak_lr",)), {}, {}, {})
     with pytest.raises(ValueError, match="odd has no search space for the micro ladder"):
         bare.axes(SCALES["27k"])
 

@@ -92,7 +92,7 @@ def test_the_law_predicts_the_largest_scale_and_its_error_is_reported(phases, fi
     assert cell["laws"]["peak_lr"]["points"] == 8
     first = done.solved["adamw/220k-1x"].asked[0]
     assert first.trial.hyperparameters["peak_lr"] == cell["predicted"]["peak_lr"]
-    assert cell["prediction"]["excess"] == pytest.approx(first.loss - cell["tuning_loss"])
+    assert cell["prediction"]["excess"] == pytest.approx(first.entry.loss - cell["tuning_loss"])
     assert 0 <= cell["prediction"]["excess"] < 0.02
 
 

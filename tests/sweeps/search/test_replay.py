@@ -92,8 +92,8 @@ def excess_of(search, name, surface, possible):
     axes, _, loss, _ = settings()[name]
     if not possible(start_of(axes)):
         return None
-    found, ledger = search(surface, axes, 40, possible=possible)
-    return ledger.loss(found.winner) - loss
+    found, history = search(surface, axes, 40, possible=possible)
+    return history.loss(found.winner) - loss
 
 
 def test_from_published_starts_it_reaches_the_published_ground_states(search):

@@ -1,14 +1,17 @@
-"""Which workers of a sweep there are. ray_tune.py runs a Roll as an actor that all of them ask."""
+"""Workers wait here until all have started. ray_tune.py runs a Barrier as an actor that all of them ask.
+
+It is not in that file, because its process would then import Ray Tune too: two seconds of a core.
+"""
 
 
-class Roll:
+class Barrier:
     """Workers by name, each with the trial that it last took; count: how many there should be."""
 
     def __init__(self, count: int) -> None:
         self.count = count
         self.here: dict[str, str] = {}
 
-    def report(self, worker: str, trial: str) -> bool:
+    def arrive(self, worker: str, trial: str) -> bool:
         """Note that a worker has taken a trial. Returns whether all workers are there."""
         self.here[worker] = trial
         self.count = max(self.count, len(self.here))

@@ -1,8 +1,8 @@
 """Differences of losses at one task, in nats, with intervals that hold all at once.
 
-`gaps`: every contestant against the baseline, over all tasks of a study (a Dunnett with unequal variances):
-what a verdict rests on. `contrasts`: every pair of a task (a Tukey with unequal variances): what ranks and flips
-rest on. No curve enters.
+`gaps`: every contestant against the baseline, over all tasks of a study (a Dunnett with unequal variances),
+which a verdict rests on. `contrasts`: every pair of a task (a Tukey with unequal variances), which ranks and
+flips rest on. No curve enters.
 
 Of many intervals the luckiest looks significant by itself. For pairs the studentized range says how strict each
 must be. A contrast with the baseline has its own degrees of freedom (Satterthwaite) and shares the baseline's

@@ -1,8 +1,9 @@
 """How many fewer tokens than a tuned baseline, and how sure are we?
 
 A verdict is a contrast in nats with the baseline at the same task (contrasts.py); the baseline's curve only
-converts it to tokens (conversion.py). "Fantastic Pretraining Optimizers and Where to Find Them" (arXiv:2509.02046) reads
-the speedup off the fitted curve instead: `method="study"` (formula.py) does so too, for its figures.
+converts it to tokens (conversion.py). "Fantastic Pretraining Optimizers and Where to Find Them"
+(arXiv:2509.02046) reads the speedup off the fitted curve instead: `method="study"` (formula.py) does so too,
+for its figures.
 """
 
 import zlib

@@ -21,7 +21,6 @@ class Tables:
     swaps: pd.DataFrame
     transfer: pd.DataFrame
     claims: pd.DataFrame
-    edges: pd.DataFrame
     sensitive: pd.DataFrame
     repeats: pd.DataFrame
 
@@ -38,13 +37,11 @@ def pages(study: Study) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _tables(study: Study) -> Tables:
-    spaces = {o: {hp: axis["grid"] for hp, axis in f["space"].items()} for o, f in study.optimizers.items()}
     return Tables(
         tuning.best_so_far(study.runs),
         tuning.budget_swaps(study.expected),
-        tuning.transfer_cost(study.runs, ["peak_lr"]),
+        tuning.transfer_cost(study.runs, ["peak_lr"], noise_sd=study.noise_sd),
         _claims(study),
-        tuning.edges(study.runs, spaces),
         tuning.scaling_sensitive(study.runs, study.band, study.manifest["cells"]),
         _repeated(study),
     )
@@ -64,7 +61,7 @@ def _page(study: Study, task: TaskFacts | None, tables: Tables) -> dict[str, Any
         "task": name,
         "figures": figures or [],
         "sensitivity": _sensitivity(study, where(study.sensitivity, task=name)),
-        "edges": _edges(study, where(tables.edges, task=name, bracketed=False)),
+        "edges": _edges(study, where(study.edges, task=name)),
         "sensitive": _sensitive(study, tables.sensitive),
         "bands": _bands(study),
         "repeats": _repeats(study, where(tables.repeats, task=name)),
@@ -102,17 +99,16 @@ def _sensitivity(study: Study, found: pd.DataFrame) -> list[tuple[Any, ...]]:
 
 
 def _edges(study: Study, found: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Optima that no trial brackets, of hyperparameters that were varied."""
+    """Optima that no trial brackets: what the badges say, with the values."""
     return [
         (
             study.titles[r["optimizer"]],
             r["hyperparameter"],
             text.value(r["best_value"]),
             f"{text.value(r['low'])} to {text.value(r['high'])}",
-            r["edge"] or "inside, one side untried",
+            r["side"] + (f" (search {r['search']} of {r['searches']})" if r["searches"] > 1 else ""),
         )
         for r in rows(found)
-        if r["below"] + r["above"] > 0
     ]
 
 

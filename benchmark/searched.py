@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from benchmark.analysis import choosing as repeated
+from benchmark.analysis import edges as unbracketed
 from benchmark.analysis import laws as fitted
 from benchmark.analysis import tuning
 from benchmark.frames import rows, where
@@ -31,7 +32,7 @@ def budget_swaps(study: "Study") -> pd.DataFrame:
 
 def transfer(study: "Study") -> pd.DataFrame:
     """analysis.tuning.transfer_cost: what it costs to take another optimizer's learning rate."""
-    return tuning.transfer_cost(study.runs, ["peak_lr"])
+    return tuning.transfer_cost(study.runs, ["peak_lr"], noise_sd=study.noise_sd)
 
 
 def claimed(study: "Study") -> pd.DataFrame:
@@ -43,9 +44,9 @@ def claimed(study: "Study") -> pd.DataFrame:
 
 
 def edges(study: "Study") -> pd.DataFrame:
-    """analysis.tuning.edges of the declared search spaces."""
-    spaces = {o: {hp: axis["grid"] for hp, axis in f["space"].items()} for o, f in study.optimizers.items()}
-    return tuning.edges(study.runs, spaces)
+    """analysis.edges.edges: the best values that no trial brackets, as the badges say."""
+    spaces = {o: f["space"] for o, f in study.optimizers.items()}
+    return unbracketed.edges(study.runs, spaces, study.manifest.get("cells", {}))
 
 
 def scaling_sensitive(study: "Study") -> pd.DataFrame:

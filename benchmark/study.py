@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark import searched, store
-from benchmark.analysis import cost, flips, speedup, tuning
+from benchmark.analysis import choosing, cost, flips, speedup, tuning
 from benchmark.analysis.evidence import Evidence
 from benchmark.frames import known, rows, where
 from benchmark.published import study as published
@@ -106,11 +106,7 @@ class Study:
     @cached_property
     def _searches(self) -> Mapping[str, list[Mapping[str, Any]]]:
         """ "optimizer/task" -> the manifest's entry of each of its searches, in their order."""
-        found: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
-        for key, entry in self.manifest.get("cells", {}).items():
-            cell, _, number = key.partition("#")
-            found.setdefault(cell, []).append((int(number or 0), entry))
-        return {cell: [e for _, e in sorted(all_, key=lambda pair: pair[0])] for cell, all_ in found.items()}
+        return choosing.searches(self.manifest.get("cells", {}))
 
     def searches(self, optimizer: str, task: str) -> list[Mapping[str, Any]]:
         """The manifest's entries for an optimizer on a task, one per search; none where it has no such cell."""
@@ -166,12 +162,7 @@ class Study:
     @cached_property
     def losses(self) -> pd.DataFrame:
         """store.report_losses: report runs, one row per optimizer, scale, ratio, search and seed."""
-        owners: dict[str, list[int]] = {}
-        for entries in self._searches.values():
-            for number, entry in enumerate(entries):
-                for trial_id in entry.get("reports", ()):
-                    owners.setdefault(trial_id, []).append(number)
-        return store.report_losses(self.runs, searches=owners)
+        return store.report_losses(self.runs, searches=choosing.owners(self.manifest.get("cells", {})))
 
     @cached_property
     def compared(self) -> pd.DataFrame:
@@ -266,7 +257,7 @@ class Study:
     @cached_property
     def sensitivity(self) -> pd.DataFrame:
         """analysis.tuning.sensitivity of the tuning runs."""
-        return tuning.sensitivity(self.runs)
+        return tuning.sensitivity(self.runs, noise_sd=self.noise_sd)
 
     @cached_property
     def expected(self) -> pd.DataFrame:

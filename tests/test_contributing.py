@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import sweeps
-
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FOLDERS = ("optimizers", "benchmark", "sweeps", "tools", "tests")

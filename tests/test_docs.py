@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-import benchmark
 from benchmark.data import sources
 from sweeps.run.options import parser
 from tools import readme

@@ -28,16 +28,23 @@ def first_searches(cells: Searches) -> list[Mapping[str, Any]]:
     return [c for c in cells.values() if "optimizer" in c and not c.get("search") and not c.get("seed_offset")]
 
 
+def searches(cells: Searches) -> dict[str, list[Mapping[str, Any]]]:
+    """ "optimizer/task" -> a manifest's entries of its searches, in the order of their numbers."""
+    found: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
+    for key, entry in cells.items():
+        cell, _, number = key.partition("#")
+        found.setdefault(cell, []).append((int(number or 0), entry))
+    return {cell: [e for _, e in sorted(all_, key=lambda pair: pair[0])] for cell, all_ in found.items()}
+
+
 def owners(cells: Searches) -> dict[str, list[int]]:
-    """Report trial -> the searches of its cell whose winner it ran, for `report_losses`: several where they
-    chose alike. Searches are numbered in the order of the manifest."""
+    """Report trial -> the searches of its cell whose winner it ran, counted from 0, for `report_losses`:
+    several where they chose alike."""
     found: dict[str, list[int]] = {}
-    counts: dict[tuple[Any, Any], int] = {}
-    for cell in (c for c in cells.values() if "optimizer" in c):
-        number = counts.get(_key(cell), 0)
-        counts[_key(cell)] = number + 1
-        for trial_id in cell.get("reports", ()):
-            found.setdefault(trial_id, []).append(number)
+    for entries in searches(cells).values():
+        for number, entry in enumerate(entries):
+            for trial_id in entry.get("reports", ()):
+                found.setdefault(trial_id, []).append(number)
     return found
 
 

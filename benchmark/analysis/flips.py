@@ -245,7 +245,7 @@ def _with_search(curves: pd.DataFrame, losses: pd.DataFrame) -> pd.DataFrame:
         return curves.drop(columns="search", errors="ignore").merge(owners, on="trial_id")
     if "search" in curves:
         return curves
-    if searches["search"].nunique() > 1:
+    if len(set(searches["search"])) > 1:
         raise ValueError("curves need the column trial_id or search: a cell of the losses was searched twice")
     return curves.assign(search=searches["search"].iloc[0] if len(searches) else 0)
 

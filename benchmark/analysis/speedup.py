@@ -1,8 +1,9 @@
 """How many fewer tokens than a tuned baseline, and how sure are we?
 
-A verdict is a contrast in nats with the baseline at the same task (gaps.py); the baseline's curve only converts
-it to tokens (conversion.py). "Fantastic Pretraining Optimizers and Where to Find Them" (arXiv:2509.02046) reads
-the speedup off the fitted curve instead: `method="study"` (formula.py) does so too, for its figures.
+A verdict is a contrast in nats with the baseline at the same task (contrasts.py); the baseline's curve only
+converts it to tokens (conversion.py). "Fantastic Pretraining Optimizers and Where to Find Them"
+(arXiv:2509.02046) reads the speedup off the fitted curve instead: `method="study"` (formula.py) does so too,
+for its figures.
 """
 
 import zlib
@@ -14,7 +15,7 @@ import pandas as pd
 
 from benchmark.analysis import conversion, curve, formula
 from benchmark.analysis.components import Bools, Floats
-from benchmark.analysis.gaps import ALPHA, Gaps, gaps
+from benchmark.analysis.contrasts import ALPHA, Gaps, gaps
 from benchmark.analysis.quality import fit_quality as fit_quality
 from benchmark.analysis.residuals import ScaleModel, by_scale
 
@@ -45,7 +46,7 @@ def speedups(
         baseline: the optimizer whose curve is the yardstick; its own speedup is 1 by definition.
         noise_sd, choosing_sd: standard deviations in nats of one run's residual and of what a search adds, at
             scales where nothing tells them: one seed, one search for each optimizer.
-        looks: numbers of report seeds at which cells were judged and might have stopped (see `gaps.spending`).
+        looks: numbers of report seeds at which cells were judged and might have stopped (`contrasts.spending`).
         n_bootstrap: draws behind each interval. seed: of the draws.
         method: "anchored", or "study" for the study's formula.
 

@@ -1,10 +1,10 @@
 """What tuning was worth: searches as they went, sensitivity, edges, learning-rate tolerance.
 
 Functions of frames like `store.Results.runs`. `band` is the noise in nats: settings within it of the best count
-as equal to it. The parts: settings.py, budget.py, choosing.py, and whatif.py.
+as equal to it. The parts: settings.py, budget.py, choosing.py, edges.py, and whatif.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 
 from benchmark.analysis.budget import best_so_far, budget_medians, budget_swaps, expected_best_of_k
 from benchmark.analysis.choosing import choosing, first_searches
+from benchmark.analysis.edges import edges
 from benchmark.analysis.level import level, run_noise, single_runs
 from benchmark.analysis.settings import CELL, STUDY_BAND, Floats, cells, table, tuned
 from benchmark.analysis.whatif import claimed, transfer_cost
@@ -97,36 +98,6 @@ def scaling_sensitive(
         if len(values) > 1:
             found.append({"optimizer": optimizer, "hyperparameter": name, **verdict})
     return table(found, ["optimizer", "hyperparameter", "tasks", "agreed", "sensitive"])
-
-
-def edges(
-    runs: pd.DataFrame, spaces: Mapping[str, Mapping[str, Sequence[Any]]], band: float = 0.0
-) -> pd.DataFrame:
-    """Whether each numeric optimum is bracketed, or lies at the edge of what was tried.
-
-    spaces: optimizer -> hyperparameter -> declared grid; only hyperparameters in it are judged.
-    Returns CELL, hyperparameter, best_value, low and high (ends of declared and tried values), edge ("low",
-    "high" or ""), below and above (one-at-a-time trials on either side, diverged ones included: divergence is a
-    bracket too) and bracketed. A value of 0 is the end of what has a meaning: nothing need lie below it.
-    """
-    found = []
-    for cell in tuned(runs):
-        best = cell.centre(band)
-        for name, grid in spaces.get(cell.labels["optimizer"], {}).items():
-            value = cell.setting(best).get(name)
-            if not isinstance(value, float):
-                continue
-            line, _ = cell.along(best, name)
-            known = [float(v) for v in (*grid, *cell.column(name)) if isinstance(v, int | float)]
-            low, high = min(known), max(known)
-            edge = "low" if value <= low and value > 0 else "high" if value >= high else ""
-            below, above = int((line < value).sum()), int((line > value).sum())
-            ends = {"hyperparameter": name, "best_value": value, "low": low, "high": high}
-            sides = {"edge": edge if low < high else "", "below": below, "above": above}
-            bracketed = (below > 0 or value == 0) and above > 0
-            found.append({**cell.labels, **ends, **sides, "bracketed": bracketed})
-    columns = [*CELL, "hyperparameter", "best_value", "low", "high", "edge", "below", "above", "bracketed"]
-    return table(found, columns)
 
 
 def lr_curves(runs: pd.DataFrame, band: float = 0.0) -> pd.DataFrame:

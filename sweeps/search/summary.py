@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from benchmark.analysis import edges
 from benchmark.spec import SCHEMA, Value
 from benchmark.train import runner
 from sweeps.search.box import Line
 from sweeps.search.cells import Cell, Solved
 from sweeps.search.seeds import report_seeds
-from sweeps.search.space import Grid, Key, Setting, key, moved
+from sweeps.search.space import Grid, Key, Setting, key
 from sweeps.search.sweep import Sweep
 
 if TYPE_CHECKING:  # plan.py calls this file
@@ -75,45 +76,24 @@ def summarize(state: Solved | Cell, known: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unbracketed(state: Solved) -> dict[str, str]:
-    """Hyperparameter -> side ("down", "up") on which the grid goes on from the winner's value, but the search
-    does not know what lies there. Those that no trial varied are not judged.
-
-    Coordinate descent knows it by a trial that differs in this alone and is no better; a model, and draws, by
-    any trial beyond the winner's value.
-    """
-    assert state.winner is not None
-    if state.method != "coordinate":
-        return _beyond_all(state, state.winner)
-    losses: dict[Key, dict[int, float]] = {}
-    settings = {}
+    """Hyperparameter -> the sides on which its winner's value is not bracketed (`analysis.edges`). Coordinate
+    descent moves one hyperparameter at a time; a model, and draws, do not."""
+    winner, axes = state.winner, state.opening.axes
+    assert winner is not None
+    tried: dict[Key, tuple[Setting, dict[int, float]]] = {}
     for entry in state.entries:
-        settings[key(entry.setting)] = entry.setting
-        losses.setdefault(key(entry.setting), {})[entry.seed] = math.inf if entry.loss is None else entry.loss
-    found: dict[str, str] = {}
-    for name, axis in state.opening.axes.items():
-        best = state.winner[name]
-        if all(setting[name] == best for setting in settings.values()):
-            continue
-        here = {k: losses[k] for k, s in settings.items() if s[name] == best}
+        _, losses = tried.setdefault(key(entry.setting), (entry.setting, {}))
+        losses[entry.seed] = math.inf if entry.loss is None else entry.loss
+    paired = state.method == "coordinate"
+
+    def goes_on(name: str, upward: bool) -> bool:
+        if not paired:
+            return upward in Line(axes[name]).open_sides(winner[name], ())
         steps = {e.setting[name] for e in state.entries if not e.purpose.endswith("refinement")}
-        grid = functools.reduce(Grid.extended, steps - {*axis.grid}, Grid.of(axis))
-        for side, upward in (("down", False), ("up", True)):
-            beyond = [s for s in settings.values() if _beyond(s[name], best, upward)]
-            lines = ((losses[key(s)], here.get(key(moved(s, name, best)))) for s in beyond)
-            closed = any(line is not None and _no_better(there, line) for there, line in lines)
-            if not closed and grid.step(best, upward):
-                found[name] = f"{found[name]}, {side}" if name in found else side
-    return found
+        grid = functools.reduce(Grid.extended, steps - {*axes[name].grid}, Grid.of(axes[name]))
+        return grid.step(winner[name], upward) is not None
 
-
-def _beyond_all(state: Solved, winner: Setting) -> dict[str, str]:
-    found = {}
-    for name, axis in state.opening.axes.items():
-        tried = {entry.setting[name] for entry in state.entries}
-        sides = Line(axis).open_sides(winner[name], tried) if len(tried) > 1 else []
-        if sides:
-            found[name] = ", ".join("up" if upward else "down" for upward in sides)
-    return found
+    return edges.unbracketed(winner, list(tried.values()), axes, goes_on, paired)
 
 
 def _near(state: Solved) -> dict[str, list[Value]]:
@@ -172,7 +152,7 @@ def _ids(solved: Solved) -> list[str]:
 
 
 def _badges(state: Solved, open_sides: Mapping[str, str], reported: list[str]) -> list[str]:
-    badges = [f"optimum on edge: {name}" for name in open_sides]
+    badges = [f"{edges.BADGE}: {name}" for name in open_sides]
     if state.skipped:
         badges.append(f"skipped: {state.skipped}")
     elif state.complete and len(state.asked) < state.cell.budget:
@@ -197,17 +177,6 @@ def _account(purpose: str) -> str:
     """What a trial is booked under: the hyperparameter it varies, or bracket, replicate, race, ..."""
     first, _, second = purpose.partition(" ")
     return second if second in ("extension", "refinement", "bracket") else first
-
-
-def _no_better(there: Mapping[int, float], here: Mapping[int, float]) -> bool:
-    seeds = there.keys() & here.keys()
-    return bool(seeds) and math.fsum(there[s] for s in seeds) >= math.fsum(here[s] for s in seeds)
-
-
-def _beyond(value: Value, best: Value, upward: bool) -> bool:
-    if isinstance(value, str) or isinstance(best, str):
-        return False
-    return value > best if upward else value < best
 
 
 def _finite(value: float | None) -> float | None:

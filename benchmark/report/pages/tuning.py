@@ -47,7 +47,7 @@ def _page(study: Study, task: TaskFacts | None) -> dict[str, Any]:
         "task": name,
         "figures": figures or [],
         "sensitivity": sensitivity(study, where(study.sensitivity, task=name)),
-        "edges": edges(study, where(study.edges, task=name, bracketed=False)),
+        "edges": edges(study, where(study.edges, task=name)),
         "sensitive": sensitive(study, study.scaling_sensitive),
         "bands": _bands(study),
         "repeats": repeats(study, where(study.choosing, task=name)),
@@ -76,16 +76,19 @@ def sensitivity(study: Study, found: pd.DataFrame) -> Table:
 
 
 def edges(study: Study, found: pd.DataFrame) -> Table:
-    """Optima that no trial brackets, of hyperparameters that were varied."""
+    """Optima that no trial brackets: what the badges say, with the values."""
     columns = (
         titled(study.titles),
         HYPERPARAMETER,
         BEST,
         Column("tried", "Tried or declared", _from_to, of=("low", "high")),
-        Column("edge", "Edge", lambda edge: edge or "inside, one side untried"),
+        Column("side", "Untried side", _side, of=("side", "search", "searches")),
     )
-    varied = [r for r in rows(found) if r["below"] + r["above"] > 0]
-    return Table("Optima without a trial on both sides", columns, varied)
+    return Table("Optima without a trial on both sides", columns, rows(found))
+
+
+def _side(side: str, search: int, searches: int) -> str:
+    return f"{side} (search {search} of {searches})" if searches > 1 else side
 
 
 def _from_to(low: Any, high: Any) -> str:

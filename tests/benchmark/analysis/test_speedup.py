@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from benchmark.analysis import curve
+from benchmark.analysis.contrasts import spending
 from benchmark.analysis.formula import interval
-from benchmark.analysis.gaps import spending
 from benchmark.analysis.speedup import COLUMNS, EQUIVALENCE, fit_quality, speedups, undecided
 from benchmark.published import study as published
 from tools.simulate.studies import LARGE, MICRO, QUICK, Design, study

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmark.analysis import settings, tuning
+from benchmark.analysis.edges import unbracketed
 from benchmark.analysis.speedup import speedups
 
 
@@ -234,17 +235,57 @@ def test_near_the_best_is_by_the_seeds_that_both_ran_on() -> None:
     assert near == {0.0: {0.02, 0.08}, 0.021: {0.02, 0.08, 0.04}, 0.031: {0.02, 0.08, 0.04, 0.01}}
 
 
+def grid(*values: float, **how: Any) -> dict[str, Any]:
+    return {"grid": values, **how}
+
+
 def test_edges_tells_brackets_from_ends() -> None:
-    spaces = {"adamw": {"peak_lr": (0.01, 0.02, 0.04, 0.08), "weight_decay": (0.0, 0.1, 0.2)}}
-    got = tuning.edges(runs(*LINE), spaces).set_index("hyperparameter")
-    assert got.bracketed.to_dict() == {"peak_lr": True, "weight_decay": False}
-    assert (got.below["weight_decay"], got.above["weight_decay"], got.edge["weight_decay"]) == (0, 1, "")
-    ended = tuning.edges(runs(*LINE[:2]), {"adamw": {"peak_lr": (0.01, 0.02)}}).iloc[0]
-    assert ended.edge == "high" and not ended.bracketed
-    diverged = tuning.edges(runs(*LINE[1:2], LINE[3], LINE[0]), spaces).set_index("hyperparameter")
-    assert diverged.bracketed["peak_lr"] and diverged.edge["peak_lr"] == ""
-    no_decay = tuning.edges(runs(point(0.02, 3.3, wd=0.0), *LINE), spaces).set_index("hyperparameter")
-    assert no_decay.bracketed["weight_decay"] and no_decay.edge["weight_decay"] == ""
+    spaces = {"adamw": {"peak_lr": grid(0.01, 0.02, 0.04, 0.08), "weight_decay": grid(0.0, 0.1, 0.2)}}
+
+    def sides(*rows: dict[str, Any], axes: dict[str, Any] = spaces) -> dict[str, str]:
+        return tuning.edges(runs(*rows), axes, {}).set_index("hyperparameter").side.to_dict()
+
+    assert sides(*LINE) == {"weight_decay": "down"}, (
+        "a rate that diverged is a bracket; no decay of 0 was tried"
+    )
+    row = tuning.edges(runs(*LINE), spaces, {}).iloc[0]
+    assert (row.best_value, row.low, row.high, row.search, row.searches) == (0.1, 0.0, 0.2, 1, 1)
+    assert sides(LINE[1], LINE[3], LINE[0]) == {}, "a decay that nobody varied is not judged"
+    assert sides(point(0.02, 3.3, wd=0.0), *LINE) == {}, "nothing lies below 0"
+    beside = point(0.04, 3.5, wd=0.2)
+    assert sides(*LINE[:2], beside)["peak_lr"] == "up", "above, but not in this alone"
+    short = {"adamw": {"peak_lr": grid(0.01, 0.02)}}
+    assert sides(*LINE[:2], axes=short) == {"peak_lr": "up"}, "a grid of which no more is known"
+    assert sides(*LINE[:2], axes={"adamw": {"peak_lr": grid(0.01, 0.02, scale="fixed")}}) == {}
+    assert sides(*LINE[:2], axes={"adamw": {"peak_lr": grid(0.01, 0.02, scale="log")}}) == {"peak_lr": "up"}
+
+
+def test_edges_takes_a_searchs_own_word_and_judges_the_others() -> None:
+    spaces = {"adamw": {"peak_lr": grid(0.01, 0.02, 0.04, 0.08), "weight_decay": grid(0.0, 0.1, 0.2)}}
+    again = [point(0.02, 3.6, seed=100), point(0.04, 3.2, seed=100)]
+    frame = runs(*LINE, *again)
+    ids = frame.trial_id.tolist()
+    first = {"winner": {"peak_lr": 0.01, "weight_decay": 0.1}, "unbracketed": {"peak_lr": "down"}}
+    cells = {"adamw/27k-1x": {**first, "tuning": ids[:5]}, "adamw/27k-1x#1": {"tuning": ids[5:]}}
+    got = tuning.edges(frame, spaces, cells)
+    columns = ["search", "searches", "hyperparameter", "best_value", "side"]
+    assert got[columns].to_numpy().tolist() == [[1, 2, "peak_lr", 0.01, "down"], [2, 2, "peak_lr", 0.04, "up"]]
+
+
+def test_a_model_s_winner_is_bracketed_by_any_trial_beyond() -> None:
+    """A trial beyond that differs in more than one hyperparameter says something to a model, nothing to a
+    search that moves one at a time; one that is better than its neighbour brackets nothing."""
+    best, both, below = {"a": 1.0, "b": 1.0}, {"a": 2.0, "b": 2.0}, {"a": 0.5, "b": 1.0}
+    tried = [(best, {0: 3.0}), (both, {0: 3.5}), (below, {0: 3.1})]
+
+    def sides(trials: list, paired: bool) -> dict[str, str]:
+        return unbracketed(best, trials, ["a", "b"], lambda name, upward: upward or name == "a", paired)
+
+    assert sides(tried, paired=False) == {} and sides(tried, paired=True) == {"a": "up", "b": "up"}
+    worse = [*tried[:2], (below, {0: 2.9})]
+    assert sides(worse, paired=True) == {"a": "down, up", "b": "up"}
+    other_seed = [*tried[:2], (below, {1: 3.1})]
+    assert sides(other_seed, paired=True)["a"] == "down, up"
 
 
 def test_lr_curve_is_aligned_at_its_optimum() -> None:
@@ -355,7 +396,7 @@ def test_row_order_repeats_and_a_shift_of_all_losses_change_nothing(coins: Any, 
     other = other.assign(val_loss=other.val_loss + shift)
     for function in (
         tuning.sensitivity,
-        lambda r: tuning.edges(r, {"adamw": {"peak_lr": [0.02]}}),
+        lambda r: tuning.edges(r, {"adamw": {"peak_lr": grid(0.02)}}, {}),
         lambda r: tuning.lr_tolerance(r, 0.03),
         lambda r: tuning.transfer_cost(r, ["peak_lr"]).drop(columns="loss"),
         lambda r: tuning.scaling_sensitive(r, 0.01),

@@ -105,9 +105,9 @@ class Site:
     ) -> None:
         """Write a page of a sweep and the files of its figures.
 
-        file: the page, below the sweep's folder. label: the entry in the head that it belongs to. menu: the page
-        of another sweep that the menu of sweeps leads to, by default the same. also: a second path of the site
-        for the same page.
+        file: the page, below the sweep's folder. label: the entry in the head that it belongs to. menu: the
+        page of another sweep that the menu of sweeps leads to, by default the same. also: a second path of the
+        site for the same page.
         """
         drawn = [figure for figure in context.get("figures", ()) if figure is not None]
         for figure in drawn:

@@ -64,17 +64,6 @@ def tokens(value: Any) -> str:
     return quantity(value).replace("G", "B")
 
 
-def seconds(value: Any) -> str:
-    """A duration in the unit that keeps it readable."""
-    if not is_number(value):
-        return MISSING
-    if value < 1:
-        return f"{value * 1000:.3g} ms"
-    if value < 120:
-        return f"{value:.3g} s"
-    return f"{value / 60:.3g} min" if value < 7200 else f"{value / 3600:.3g} h"
-
-
 def percent(value: Any) -> str:
     """A share or relative change with its sign: 0.15 -> +15 %."""
     if not is_number(value):
@@ -155,16 +144,10 @@ def compact_json(thing: Any) -> str:
 
 FILTERS = {
     "fixed": fixed,
-    "times": times,
     "quantity": quantity,
     "tokens": tokens,
-    "seconds": seconds,
-    "percent": percent,
-    "share": share,
     "value": value,
-    "names": names,
     "json": compact_json,
     "script_json": script_json,
     "number": number,
-    "verdict": verdict,
 }

@@ -35,9 +35,10 @@ def page(study: Study) -> dict[str, Any]:
     sections = []
     for kind, title in KINDS.items():
         found = where(study.flips, kind=kind)
-        split = [pairs(study, title, s, where(found, status=s)) for s in ("confirmed", "possible")]
-        nothing = "" if any(split) else _why_none(study, kind)
-        sections.append((title, NOTES[kind], [f for f in drawn if f.group == title], *split, nothing))
+        tables = {s: pairs(study, title, s, where(found, status=s)) for s in ("confirmed", "possible")}
+        nothing = "" if any(tables.values()) else _why_none(study, kind)
+        figures = [f for f in drawn if f.group == title]
+        sections.append({"title": title, "note": NOTES[kind], "figures": figures, "nothing": nothing, **tables})
     return {
         "heading": "Flips",
         "sections": sections,

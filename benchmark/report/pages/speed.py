@@ -24,9 +24,9 @@ def _range(lo: float, hi: float) -> str:
 
 
 LEAD = Markup(
-    "How fast training, sweeps and these pages are on a machine. Figures of one table come from interleaved blocks"
-    " of work; a ratio is\nthe median over blocks. They compare within one machine only. <code>make bench</code>"
-    " measures them again."
+    "How fast training, sweeps and these pages are on a machine. Figures of one table come from interleaved"
+    " blocks of work; a ratio is the median over blocks. They compare within one machine only."
+    " <code>make bench</code> measures them again."
 )
 COLUMNS = (
     Column("name", "What"),

@@ -124,6 +124,7 @@ def test_opens_a_row_by_keyboard(index: str, open_page: Callable[[str], "webdriv
     button = browser.find_element("css selector", "#muon--27k-2x .expand")
     button.send_keys(Keys.ENTER)
     wait(browser, "document.querySelector('.detail pre')")
+    wait(browser, "document.querySelector('.detail .curves .vega-embed svg')")
     detail = browser.find_element("css selector", ".detail").text
     assert "python -m sweeps quick --optimizers muon --tasks 27k-2x" in detail
     assert re.search(r"peak_lr\s+0\.064", detail)
@@ -245,7 +246,8 @@ def test_charts_are_drawn_without_error_or_request(
 ) -> None:
     browser = open_page(index)
     browser.get_log("browser"), browser.get_log("performance")  # what came before is not this test's
-    for page in ("index.html", "quick/speedup.html", "quick/flips.html", "quick/tuning.html"):
+    cell = "quick/cells/muon--27k-2x.html"
+    for page in ("index.html", "quick/speedup.html", "quick/flips.html", "quick/tuning.html", cell):
         open_page(index.replace("index.html", page))
         count = browser.execute_script("return document.querySelectorAll('.chart').length")
         assert count > 0, page

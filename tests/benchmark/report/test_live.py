@@ -114,9 +114,15 @@ def test_before_the_first_site_no_link_leads_nowhere(
     assert not missing
 
 
-def test_it_needs_no_figures(results: Path, tmp_path: Path, imports: Imports) -> None:
+@pytest.mark.parametrize("there", [False, True])
+def test_it_needs_no_figures(results: Path, tmp_path: Path, imports: Imports, there: bool) -> None:
+    """Also where the pages of its own sweep are there, and it looks for what they are called."""
+    if there:
+        (tmp_path / "quick").mkdir()
+        (tmp_path / "quick" / "index.html").touch()
     code = (
         "from pathlib import Path; from benchmark.report import live;"
         f"live.build(Path({str(results)!r}), Path({str(tmp_path)!r}), 'quick')"
     )
     assert imports(code, {"altair", "matplotlib", "vl_convert", "jax", "ray", "jinja2"}) == ["jinja2"]
+    assert ("speedup.html" in (tmp_path / "quick" / "progress.html").read_text()) == there

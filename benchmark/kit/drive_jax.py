@@ -84,7 +84,7 @@ class Toy:
 
         def step(carry: Tree, grad: Tree) -> tuple[Tree, Tree]:
             values, state = carry
-            updates, state = rule.update(grad, state, values, loss_fn=cases.loss)
+            updates, state = rule.update(grad, state, values, loss_fn=cases.loss, value=cases.loss(values))
             values = optax.apply_updates(values, updates)
             return (values, state), values
 

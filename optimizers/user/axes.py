@@ -10,12 +10,9 @@ from typing import Any
 
 from optimizers.base import Axis, Value
 
-FIRST, LATER = (
-    (0.8, 0.9, 0.95, 0.98),
-    (0.9, 0.95, 0.98, 0.99),
-)  # coefficients of averages of g, of other averages
+FIRST, LATER = (0.8, 0.9, 0.95, 0.98), (0.9, 0.95, 0.98, 0.99)  # coefficients of the average of g, of others
 DECAYS, EPSILONS = (0.0, 0.01, 0.1, 0.3), (1e-10, 1e-8, 1e-6)
-# Factors on the constructor's own rate; the start is the third. A default is meant for larger models, and small
+# Factors on the constructor's own rate; the third is the start. A default is meant for larger models, small
 # ones take more. A rate near 1 is a factor on a step that the rule finds itself. Searches go on beyond the ends.
 RATE_FACTORS, UNIT_FACTORS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0), (0.25, 0.5, 1.0, 2.0, 4.0)
 UNIT_RATE = 0.25  # from here on

@@ -18,7 +18,7 @@ OFFERED = ("value", "grad", "value_fn", "grad_fn", "loss_fn")
 
 
 def with_known_keywords(rule: Any) -> optax.GradientTransformationExtraArgs:
-    """A rule that is handed those keywords it takes: `value` (the batch's loss), `grad`, `value_fn` and `loss_fn`
+    """A rule that is handed what it takes of: `value` (the batch's loss), `grad`, `value_fn` and `loss_fn`
     (parameters -> loss), `grad_fn` (parameters -> gradient)."""
     extra = isinstance(rule, optax.GradientTransformationExtraArgs)
     refused: set[str] = set()

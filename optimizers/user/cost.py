@@ -64,8 +64,6 @@ def _measured_jax(rule: "UserRule", params: Mapping[str, Param]) -> MeasuredCost
 
 
 def _measured_torch(rule: "UserRule", params: Mapping[str, Param]) -> MeasuredCost:
-    import contextlib
-
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -98,9 +96,11 @@ def _measured_torch(rule: "UserRule", params: Mapping[str, Param]) -> MeasuredCo
     optimizer.step(closure) if closure else optimizer.step()
     floats = sum(x.numel() for x in state_tensors(optimizer) if x.dim())
     counts, flops = dict(looks), 0.0
-    with contextlib.suppress(Exception):  # a compiled step cannot be counted from outside
+    try:
         optimizer, closure = ready()
         with FlopCounterMode(display=False) as counter:
             optimizer.step(closure) if closure else optimizer.step()
         flops = float(counter.get_total_flops())
+    except Exception:  # a compiled step cannot be counted from outside, and would not compile any more
+        torch.compiler.reset()
     return MeasuredCost(floats, flops, counts["losses"], counts["gradients"])

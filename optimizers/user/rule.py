@@ -11,7 +11,7 @@ from optimizers.shared.decoupled import DECAYED_ROLES, decay_groups
 
 @dataclass(frozen=True)
 class UserRule(Optimizer):
-    """function: jax, (learning_rate, ...) -> optax transformation; it may take `mask` (name -> whether it decays)
+    """function: jax, (learning_rate, ...) -> optax transformation; it may take `mask` (name -> does it decay)
     and `roles` (name -> role). torch_class: (params, lr, ...) -> torch.optim.Optimizer.
     choices, pairs: how hyperparameters become arguments (see axes.py).
     groups: torch, (params, roles) -> parameter groups. averaged: jax, (state, params) -> params to evaluate.

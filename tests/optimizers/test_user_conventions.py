@@ -167,13 +167,13 @@ def test_groups_may_be_made_from_roles(load: Load) -> None:
 def test_a_rule_with_modes_is_evaluated_at_what_it_averages(load: Load) -> None:
     text = (
         f"{TORCH}{RATES}"
-        "class Modes(torch.optim.SGD):\n"
+        "class Modes(torch.optim.AdamW):\n"
         "    def __init__(self, params, lr):\n        super().__init__(params, lr=lr)\n"
         "    @torch.no_grad()\n    def move(self, factor):\n"
         "        [p.mul_(factor) for g in self.param_groups for p in g['params']]\n"
         "    def eval(self):\n        self.move(EVAL)\n"
-        "    def train(self):\n        self.move(1 / EVAL) if self.state else None\n"
-        "    def step(self):\n        self.state['steps']['n'] = 1\n        return super().step()\n"
+        "    def train(self):\n        self.move(1 / EVAL) if hasattr(self, 'moved') else None\n"
+        "    def step(self):\n        self.moved = 1\n        return super().step()\n"
     )
     same, half = (load(text.replace("EVAL", factor), f"m{i}.py") for i, factor in enumerate(("1.0", "0.5")))
     assert trained(same).train_loss == pytest.approx(trained(half).train_loss, rel=1e-5)

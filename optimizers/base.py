@@ -238,6 +238,11 @@ class Optimizer:
         """
         raise NotImplementedError
 
+    def extra_gradients(self, params: Mapping[str, Param]) -> float:
+        """How many gradients of the whole batch a step evaluates beyond the one it is given, in units of a
+        forward and a backward pass (a loss alone is a third), and beyond what `extra_flops` counts."""
+        return 0.0
+
     def floats(self) -> dict[str, float]:
         """The traced hyperparameters, as Python floats so that an int or numpy scalar never recompiles."""
         names = [f.name for f in dataclasses.fields(self) if not f.metadata.get("static")]

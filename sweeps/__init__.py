@@ -42,10 +42,10 @@ def get(name: str) -> "Sweep":
 
 def _own(path: Path) -> "Sweep":
     """A user's sweep. Its results are kept under its own name: that must be free, and fit for a folder."""
-    from optimizers.user import files
+    from optimizers.user import modules
     from sweeps.search.sweep import Sweep
 
-    sweep = getattr(files.run(path, "user_sweep"), "SWEEP", None)
+    sweep = getattr(modules.run(path, "user_sweep"), "SWEEP", None)
     if not isinstance(sweep, Sweep):
         raise ValueError(f"{path}: holds no SWEEP; write SWEEP = Sweep(...) as sweeps/quick.py does")
     if sweep.name in names():

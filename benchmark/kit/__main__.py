@@ -15,7 +15,10 @@ from optimizers.user import files
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmark.kit") -> int:
     """Print one line per check; the exit status is 1 if any failed and 2 if there is no such optimizer."""
     parser = argparse.ArgumentParser(prog=prog, description="What every optimizer must do, checked.")
-    parser.add_argument("optimizer", help="a built-in optimizer's name, or the path of a file")
+    known = (
+        "a built-in optimizer's name, a file (mine.py, mine.py:Fast) or what is installed (torch.optim:RMSprop)"
+    )
+    parser.add_argument("optimizer", help=known)
     try:
         entry = named(parser.parse_args(arguments).optimizer)
     except ValueError as error:
@@ -35,12 +38,12 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
 def named(subject: str) -> type[Optimizer]:
     """The optimizer of this name or in this file; a file of optimizers/, and its torch twin, are the registered
     optimizer. Raises ValueError for what is neither."""
-    if not subject.endswith(".py"):
+    if ".py" not in subject and ":" not in subject:
         return optimizers.get(subject)
     path = Path(subject)
     name = path.stem.removesuffix("_torch")
     registered = path.resolve().parent == Path(optimizers.__file__).parent.resolve()
-    return optimizers.get(name) if registered and name in optimizers.names() else files.load(path)
+    return optimizers.get(name) if registered and name in optimizers.names() else files.load(subject)
 
 
 if __name__ == "__main__":

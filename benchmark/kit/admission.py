@@ -19,7 +19,7 @@ from benchmark.kit.cases import STEPS
 from benchmark.spec import Outcome
 from benchmark.train import runner
 from optimizers.base import Optimizer
-from optimizers.user import files
+from optimizers.user import files, modules
 from optimizers.user.files import Backend
 
 FIRST_STEPS = 4
@@ -36,23 +36,23 @@ def admit(entry: type[Optimizer], backend: Backend) -> None:
         trains_and_resumes(entry(), backend)
         every_parameter_moves(entry(), backend)
     except (Exception, SystemExit) as error:  # anything may be raised by somebody else's code
-        raise ValueError(f"{files.place(error, file)}: {_reason(error)}") from None
+        raise ValueError(f"{modules.place(error, file)}: {_reason(error)}") from None
 
 
-def admit_file(path: Path, backend: Backend) -> None:
-    """`admit` the optimizer in a file, in a process of its own: it holds no GPU memory afterwards, and a file
-    that ends the process ends only that one. Raises ValueError, one line."""
+def admit_named(where: str, backend: Backend) -> None:
+    """`admit` what is not in the registry (optimizers/user/spec.py), in a process of its own: it holds no GPU
+    memory afterwards, and what ends the process ends only that one. Raises ValueError, one line."""
     context = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(1, context) as pool:
-            pool.submit(_load_and_admit, path, backend).result()
+            pool.submit(_load_and_admit, where, backend).result()
     except BrokenExecutor:
-        raise ValueError(f"{path}: ends the process in its first steps (killed, or a crash)") from None
+        raise ValueError(f"{where}: ends the process in its first steps (killed, or a crash)") from None
 
 
-def _load_and_admit(path: Path, backend: Backend) -> None:
+def _load_and_admit(where: str, backend: Backend) -> None:
     runner.trainer_of(backend).set_up(cache_folder() / "compiled")
-    admit(files.load(path), backend)
+    admit(files.load(where), backend)
 
 
 def trains_and_resumes(optimizer: Optimizer, backend: Backend) -> None:

@@ -88,7 +88,9 @@ class Toy:
 
         def step(carry: Tree, grad: Tree) -> tuple[Tree, Tree]:
             values, state = carry
-            updates, state = rule.update(grad, state, values, loss_fn=self.problem.loss_fn)
+            loss_fn = self.problem.loss_fn
+            value = loss_fn(values) if loss_fn else None
+            updates, state = rule.update(grad, state, values, loss_fn=loss_fn, value=value)
             values = optax.apply_updates(values, updates)
             return (values, state), values
 

@@ -46,6 +46,7 @@ def outcome(
     train_seconds = progress.train_seconds * share
     params = parameters.roles(scale)
     extra = optimizer.extra_flops(params, trial.steps, trial.batch_size * trial.seq_len)
+    model = parameters.flops_per_token(scale) * trained
     cost = Cost(
         wall_seconds=wall_seconds * share,
         train_seconds=train_seconds,
@@ -55,8 +56,8 @@ def outcome(
         step_seconds=train_seconds / max(1, progress.step),
         peak_memory_bytes=peak_memory_bytes,
         state_bytes=state_bytes,
-        model_flops=parameters.flops_per_token(scale) * trained,
-        optimizer_flops=extra * progress.step,
+        model_flops=model,
+        optimizer_flops=extra * progress.step + optimizer.extra_gradients(params) * model,
     )
     tail = [x for x in train_losses[-max(1, trial.steps // 10) :] if math.isfinite(x)]
     per_epoch = batches.sequence_count(len(corpus.tokens("train")), trial.seq_len)

@@ -257,7 +257,7 @@ def programs(blank: Optimizer, scale: Scale, precision: str, size: int) -> Progr
             loss_fn = functools.partial(_loss, batch=batch, scale=scale, dtype=dtype)
             loss, grads = jax.value_and_grad(loss_fn)(values)
             grads = _clip(grads, params, optimizer.clip_roles, setting["clip_norm"])
-            updates, rule_state = rule.update(grads, rule_state, values, loss_fn=loss_fn)
+            updates, rule_state = rule.update(grads, rule_state, values, loss_fn=loss_fn, value=loss)
             updates = _scaled(updates, params, setting["ratios"])
             return optax.apply_updates(values, updates), rule_state, losses.at[i].set(loss)
 

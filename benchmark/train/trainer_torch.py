@@ -32,6 +32,7 @@ from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.parts_torch import sum_of_parts
 from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
 from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
+from optimizers.user.convention_torch import state_tensors
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 EVAL_TOKENS = 2048  # in one evaluation call: small enough for the cache here and for the logits at any scale
@@ -136,7 +137,9 @@ class TrainingRun:
         self.ratios = _ratios(trial, self.params)
         self.run = Run(self.params, trial.steps, self.multiplier, draw or normal(trial.seed), self.clip_norm)
         self.rule = optimizer.build_torch(self.values, self.run)
+        _mode(self.rule, "train")
         require_every_parameter_once(self.rule, self.values)
+        self.takes_closure = bool(getattr(optimizer, "takes_closure", False))
         self.initial_lrs = [group["lr"] for group in self.rule.param_groups]
         self.stream = corpus.tokens("train")
         self.order = batches.order(len(self.stream), trial.seq_len, trial.batch_size, trial.steps, trial.seed)
@@ -208,22 +211,30 @@ class TrainingRun:
 
         parts = batch.split(batches.rows_at_once(len(batch), self.scale.seq_len))
         losses = [functools.partial(self._part_loss, part=part, share=len(part) / len(batch)) for part in parts]
-        self.rule.zero_grad()
-        loss = torch.zeros((), device=batch.device)
-        for part_loss in losses:
-            summand = part_loss(self.values)
-            summand.backward()
-            loss += summand.detach()
-        _clip(self.values, self.params, self.optimizer.clip_roles, self.clip_norm)
+        loss = self._gradient(losses)
         factor = float(self.multiplier(step))
         for group, initial in zip(self.rule.param_groups, self.initial_lrs, strict=True):
             group["lr"] = initial * factor
         self.run.loss_fn = losses[0] if len(losses) == 1 else functools.partial(sum_of_parts, losses)
         before = {name: self.values[name].detach().clone() for name in self.ratios}
         with sdpa_kernel(SDPBackend.MATH):  # of loss_fn: the fused kernels have no second derivative
-            self.rule.step()
+            self.rule.step(
+                functools.partial(self._gradient, losses)
+            ) if self.takes_closure else self.rule.step()
         _scale_steps(self.values, before, self.ratios)
         return loss
+
+    @torch.enable_grad()
+    def _gradient(self, losses: Sequence[Callable[[Values], torch.Tensor]]) -> torch.Tensor:
+        """Set every parameter's gradient of the batch's loss, clipped, and return the loss."""
+        self.rule.zero_grad()
+        total = torch.zeros((), device=_device())
+        for part_loss in losses:
+            summand = part_loss(self.values)
+            summand.backward()
+            total += summand.detach()
+        _clip(self.values, self.params, self.optimizer.clip_roles, self.clip_norm)
+        return total
 
     def _part_loss(self, values: Values, part: torch.Tensor, share: float) -> torch.Tensor:
         return share * model_torch.loss(_cast(values, self.dtype), part, self.scale)
@@ -237,7 +248,7 @@ class TrainingRun:
         """Loss of every one of the first `count` sequences of a split in nats per token, [count]."""
         start = time.perf_counter()
         sequences = batches.fixed_sequences(self.corpus.tokens(split), self.scale.seq_len, count)
-        values = _cast(self.optimizer.eval_params(self.rule, self.values), self.dtype)
+        values = _cast(self._evaluated(), self.dtype)
         size = max(1, EVAL_TOKENS // self.scale.seq_len)
         losses = [
             model_torch.token_losses(values, torch.from_numpy(part).long().to(_device()), self.scale).mean(1)
@@ -246,6 +257,15 @@ class TrainingRun:
         means = torch.cat(losses).cpu().numpy().astype(np.float64)
         self.progress.eval_seconds += time.perf_counter() - start
         return means
+
+    def _evaluated(self) -> Values:
+        """The parameters to evaluate: a method that averages has others than those it trains at."""
+        if not _has_modes(self.rule):
+            return self.optimizer.eval_params(self.rule, self.values)
+        _mode(self.rule, "eval")
+        values = {name: value.detach().clone() for name, value in self.values.items()}
+        _mode(self.rule, "train")
+        return values
 
     def _add_point(self) -> None:
         progress = self.progress
@@ -272,20 +292,6 @@ class TrainingRun:
             for value, array in zip(self.values.values(), arrays, strict=False):
                 value.copy_(torch.from_numpy(array))
         state_from_array(self.rule, arrays[-1])
-
-
-def state_tensors(rule: torch.optim.Optimizer) -> list[torch.Tensor]:
-    """Every tensor in an optimizer's state, however it is nested."""
-
-    def walk(value: Any) -> list[torch.Tensor]:
-        if isinstance(value, torch.Tensor):
-            return [value]
-        inner = (
-            value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-        )
-        return [tensor for item in inner for tensor in walk(item)]
-
-    return walk(rule.state_dict()["state"])
 
 
 def state_to_array(rule: torch.optim.Optimizer) -> np.ndarray:
@@ -321,6 +327,17 @@ def _scale_steps(values: Values, before: Values, ratios: Mapping[str, float]) ->
     may fix the norm of its step whatever the gradient."""
     for name, ratio in ratios.items():
         values[name].copy_(before[name] + ratio * (values[name] - before[name]))
+
+
+def _mode(rule: torch.optim.Optimizer, mode: str) -> None:
+    """Switch a rule that trains and evaluates at different values."""
+    if _has_modes(rule):
+        getattr(rule, mode)()
+
+
+def _has_modes(rule: torch.optim.Optimizer) -> bool:
+    """Whether a rule has both modes, as Schedule-Free has."""
+    return all(callable(getattr(rule, name, None)) for name in ("train", "eval"))
 
 
 def _cast(values: Values, dtype: torch.dtype) -> Values:

@@ -3,9 +3,11 @@
 import argparse
 import math
 from pathlib import Path
+from typing import Any
 
 import sweeps
 from benchmark.data.sources import usage
+from optimizers.user.spec import parse
 
 AA = "aa"
 PROG = "python -m sweeps"
@@ -26,7 +28,17 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     which = parser.add_argument_group("what to run")
     which.add_argument("--optimizers", type=_list, default=[], metavar="A,B", help="these only (default: all)")
     which.add_argument(
-        "--optimizer", type=Path, action="append", default=[], metavar="FILE", help="your own, from a file"
+        "--optimizer",
+        action=_Named,
+        default=[],
+        metavar="WHERE",
+        help="your own (mine.py, mine.py:Fast) or what is installed (torch.optim:RMSprop)",
+    )
+    which.add_argument(
+        "--axis",
+        action=_Grid,
+        metavar="NAME=V1,V2",
+        help="a grid of the --optimizer before it, in place of or beside its own",
     )
     which.add_argument("--tasks", type=_list, default=[], metavar="T,U", help="these only, such as 27k-1x")
     which.add_argument(
@@ -126,6 +138,29 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("reports"), metavar="DIR", help="the site (default: reports)"
     )
     return parser
+
+
+class _Named(argparse.Action):
+    """Collects --optimizer, checked, as what optimizers/user/spec.py reads back."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        try:
+            setattr(namespace, self.dest, [*getattr(namespace, self.dest), str(parse(values))])
+        except ValueError as error:
+            parser.error(str(error))
+
+
+class _Grid(argparse.Action):
+    """Adds --axis to the last --optimizer."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        if not namespace.optimizer:
+            parser.error("--axis gives a grid to the --optimizer before it; name one first")
+        *others, last = namespace.optimizer
+        try:
+            namespace.optimizer = [*others, str(parse(last).with_grids([values]))]
+        except ValueError as error:
+            parser.error(str(error))
 
 
 def _list(text: str) -> list[str]:

@@ -46,14 +46,14 @@ def cell_line(sweep: Sweep, cell: Cell, tuning: int, reports: int, speed: Speed)
     """What so many tuning and report trials of a cell cost, at its stated start."""
     task, optimizer = cell.stage.task, _default(cell)
     batch = task.scale.batch_size
-    extra = optimizer.extra_flops(
-        parameters.roles(task.scale), task.steps(batch), batch * task.scale.seq_len
-    ) * task.steps(batch)
-    work = parameters.flops_per_token(task.scale) * task.tokens + extra
-    looks = tuning * _evaluation_flops(task.scale, sweep.tuning_evaluation)
-    looks += reports * _evaluation_flops(task.scale, sweep.report_evaluation)
+    params, steps = parameters.roles(task.scale), task.steps(batch)
+    extra = optimizer.extra_flops(params, steps, batch * task.scale.seq_len) * steps
+    looks = 1 + optimizer.extra_gradients(params)
+    work = looks * parameters.flops_per_token(task.scale) * task.tokens + extra
+    evaluated = tuning * _evaluation_flops(task.scale, sweep.tuning_evaluation)
+    evaluated += reports * _evaluation_flops(task.scale, sweep.report_evaluation)
     trials = tuning + reports
-    everything = trials * work + looks
+    everything = trials * work + evaluated
     seconds = everything / speed.by_scale[task.scale.name] / BUSY
     memory = memory_bytes(optimizer, task.scale, batch, sweep.precision) if trials else 0.0
     return Line(cell.stage.phase, 1, trials, trials * task.tokens, everything, seconds, memory)

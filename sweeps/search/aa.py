@@ -6,11 +6,11 @@ contestants can be trusted as far as it says nothing here.
 
 import argparse
 import dataclasses
-from pathlib import Path
 
 from scipy.stats import binomtest
 
 import sweeps
+from optimizers.user import files
 from sweeps.search import looks
 from sweeps.search.contestants import contestants, copy_of
 from sweeps.search.plan import Plan
@@ -29,10 +29,10 @@ def sweep(args: argparse.Namespace) -> Sweep:
     if args.optimizers:
         raise ValueError("aa runs copies of one optimizer; name it with --optimizer-name")
     named = select(sweeps.get(args.sweep or "quick"), args.tasks)
-    files: list[Path] = args.optimizer
-    name = args.optimizer_name or (files[0].stem if files else "adamw")
-    registered = [] if name in {file.stem for file in files} else [name]
-    found = {c.name: c for c in contestants(registered, files, args.backend)}
+    own: list[str] = args.optimizer
+    names = [files.name(other) for other in own]
+    name = args.optimizer_name or (names[0] if names else "adamw")
+    found = {c.name: c for c in contestants([] if name in names else [name], own, args.backend)}
     first = found[name]
     protocol = dataclasses.replace(
         named.protocol,

@@ -4,7 +4,6 @@ optimizers for a sweep."""
 import dataclasses
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 
 import optimizers
 from benchmark.kit import admission
@@ -12,30 +11,31 @@ from optimizers.base import Optimizer
 from optimizers.shared.copies import copy_name, copy_title, split
 from optimizers.user import files
 from optimizers.user.files import Backend
+from optimizers.user.spec import parse
 from sweeps.search.sweep import Contestant, contestant_of
 
 
 def contestants(
-    names: Sequence[str], files: Sequence[Path] = (), backend: Backend = "jax"
+    names: Sequence[str], others: Sequence[str] = (), backend: Backend = "jax"
 ) -> tuple[Contestant, ...]:
-    """Registered optimizers by name and users' own by file, in this order, each once. `adamw~2` is a copy.
+    """Registered optimizers by name and others by file or module (optimizers/user/spec.py), in this order, each
+    once. `adamw~2` is a copy.
 
-    Raises ValueError for an unknown name, a file that is not admitted (benchmark/kit/admission.py), or a name
-    that stands twice.
+    Raises ValueError for an unknown name, what is not admitted (benchmark/kit/admission.py), or a name that
+    stands twice.
     """
     found = []
     for name in dict.fromkeys(names):
         cls, (original, number) = optimizers.get(name), split(name)
         first = contestant_of(cls, original, f"{original}@{cls.info.version}")
         found.append(copy_of(first, number))
-    for file in files:
-        cls, rule = _load(str(file.resolve()))
-        if file.stem in {c.name for c in found}:
-            raise ValueError(
-                f"{file}: an optimizer named {file.stem!r} is in the sweep already; rename the file"
-            )
-        admission.admit_file(file, backend)
-        found.append(contestant_of(cls, file.stem, rule, str(file.resolve())))
+    for other in others:
+        source = str(parse(other))  # a path is absolute: workers run in folders of their own
+        (cls, rule), name = _load(source), files.name(source)
+        if name in {c.name for c in found}:
+            raise ValueError(f"{other}: an optimizer named {name!r} is in the sweep already; rename the file")
+        admission.admit_named(source, backend)
+        found.append(contestant_of(cls, name, rule, source))
     return tuple(found)
 
 
@@ -53,5 +53,4 @@ def optimizer_class(name: str, source: str) -> type[Optimizer]:
 
 @functools.cache
 def _load(source: str) -> tuple[type[Optimizer], str]:
-    path = Path(source)
-    return files.load(path), files.rule(path)
+    return files.load(source), files.rule(source)

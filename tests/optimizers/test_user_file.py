@@ -300,7 +300,7 @@ def test_a_start_that_diverges_is_admitted_for_a_search_may_do_better(write: Wri
 def test_a_file_that_ends_the_process_ends_only_its_own(write: WriteFile) -> None:
     path = torch_file(write, before="import os; os._exit(3)")
     with pytest.raises(ValueError, match=r"mine\.py: ends the process in its first steps"):
-        admission.admit_file(path, "torch")
+        admission.admit_named(str(path), "torch")
 
 
 def test_a_file_of_the_registry_is_the_registered_optimizer() -> None:

@@ -1,0 +1,128 @@
+"""Grids that a user writes, and grids for a signature that nobody wrote one for, as axes."""
+
+import dataclasses
+import inspect
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from optimizers.base import Axis, Value
+
+FIRST, LATER = (0.8, 0.9, 0.95, 0.98), (0.9, 0.95, 0.98, 0.99)  # coefficients of the average of g, of others
+DECAYS, EPSILONS = (0.0, 0.01, 0.1, 0.3), (1e-10, 1e-8, 1e-6)
+# Factors on the constructor's own rate; the third is the start. A default is meant for larger models, small
+# ones take more. A rate near 1 is a factor on a step that the rule finds itself. Searches go beyond the ends.
+RATE_FACTORS, UNIT_FACTORS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0), (0.25, 0.5, 1.0, 2.0, 4.0)
+UNIT_RATE = 0.25  # from here on
+USUAL_RATE = 1e-3  # where a constructor has no rate of its own
+RATES = ("lr", "learning_rate")  # what a constructor calls its rate; here it is peak_lr
+_AVERAGE = re.compile(r"(b|beta)_?\d?|momentum|rho|alpha|mu")
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The axes of a short form, and how their values become arguments again.
+
+    choices: hyperparameter -> label -> value, of values that are neither number nor text (pairs, None, True).
+    pairs: argument -> the hyperparameters that it is made of, of a tuple that was taken apart.
+    """
+
+    axes: Mapping[str, Axis]
+    choices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    pairs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def written(label: str, grids: Mapping[str, Any], starts: Any = None) -> Axes:
+    """Axes from grids as a file declares them, each started in its middle or where `starts` says.
+
+    Raises ValueError, with `label` in front, for a grid that is none or a start that is not in its grid.
+    """
+    starts = starts or {}
+    if not isinstance(starts, Mapping) or not set(starts) <= set(grids):
+        raise ValueError(f"{label}: starts = {starts!r} must be a dict whose keys are in `space`")
+    axes, choices = {}, {}
+    for name, values in grids.items():
+        axes[name], found = _axis(label, name, values)
+        choices |= {name: found} if found else {}
+        if name in starts:
+            start = starts[name] if not found else repr(starts[name])
+            if start not in axes[name].grid:
+                raise ValueError(f"{label}: starts[{name!r}] = {start!r} is not in its grid {axes[name].grid}")
+            axes[name] = dataclasses.replace(axes[name], start=start)
+    return Axes(axes, choices)
+
+
+def generic(build: Callable[..., Any]) -> Axes:
+    """Axes for a constructor or function that says nothing of its own: its rate, decay, averages and eps, each
+    around its default. Every other argument keeps its default. A pair of betas is taken apart."""
+    axes: dict[str, Axis] = {}
+    pairs: dict[str, tuple[str, ...]] = {}
+    for name, argument in inspect.signature(build).parameters.items():
+        default: Any = argument.default
+        if name in RATES:
+            usual = default if _number(default) and default > 0 else USUAL_RATE
+            factors = UNIT_FACTORS if usual >= UNIT_RATE else RATE_FACTORS
+            grid = [float(f"{usual * factor:.4g}") for factor in factors]
+            axes["peak_lr"] = Axis(tuple(grid), grid[2], "log")
+        elif name == "betas" and isinstance(default, tuple) and all(_share(b) for b in default):
+            names = tuple(f"beta{i}" for i in range(1, len(default) + 1))
+            axes |= {n: _average(b, i) for i, (n, b) in enumerate(zip(names, default, strict=True))}
+            pairs[name] = names
+        elif name == "weight_decay" and _number(default):
+            axes[name] = Axis(DECAYS, 0.1 if default else 0.0, "log")
+        elif name in ("eps", "epsilon") and _number(default) and default > 0:
+            axes[name] = Axis(tuple(sorted({*EPSILONS, float(default)})), float(default), "log")
+        elif _AVERAGE.fullmatch(name) and _share(default):
+            axes[name] = _average(default, int(name.endswith("2") or name in ("alpha", "rho")))
+    return Axes(axes, {}, pairs)
+
+
+def _average(default: float, place: int) -> Axis:
+    """The coefficient of an average: the nearest grid value to its default is the start."""
+    grid = (FIRST if place == 0 else LATER) if default else (0.0, *FIRST[1:])
+    start = min(grid, key=lambda value: abs(math.log((1 - value) / (1 - default))))
+    return Axis(grid, start, "log1m", high=0.9999)
+
+
+def _axis(label: str, name: str, grid: Any) -> tuple[Axis, dict[str, Any]]:
+    """The grid as an axis that starts in its middle, and the values behind its labels where it has labels.
+    Grids of floats are traced, all others are static."""
+    if isinstance(grid, Axis):
+        if grid.start not in grid.grid:
+            raise ValueError(f"{label}: space[{name!r}] starts at {grid.start!r}, which is not in its grid")
+        return grid, {}
+    if not isinstance(grid, tuple | list) or not grid:
+        raise ValueError(f"{label}: space[{name!r}] must be a tuple of values, not {grid!r}")
+    values: list[Any] = list(grid)
+    middle = (len(values) - 1) // 2
+    if not all(_plain(v) for v in values):
+        found = {repr(v): v for v in values}
+        return Axis(tuple(found), repr(values[middle])), found
+    if not any(isinstance(v, float) for v in values):
+        return Axis(tuple(values), values[middle]), {}
+    numbers = [v for v in values if _number(v)]
+    if len(numbers) < len(values):
+        raise ValueError(f"{label}: space[{name!r}] = {grid!r} holds a value that is not a finite number")
+    if all(0 < v < 1 for v in numbers) and name.startswith(("beta", "momentum")):
+        return Axis(tuple(numbers), values[middle], "log1m", high=0.9999), {}
+    scale = "log" if min(numbers) >= 0 else "fixed"
+    return Axis(tuple(numbers), values[middle], scale, low=min(0.0, *numbers)), {}
+
+
+def is_static(axis: Axis) -> bool:
+    """Whether a value of this axis compiles a program of its own."""
+    return not any(isinstance(value, float) for value in axis.grid)
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, Value) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _share(value: Any) -> bool:
+    return _number(value) and 0 <= value < 1

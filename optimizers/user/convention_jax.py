@@ -1,0 +1,94 @@
+"""What optax rules are handed beside gradients, state and parameters, each only what it takes."""
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from optimizers.base import Run, describe
+
+if TYPE_CHECKING:
+    from optimizers.user.rule import UserRule
+
+OFFERED = ("value", "grad", "value_fn", "grad_fn", "loss_fn")
+
+
+def with_known_keywords(rule: Any) -> optax.GradientTransformationExtraArgs:
+    """A rule that is handed what it takes of: `value` (the batch's loss), `grad`, `value_fn` and `loss_fn`
+    (parameters -> loss), `grad_fn` (parameters -> gradient)."""
+    extra = isinstance(rule, optax.GradientTransformationExtraArgs)
+    refused: set[str] = set()
+
+    def update(updates: Any, state: Any, params: Any = None, **given: Any) -> tuple[Any, Any]:
+        if not extra:
+            return rule.update(updates, state, params)
+        offer = _offer(updates, given)
+        takes = inspect.signature(rule.update).parameters
+        if not any(p.kind is p.VAR_KEYWORD for p in takes.values()):
+            return rule.update(updates, state, params, **{k: v for k, v in offer.items() if k in takes})
+        while True:  # a chain takes anything and hands it to parts that may not
+            try:
+                kept = {k: v for k, v in offer.items() if k not in refused}
+                return rule.update(updates, state, params, **kept)
+            except TypeError as error:
+                name = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+                if not name or name[1] in refused or name[1] not in offer:
+                    raise
+                refused.add(name[1])
+
+    return optax.GradientTransformationExtraArgs(rule.init, update)
+
+
+def _offer(updates: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    loss_fn = given.get("loss_fn")
+    offer = {"value": given.get("value"), "grad": updates, "value_fn": loss_fn, "loss_fn": loss_fn}
+    if loss_fn is not None:
+        offer["grad_fn"] = lambda params, *_: jax.grad(loss_fn)(params)
+    return {name: thing for name, thing in offer.items() if thing is not None}
+
+
+def schedule_free_params(state: Any, params: Any) -> Any:
+    """The averaged parameters of optax's Schedule-Free wrapper, which are its result; else the parameters."""
+    from optax.contrib import ScheduleFreeState, schedule_free_eval_params
+
+    found = [
+        part
+        for part in jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, ScheduleFreeState))
+        if isinstance(part, ScheduleFreeState)
+    ]
+    return schedule_free_eval_params(found[0], params) if found else params
+
+
+def untraceable(rule: "UserRule") -> list[str]:
+    """The float hyperparameters whose values a function asks for while it builds its rule (`if weight_decay:`),
+    so that they cannot be traced. Errors of any other kind are left to whoever runs the rule."""
+    if not _asks_for_values(rule, list(rule.floats())):
+        return []
+    alone = [name for name in rule.floats() if name != "peak_lr" and _asks_for_values(rule, [name])]
+    return alone if not _asks_for_values(rule, [n for n in rule.floats() if n not in alone]) else []
+
+
+def _asks_for_values(rule: "UserRule", traced: list[str]) -> bool:
+    params = describe({"embed": (4, 2), "layers.0.q": (2, 2), "norm": (2,), "head": (4, 2)}, 1)
+    values = {name: jnp.ones(param.shape) for name, param in params.items()}
+
+    def once(floats: dict[str, Any]) -> Any:
+        run = Run(params, 10, lambda step: 1.0, lambda name, step, shape: jnp.ones(shape))
+        built = rule.replace(**floats).build_jax(run)
+        return built.update(values, built.init(values), values, loss_fn=_sum, value=jnp.ones(()))
+
+    try:
+        jax.eval_shape(once, {name: jnp.float32(rule.floats()[name]) for name in traced})
+    except jax.errors.ConcretizationTypeError:
+        return True
+    except Exception:  # whoever runs the rule will say what it is
+        return False
+    return False
+
+
+def _sum(values: Mapping[str, Any]) -> Any:
+    return sum(jnp.sum(value) for value in values.values())

@@ -1,0 +1,56 @@
+"""Other people's Python as modules: whatever goes wrong in it is one line to its author."""
+
+import importlib
+import importlib.util
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+
+def name(path: Path, kind: str) -> str:
+    """What a file is called as a module, which must not be the name of anything else."""
+    return f"{kind}_{re.sub(r'[^A-Za-z0-9]+', '_', path.stem)}"
+
+
+def run(path: Path, kind: str) -> ModuleType:
+    """A user's Python file as a module, named after its kind. Raises ValueError, one line, where that fails."""
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
+    spec = importlib.util.spec_from_file_location(name(path, kind), path)
+    assert spec is not None and spec.loader is not None  # a .py file always has a loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    loader = spec.loader
+    _imported(path, lambda: loader.exec_module(module))
+    return module
+
+
+def named(module: str) -> ModuleType:
+    """An installed module. Raises ValueError, one line, where it is not there or cannot be imported."""
+    return _imported(module, lambda: importlib.import_module(module))
+
+
+def place(error: BaseException, path: Path) -> str:
+    """`path:line` of the innermost call in the file, or the path alone where the error is not in its code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename) == path.absolute()]
+    return f"{path}:{lines[-1]}" if lines else str(path)
+
+
+def _imported(source: str | Path, load: Callable[[], Any]) -> Any:
+    try:
+        return load()
+    except SyntaxError as error:
+        raise ValueError(f"{source}: syntax error in line {error.lineno}: {error.msg}") from None
+    except (Exception, SystemExit) as error:  # anything may go wrong in another's code
+        where = place(error, source) if isinstance(source, Path) else source
+        if isinstance(error, ModuleNotFoundError):
+            raise ValueError(f"{where}: {error.name} is not installed here") from error
+        if isinstance(error, SystemExit):
+            raise ValueError(f"{where}: ends the process when it is imported (status {error.code})") from error
+        reason = (str(error).strip().splitlines() or ["no message"])[0]
+        raise ValueError(f"{where}: cannot be imported: {type(error).__name__}: {reason}") from error

@@ -45,17 +45,18 @@ def admit_file(path: Path, backend: Backend) -> None:
     that hangs or ends the process does so there. Raises ValueError, one line."""
     context = multiprocessing.get_context("spawn")
     answer, end = context.Pipe(duplex=False)
-    process = context.Process(target=_load_and_admit, args=(path, backend, end), daemon=True)
+    process = context.Process(target=_load_and_admit, args=(path, backend, end))
     process.start()
     end.close()  # so that the child's end is the last: it is closed with the child, whatever ends it
     try:
         if not answer.poll(LIMIT_SECONDS):
+            process.kill()
             raise ValueError(f"{path}: has not taken its first steps after {LIMIT_SECONDS:g} seconds")
         failure = answer.recv()
     except EOFError:
         raise ValueError(f"{path}: ends the process in its first steps (killed, or a crash)") from None
     finally:
-        process.join(1.0)  # its answer is in: it may clean up
+        process.join(10.0)  # its answer is in: it may clean up
         process.kill()
     if failure:
         raise ValueError(failure)

@@ -8,7 +8,7 @@ import multiprocessing
 import sys
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from optimizers.user import files, modules
 from optimizers.user.files import Backend
 
 FIRST_STEPS = 4
+LIMIT_SECONDS = 300.0  # a hang: with everything to compile, a busy machine takes half a minute
 RESUME_TOLERANCE = 1e-5  # of the loss: a GPU's sums, whose order varies, differ by less; lost state by more
 
 
@@ -41,18 +42,34 @@ def admit(entry: type[Optimizer], backend: Backend) -> None:
 
 def admit_named(where: str, backend: Backend) -> None:
     """`admit` what is not in the registry (optimizers/user/spec.py), in a process of its own: it holds no GPU
-    memory afterwards, and what ends the process ends only that one. Raises ValueError, one line."""
+    memory afterwards, and what hangs or ends the process does so there. Raises ValueError, one line."""
     context = multiprocessing.get_context("spawn")
+    answer, end = context.Pipe(duplex=False)
+    process = context.Process(target=_load_and_admit, args=(where, backend, end))
+    process.start()
+    end.close()  # so that the child's end is the last: it is closed with the child, whatever ends it
     try:
-        with ProcessPoolExecutor(1, context) as pool:
-            pool.submit(_load_and_admit, where, backend).result()
-    except BrokenExecutor:
+        if not answer.poll(LIMIT_SECONDS):
+            process.kill()
+            raise ValueError(f"{where}: has not taken its first steps after {LIMIT_SECONDS:g} seconds")
+        failure = answer.recv()
+    except EOFError:
         raise ValueError(f"{where}: ends the process in its first steps (killed, or a crash)") from None
+    finally:
+        process.join(10.0)  # its answer is in: it may clean up
+        process.kill()
+    if failure:
+        raise ValueError(failure)
 
 
-def _load_and_admit(where: str, backend: Backend) -> None:
-    runner.trainer_of(backend).set_up(cache_folder() / "compiled")
-    admit(files.load(where), backend)
+def _load_and_admit(where: str, backend: Backend, end: Connection) -> None:
+    """Send the reason why the file is not admitted, or nothing."""
+    try:
+        runner.trainer_of(backend).set_up(cache_folder() / "compiled")
+        admit(files.load(where), backend)
+        end.send("")
+    except ValueError as error:
+        end.send(str(error))
 
 
 def trains_and_resumes(optimizer: Optimizer, backend: Backend) -> None:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from optimizers.base import Axis, Value
 
@@ -120,9 +120,9 @@ def _plain(value: Any) -> bool:
     return isinstance(value, Value) and not isinstance(value, bool)
 
 
-def _number(value: Any) -> bool:
+def _number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _share(value: Any) -> bool:
+def _share(value: Any) -> TypeGuard[float]:
     return _number(value) and 0 <= value < 1

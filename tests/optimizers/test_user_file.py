@@ -303,6 +303,13 @@ def test_a_file_that_ends_the_process_ends_only_its_own(write: WriteFile) -> Non
         admission.admit_named(str(path), "torch")
 
 
+def test_a_file_that_hangs_is_given_up(write: WriteFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "LIMIT_SECONDS", 0.5)
+    path = torch_file(write, before="import time; time.sleep(1000)")
+    with pytest.raises(ValueError, match=r"mine\.py: has not taken its first steps after 0\.5 seconds"):
+        admission.admit_file(path, "torch")
+
+
 def test_a_file_of_the_registry_is_the_registered_optimizer() -> None:
     there = Path(optimizers.__file__).parent
     for subject in ("lion", str(there / "lion.py"), str(there / "lion_torch.py")):

@@ -186,20 +186,22 @@ def ends_by_itself(run: subprocess.Popen, seconds: float) -> bool:
     return True
 
 
-BROKEN = '''"""Broken on purpose."""
+BROKEN = '''"""Broken on purpose, from step 40 on: what goes wrong sooner is refused before the sweep."""
 import jax, jax.numpy as jnp, optax, os, signal, time
 space = {"peak_lr": (0.01, 0.02, 0.04)}
 def jax_optimizer(learning_rate):
-    def update(grads, state, params=None):
+    def update(grads, step, params=None):
         BODY
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+    return optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update)
 '''
-HANG = "jax.debug.callback(lambda: time.sleep(1000)); return grads, state"
-NAN = "return jax.tree.map(lambda g: g * jnp.nan, grads), state"
-RAISE = "jax.debug.callback(lambda: 1 / 0); return grads, state"
-KILLED = "jax.debug.callback(lambda: os.kill(os.getpid(), signal.SIGKILL)); return grads, state"
+DESCEND = "return jax.tree.map(lambda g: -0.01 * g, grads), step + 1"
+CALL = "jax.debug.callback(lambda n: {} if n > 40 else None, step); " + DESCEND
+HANG = CALL.format("time.sleep(1000)")
+NAN = "grads = jax.tree.map(lambda g: jnp.where(step > 40, jnp.nan, g), grads); " + DESCEND
+RAISE = CALL.format("1 / 0")
+KILLED = CALL.format("os.kill(os.getpid(), signal.SIGKILL)")
 MEMORY = """x = jnp.sort(jnp.arange(2**40, dtype="float32") * learning_rate(0))
-        return jax.tree.map(lambda g: g + x.sum(), grads), state"""
+        return jax.tree.map(lambda g: g + x.sum(), grads), step"""
 
 
 @pytest.mark.parametrize(
@@ -208,10 +210,9 @@ MEMORY = """x = jnp.sort(jnp.arange(2**40, dtype="float32") * learning_rate(0))
         (RAISE, "failed", "", ()),
         (NAN, "diverged", "not finite", ()),
         (HANG, "failed", "timeout", ("--timeout", "20")),
-        (MEMORY, "failed", "RESOURCE_EXHAUSTED", ()),
         (KILLED, "failed", "its worker died", ()),  # what the kernel does to a process that takes too much
     ],
-    ids=["raises", "nan", "hangs", "out of memory", "killed by the system"],
+    ids=["raises", "nan", "hangs", "killed by the system"],
 )
 def test_a_bad_optimizer_ends_as_records(request, tmp_path, table, body, status, reason, options):
     mine = tmp_path / "broken.py"
@@ -222,6 +223,15 @@ def test_a_bad_optimizer_ends_as_records(request, tmp_path, table, body, status,
     assert all(reason in r.reason for r in records)
     case = f"optimizer: {request.node.callspec.id}"
     table.append((case, len(records), f"every one a record `{status}: {records[0].reason}`; the sweep ended"))
+
+
+def test_an_optimizer_that_no_memory_holds_is_refused_before_the_sweep(tmp_path, table):
+    mine = tmp_path / "broken.py"
+    mine.write_text(BROKEN.replace("BODY", MEMORY))
+    assert start(tmp_path, "--optimizers", "adamw", "--optimizer", str(mine)).wait(timeout=300) == 1
+    line = (tmp_path / "log").read_text().strip().splitlines()[-1]
+    assert "RESOURCE_EXHAUSTED" in line
+    table.append(("optimizer: out of memory", 0, f"refused with status 1: `{shortened(line)}`"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")

@@ -72,7 +72,7 @@ def step_overheads(runs: pd.DataFrame, baseline: str = "adamw") -> pd.DataFrame:
     The ratio of median step seconds less one: at one batch size on one machine, the median over these. All
     finished runs count, also those of tuning. A cell without a timed pair has no row.
     """
-    if runs.empty:
+    if not {"step_seconds", "batch_size"} <= set(runs.columns):  # nothing timed, or no run at all
         return pd.DataFrame(columns=[*CELL, "step_overhead"])
     timed = runs.loc[(runs["status"] == "finished") & (runs["step_seconds"] > 0)]
     same = ["scale", "chinchilla_ratio", "machine", "batch_size"]

@@ -234,6 +234,11 @@ class Study:
         return _with_task(table.loc[(table["machine"] == best) | table["machine"].isna()])
 
     @cached_property
+    def step_overheads(self) -> pd.DataFrame:
+        """analysis.cost.step_overheads, with a `task` column."""
+        return _with_task(cost.step_overheads(self.runs, self.baseline))
+
+    @cached_property
     def metrics(self) -> dict[str, pd.DataFrame]:
         """What a speedup is counted in -> the table of speedups (optimizer, task, speedup, lo, hi, verdict).
 
@@ -241,12 +246,11 @@ class Study:
         """
         found = {"tokens": self.speedups}
         for name, ending in (("seconds", "seconds"), ("FLOPs", "flops")):
-            ends = {f"{end}_{ending}": end for end in ("speedup", "lo", "hi")}
+            ends = {f"{end}_{ending}": end for end in ("speedup", "lo", "hi", "verdict")}
             table = self.costs.reindex(columns=["optimizer", "task", *ends])
             table = table.set_axis(["optimizer", "task", *ends.values()], axis="columns")
             if len(known(table, "speedup")):
-                verdict = np.select([table["lo"] > 1, table["hi"] < 1], ["faster", "slower"], "inseparable")
-                found[name] = table.assign(verdict=np.where(table["lo"].isna(), "", verdict))
+                found[name] = table
         return found
 
     @cached_property

@@ -7,11 +7,13 @@ over its own.
 import numpy as np
 import pandas as pd
 
+from benchmark.analysis.speedup import verdicts
+
 CELL = ["optimizer", "scale", "chinchilla_ratio"]
 COLUMNS = [
     *CELL, "speedup", "lo", "hi", "machine", "seconds_per_token", "speedup_seconds", "lo_seconds", "hi_seconds",
-    "flops_per_token", "optimizer_share", "speedup_flops", "lo_flops", "hi_flops", "peak_memory_bytes",
-    "state_bytes",
+    "verdict_seconds", "step_overhead", "flops_per_token", "optimizer_share", "speedup_flops", "lo_flops",
+    "hi_flops", "verdict_flops", "peak_memory_bytes", "state_bytes",
 ]  # fmt: skip
 
 
@@ -26,7 +28,9 @@ def costs(speedups: pd.DataFrame, runs: pd.DataFrame, baseline: str = "adamw") -
     the same task; NaN where the baseline was not timed there. speedup_flops likewise with the FLOPs of model
     and optimizer, counted from shapes, so on no machine in particular. optimizer_share: the optimizer's part.
     lo and hi carry the interval of the token speedup alone: the spread of times is not in it.
-    Memory is the median over runs on that machine, in bytes; zero (not measured) is NaN.
+    verdict_seconds and verdict_flops are read off them as those in tokens are (`speedup.verdicts`).
+    step_overhead: see `step_overheads`. Memory is the median over runs on that machine, in bytes; zero (not
+    measured) is NaN.
     """
     if speedups.empty:  # a sweep that has reported nothing yet
         return pd.DataFrame(columns=COLUMNS)
@@ -42,6 +46,10 @@ def costs(speedups: pd.DataFrame, runs: pd.DataFrame, baseline: str = "adamw") -
         yardstick = own.reindex(pd.MultiIndex.from_frame(table.reindex(columns=by))).to_numpy(float)
         factor = yardstick / table[price].to_numpy(float)
         table = table.assign(**{f"{name}_{unit}": table[name] * factor for name in ("speedup", "lo", "hi")})
+        lo, hi = (table[f"{end}_{unit}"].to_numpy(float) for end in ("lo", "hi"))
+        verdict = verdicts(lo, hi, (table["optimizer"] == baseline).to_numpy())
+        table[f"verdict_{unit}"] = verdict
+    table = table.merge(step_overheads(runs, baseline), on=CELL, how="left")
     return table.reindex(columns=COLUMNS).sort_values(by=[*CELL, "machine"], ignore_index=True)
 
 
@@ -55,6 +63,24 @@ def seconds_per_token(runs: pd.DataFrame) -> pd.DataFrame:
     by = ["machine", "optimizer", "scale", "chinchilla_ratio"]
     timed = timed.assign(seconds_per_token=timed["train_seconds"].astype(float) / timed["tokens"].astype(float))
     return timed.groupby(by, as_index=False, sort=True)["seconds_per_token"].median()
+
+
+def step_overheads(runs: pd.DataFrame, baseline: str = "adamw") -> pd.DataFrame:
+    """How much longer a step takes than the baseline's, one row per cell but the baseline's: CELL,
+    step_overhead.
+
+    The ratio of median step seconds less one: at one batch size on one machine, the median over these. All
+    finished runs count, also those of tuning. A cell without a timed pair has no row.
+    """
+    if not {"step_seconds", "batch_size"} <= set(runs.columns):  # nothing timed, or no run at all
+        return pd.DataFrame(columns=[*CELL, "step_overhead"])
+    timed = runs.loc[(runs["status"] == "finished") & (runs["step_seconds"] > 0)]
+    same = ["scale", "chinchilla_ratio", "machine", "batch_size"]
+    steps = timed.groupby([*same, "optimizer"])["step_seconds"].median().unstack()
+    if baseline not in steps:
+        return pd.DataFrame(columns=[*CELL, "step_overhead"])
+    ratios = steps.div(steps[baseline], axis=0).drop(columns=baseline).stack().rename("step_overhead")
+    return (ratios.dropna().groupby(CELL).median() - 1).reset_index()
 
 
 def _flops_per_token(done: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,7 @@ Seeds are made comparable first: a replicate's loss is shifted by the mean diffe
 first one over the settings that ran on both.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -32,6 +32,27 @@ def rows(frame: pd.DataFrame, mask: Any) -> pd.DataFrame:
 def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
     """Rows as a frame whose columns are there even when no row is."""
     return pd.DataFrame(list(rows), columns=list(columns))
+
+
+def near(by_seed: Floats, index: int, band: float) -> NDArray[np.bool_]:
+    """Which settings are as good as one of them within the noise: at most `band` nats above it, on average over
+    the seeds that both ran on; itself included.
+
+    by_seed: (settings, seeds) losses, NaN where a setting did not run, infinite where it diverged. A seed on
+    which the one itself diverged says nothing. In an infinite band, the noise being unknown, it is alone.
+    """
+    own = by_seed[index]
+    gaps = by_seed - np.where(np.isfinite(own), own, np.nan)
+    shared = ~np.isnan(gaps)
+    mean = np.where(shared, gaps, 0.0).sum(axis=1) / np.maximum(shared.sum(axis=1), 1)
+    close = shared.any(axis=1) & (mean <= band) & np.isfinite(band)
+    return close | (np.arange(len(gaps)) == index)
+
+
+def serve_all(near_best: Sequence[Collection[Any]]) -> set[Any]:
+    """The values of a hyperparameter that serve every task: those near the best in each. Without one it is
+    sensitive to scale and must be tuned again (the study's rule, arXiv 2509.02046)."""
+    return set.intersection(*map(set, near_best))
 
 
 @dataclass(frozen=True)
@@ -70,12 +91,8 @@ class Cell:
         return int(found[0]) if len(found) else None
 
     def near(self, index: int, band: float) -> NDArray[np.bool_]:
-        """Which settings are at most `band` nats above one, on average over the seeds that both ran on."""
-        own = self.by_seed[index]
-        gaps = self.by_seed - np.where(np.isfinite(own), own, np.nan)
-        shared = ~np.isnan(gaps)
-        mean = np.where(shared, gaps, 0.0).sum(axis=1) / np.maximum(shared.sum(axis=1), 1)
-        return (shared.any(axis=1) & (mean <= band)) | (np.arange(len(gaps)) == index)
+        """Which settings are as good as one within `band` nats (see `near`)."""
+        return near(self.by_seed, index, band)
 
     def centre(self, band: float) -> int:
         """The setting that ablations are read around: among those within `band` nats of the best, the one with

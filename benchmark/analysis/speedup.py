@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from benchmark.analysis import conversion, curve, formula
 from benchmark.analysis.components import Bools, Floats
@@ -93,6 +94,14 @@ def undecided(
     return {(str(o), str(s), float(r)) for o, s, r in open_.itertuples(index=False, name=None)}
 
 
+def verdicts(lo: Floats, hi: Floats, is_base: Bools) -> NDArray[np.str_]:
+    """What the interval of a ratio to the baseline says, of tokens, seconds or FLOPs: faster, slower,
+    inseparable (within EQUIVALENCE of 1), undecided; "" without an interval, "baseline" for its own."""
+    same = (lo > 1 / EQUIVALENCE) & (hi < EQUIVALENCE)
+    words = {"baseline": is_base, "": ~np.isfinite(lo), "faster": lo > 1, "slower": hi < 1, "inseparable": same}
+    return np.select([*words.values()], [*words], "undecided")
+
+
 def _anchored(
     model: ScaleModel, found: Gaps, baseline: str, draws: int, rng: np.random.Generator
 ) -> pd.DataFrame:
@@ -164,12 +173,9 @@ def _with_verdicts(
     table.loc[own, ["lo", "hi", "lo_one", "hi_one"]] = 1.0
     d_eff, lo, hi = (table[c].to_numpy(float) for c in ("d_eff", "lo", "hi"))
     base_ratios = ratios[own]
-    converted = np.isfinite(lo)
-    better, worse = np.where(converted, lo > 1, gap_hi < 0), np.where(converted, hi < 1, gap_lo > 0)
-    same = converted & (lo > 1 / EQUIVALENCE) & (hi < EQUIVALENCE)
-    known = converted | np.isfinite(gap_lo) | lost
-    words = {"baseline": is_base, "": ~known, "faster": better, "slower": worse, "inseparable": same}
-    verdict = np.select([*words.values()], [*words], "undecided")
+    known = np.isfinite(gap_lo) | lost
+    paired = np.select([~known, gap_hi < 0, gap_lo > 0], ["", "faster", "slower"], "undecided")
+    verdict = np.where(is_base | np.isfinite(lo), verdicts(lo, hi, is_base), paired)
     return table.assign(
         optimizer=model.optimizer,
         chinchilla_ratio=ratios,

@@ -14,7 +14,7 @@ from benchmark.analysis.budget import best_so_far, budget_medians, budget_swaps,
 from benchmark.analysis.choosing import choosing, first_searches
 from benchmark.analysis.edges import edges
 from benchmark.analysis.level import level, run_noise, single_runs
-from benchmark.analysis.settings import CELL, STUDY_BAND, Floats, cells, table, tuned
+from benchmark.analysis.settings import CELL, STUDY_BAND, Floats, cells, serve_all, table, tuned
 from benchmark.analysis.whatif import claimed, transfer_cost
 
 __all__ = [
@@ -93,7 +93,7 @@ def scaling_sensitive(
                 near.setdefault((cell.labels["optimizer"], name), []).append(set(close))
     found = []
     for (optimizer, name), values in near.items():
-        agreed = tuple(sorted(set.intersection(*values), key=str))
+        agreed = tuple(sorted(serve_all(values), key=str))
         verdict = {"tasks": len(values), "agreed": agreed, "sensitive": not agreed}
         if len(values) > 1:
             found.append({"optimizer": optimizer, "hyperparameter": name, **verdict})

@@ -176,7 +176,8 @@ def _tiles(plot: Tiles) -> Figure:
     grid = [[values.get((r, c)) for c in plot.columns] for r in plot.rows]
     shades = np.array([[np.nan if v is None else v for v in row] for row in grid], float)
     top = float(np.nanmax(shades)) if np.isfinite(shades).any() else 1.0
-    alpha = np.nan_to_num(0.04 + 0.56 * shades / max(top, 1e-9), nan=0.0)
+    share = np.maximum(shades, 0.0) / max(top, 1e-9)  # by luck a cost may lie below nothing
+    alpha = np.nan_to_num(0.04 + 0.56 * share, nan=0.0)
     colours = np.zeros((*shades.shape, 4))
     colours[..., :3] = to_rgb(style.TILE)
     colours[..., 3] = alpha

@@ -9,8 +9,10 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.special import stdtrit
 
+from benchmark.analysis.settings import near
 from sweeps.search.space import Key, Setting, key
 
 BAND_QUANTILE = 0.9  # a difference inside the central 80 % of what noise alone makes is worth another seed
@@ -136,12 +138,12 @@ class History:
         return self._stated_band if self._stated_band is not None else (self.prior + self.noise()).band
 
     def near(self, best: Setting) -> list[Setting]:
-        """Settings whose loss, at the seeds that they share with the best one, is within the band of it."""
-        band, name = self.band(), key(best)
-        settings = {key(entry.setting): entry.setting for entry in self.entries}
-        gaps = {other: self._gaps(other, name) for other in settings if other != name}
-        close = (other for other, g in gaps.items() if g and math.fsum(g) / len(g) <= band < math.inf)
-        return [best, *(settings[other] for other in close)]
+        """The best one, and the settings that are as good within the band (`analysis.settings.near`)."""
+        settings = {key(setting): setting for setting in (best, *(entry.setting for entry in self.entries))}
+        losses = [self._losses.get(name, {}) for name in settings]
+        by_seed = np.array([[known.get(seed, math.nan) for seed in self.seeds] for known in losses])
+        close = near(by_seed, 0, self.band())
+        return [setting for setting, is_close in zip(settings.values(), close, strict=True) if is_close]
 
     def replicate(self, settings: Sequence[Setting], keep: int = 0) -> None:
         """Ask for every tuning seed of two settings, to measure the noise."""

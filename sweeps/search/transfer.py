@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from benchmark.analysis import laws
+from benchmark.analysis.settings import serve_all
 from benchmark.spec import RECIPE, Value
 from benchmark.tasks import TOKENS_PER_PARAMETER, Task
 from optimizers.base import Axis
@@ -50,8 +51,7 @@ def consensus(solved: Sequence[Solved], space: Mapping[str, Axis]) -> tuple[dict
     agreed: dict[str, Value] = {}
     sensitive = []
     for name, axis in space.items():
-        near = [{setting[name] for setting in s.near} for s in solved]
-        common = set.intersection(*near)
+        common = serve_all([{setting[name] for setting in s.near} for s in solved])
         if common:
             wins = [s.winner[name] for s in solved if s.winner is not None]
             agreed[name] = min(

@@ -275,16 +275,9 @@ def _state(runs: pd.DataFrame, task: TaskFacts) -> float | None:
 
 
 def _overhead(study: Study, optimizer: str, task: str) -> float | None:
-    """Time of a step against the baseline's, less one: medians at one batch size on one machine."""
-    timed = where(study.runs, task=task, status="finished")
-    if optimizer == study.baseline or not len(timed):
-        return None
-    timed = timed.loc[timed["step_seconds"] > 0]
-    steps = timed.groupby(["machine", "batch_size", "optimizer"])["step_seconds"].median().unstack()
-    if optimizer not in steps or study.baseline not in steps:
-        return None
-    ratio = (steps[optimizer] / steps[study.baseline]).dropna()
-    return float(ratio.median()) - 1 if len(ratio) else None
+    """Time of a step against the baseline's, less one."""
+    found = dicts(where(study.step_overheads, optimizer=optimizer, task=task))
+    return float(found[0]["step_overhead"]) if found else None
 
 
 def _speedup(study: Study, optimizer: str, table: pd.DataFrame, axis: tuple[float, float]) -> Speedup:
@@ -293,7 +286,7 @@ def _speedup(study: Study, optimizer: str, table: pd.DataFrame, axis: tuple[floa
         return Speedup(math.nan, math.nan, math.nan, "")
     row = found[0]
     point, lo, hi = row["speedup"], row["lo"], row["hi"]
-    verdict = "baseline" if optimizer == study.baseline else str(row["verdict"])
+    verdict = str(row["verdict"])
     if not text.is_number(point):
         return Speedup(point, lo, hi, verdict)
     ends = (lo if text.is_number(lo) else point, hi if text.is_number(hi) else point, point)

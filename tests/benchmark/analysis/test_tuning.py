@@ -245,9 +245,7 @@ def test_edges_tells_brackets_from_ends() -> None:
     def sides(*rows: dict[str, Any], axes: dict[str, Any] = spaces) -> dict[str, str]:
         return tuning.edges(runs(*rows), axes, {}).set_index("hyperparameter").side.to_dict()
 
-    assert sides(*LINE) == {"weight_decay": "down"}, (
-        "a rate that diverged is a bracket; no decay of 0 was tried"
-    )
+    assert sides(*LINE) == {"weight_decay": "down"}, "a diverged rate is a bracket; no decay of 0 was tried"
     row = tuning.edges(runs(*LINE), spaces, {}).iloc[0]
     assert (row.best_value, row.low, row.high, row.search, row.searches) == (0.1, 0.0, 0.2, 1, 1)
     assert sides(LINE[1], LINE[3], LINE[0]) == {}, "a decay that nobody varied is not judged"

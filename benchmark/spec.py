@@ -209,24 +209,16 @@ class Outcome:
     """Time, memory and FLOPs."""
 
 
-@dataclass(frozen=True)
-class Record:
-    """A trial and its outcome. Fields without a text of their own are those of Outcome."""
+@dataclass(frozen=True, kw_only=True)
+class Record(Outcome):
+    """An outcome, whose it is and where it came from."""
 
     trial: Trial
     """The run that was asked for."""
 
-    status: Status
-    reason: str = ""
     purpose: str = ""
     """What the trial was for ("peak_lr up", "replicate", "report"); not part of its identity."""
 
-    val_loss: float | None = None
-    bits_per_byte: float | None = None
-    train_loss: float | None = None
-    curve: tuple[Point, ...] = ()
-    data_epochs: float = 0.0
-    cost: Cost = field(default_factory=Cost)
     facts: Mapping[str, Any] = field(default_factory=dict)
     """The optimizer's info and the size of its state (benchmark/train/runner.py)."""
 

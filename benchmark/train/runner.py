@@ -59,7 +59,7 @@ def record(
     fields = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome)}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
     return Record(
-        trial,
+        trial=trial,
         purpose=purpose,
         facts=facts(optimizer, trial),
         environment=where or {},

@@ -33,7 +33,7 @@ def trial(**changes) -> Trial:
 
 def record() -> Record:
     cost = Cost(wall_seconds=1.5, state_bytes=10)
-    return Record(trial(), "finished", val_loss=3.5, curve=(Point(10, 20, 0.5, 3.6),), cost=cost)
+    return Record(trial=trial(), status="finished", val_loss=3.5, curve=(Point(10, 20, 0.5, 3.6),), cost=cost)
 
 
 def test_id_does_not_depend_on_spelling_or_order():

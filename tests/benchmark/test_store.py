@@ -31,7 +31,11 @@ def record(seed: int = 0, status: str = "finished", **changes) -> Record:
     )
     loss = 3.5 if status == "finished" else None
     made = Record(
-        trial, status, val_loss=loss, curve=(Point(260, 266_240, 1.0, 4.0),), cost=Cost(state_bytes=8)
+        trial=trial,
+        status=status,
+        val_loss=loss,
+        curve=(Point(260, 266_240, 1.0, 4.0),),
+        cost=Cost(state_bytes=8),
     )  # pyright: ignore
     return dataclasses.replace(made, **changes)
 

@@ -9,7 +9,7 @@ from tools.efficiency import equal_trials, share
 
 def record(trial, end: float, wall: float, busy: float) -> Record:
     cost = Cost(wall_seconds=wall, train_seconds=0.9 * busy, eval_seconds=0.1 * busy)
-    return Record(trial, "finished", cost=cost, finished_at=f"2025-01-01T00:00:{end:09.6f}+00:00")
+    return Record(trial=trial, status="finished", cost=cost, finished_at=f"2025-01-01T00:00:{end:09.6f}+00:00")
 
 
 def test_share_counts_from_the_first_start_to_the_last_end():

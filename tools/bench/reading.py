@@ -97,8 +97,8 @@ def _record(base: Any, rule: Optimizer, loss: float, number: int, changes: dict[
         for k in marks
     ]
     return Record(
-        trial,
-        "finished",
+        trial=trial,
+        status="finished",
         purpose=trial.role,
         val_loss=loss,
         bits_per_byte=loss / math.log(2) / 2,

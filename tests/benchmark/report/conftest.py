@@ -106,7 +106,7 @@ def record(
         "environment": {"machine": "test-machine", "git_commit": "abc1234", "jax": "0.10.2"},
         "finished_at": f"2025-01-01T00:{number // 60:02d}:{number % 60:02d}.{seed:06d}+00:00",
     }
-    return Record(trial, **{**body, **over})
+    return Record(trial=trial, **{**body, **over})
 
 
 def cell(optimizer: str, task: tasks.Task, seeds: Sequence[int] = (101, 102, 103)) -> list[Record]:

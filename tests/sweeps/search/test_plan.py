@@ -140,7 +140,7 @@ def test_remaining_counts_down_to_zero(small, finish, valley):
 
 def test_records_are_taken_as_they_come_from_the_store(small):
     first = plan(small, {}).ready[0]
-    record = Record(first, "finished", val_loss=3.0)
+    record = Record(trial=first, status="finished", val_loss=3.0)
     as_mapping, as_list = plan(small, {first.trial_id: record}), plan(small, [record])
     assert as_mapping.ready == as_list.ready
     assert first not in as_list.ready

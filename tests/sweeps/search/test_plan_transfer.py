@@ -153,7 +153,9 @@ def test_analysis_finds_the_same_sensitive_hyperparameters(phases, finish, tmp_p
 
     done, known = finish(phases, outcome)
     for trial_id, trial in trials.items():
-        store.save(Record(trial, "finished", val_loss=known[trial_id].val_loss), tmp_path / "phases")
+        store.save(
+            Record(trial=trial, status="finished", val_loss=known[trial_id].val_loss), tmp_path / "phases"
+        )
     store.write_atomically(tmp_path / "phases" / "sweep.json", json.dumps(manifest(phases, done)))
     results = store.load(tmp_path)
     runs = results.runs[results.runs.task.isin(ONE)]

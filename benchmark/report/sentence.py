@@ -25,8 +25,10 @@ def answer(results: Results, sweep: str) -> Lines:
 
 def lines(study: Study) -> Lines:
     """The answer at the study's largest comparable task; no line claims what its interval does not."""
-    task = study.headline
-    if task is None:
+    task, named = study.headline, {*study.contestants, study.baseline}
+    results = [] if task is None else rows(study.results_for(task.name))
+    found = [r for r in results if r["n"] > 0 and r["optimizer"] in named]
+    if task is None or all(r["optimizer"] == study.baseline for r in found):
         return (
             f"No comparison yet: {_why_none(study)}.",
             f"A speedup needs finished report runs of {study.baseline_title} and of another optimizer on the"
@@ -34,8 +36,6 @@ def lines(study: Study) -> Lines:
             "",
             "",
         )
-    named = {*study.contestants, study.baseline}
-    found = [r for r in rows(study.results_for(task.name)) if r["n"] > 0 and r["optimizer"] in named]
     # its mean is over the runs that finished: what has a diverged one is not named as the best
     table = sorted(found, key=lambda r: _diverged(study, r) > 0)
     first = _speedup(study, table, task.name)

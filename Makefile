@@ -22,7 +22,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep report test check check-optimizer bench faults clean
+.PHONY: help setup sweep challenge report test check check-optimizer bench faults clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -47,6 +47,9 @@ setup: $(BIN)/.ready ## make the environment that a sweep needs
 
 sweep: $(BIN)/.ready ## run a sweep (default: quick), build the pages, print the answer
 	@$(BIN)/python -m sweeps $(SWEEP) $(flags)
+
+challenge: $(BIN)/.ready ## does OPTIMIZER=mine.py beat a tuned AdamW? the cheapest sufficient evidence
+	@$(BIN)/python -m sweeps challenge --optimizer $(OPTIMIZER) $(ARGS)
 
 report: $(BIN)/.ready ## rebuild the pages in reports/ from results/
 	@$(BIN)/python -m benchmark.report --results $(RESULTS)

@@ -138,6 +138,12 @@ class Study:
         named = {o: facts for o, facts in self.optimizers.items() if o != self.baseline and "~" not in o}
         return [o for o, facts in named.items() if not facts["ablation_of"]]
 
+    @cached_property
+    def asked(self) -> list[str]:
+        """The optimizers that are not of the registry: whoever runs a sweep with one asks about it."""
+        own = [o for o, facts in self.optimizers.items() if "#" in str(facts["rule"]) and "~" not in o]
+        return [] if self.theirs or self.copies else own
+
     @property
     def copies(self) -> bool:
         """Whether it is nothing but copies of one optimizer: a check of the sweep itself."""

@@ -21,18 +21,19 @@ from benchmark.spec import Record
 from optimizers.shared.copies import copy_name
 from sweeps.run import budget, calibrate, price
 from sweeps.run.driver import Driver
-from sweeps.run.options import AA, PROG, parser
+from sweeps.run.options import AA, CHALLENGE, PROG, parser
 from sweeps.run.progress import Bar
 from sweeps.search import aa, committed, seeds
 from sweeps.search.contestants import contestants
-from sweeps.search.sweep import Sweep, select
+from sweeps.search.sweep import Sweep, searched, select
 from sweeps.search.transfer import transferred
 
 LARGE_VOCAB = 65_536  # beyond it a corpus takes long to prepare
 
 
 def main(argv: list[str] | None = None, prog: str = PROG) -> int:
-    """Run the command; the exit status is 0, 1 (an error, in one line), 2 (bad usage) or 130 (interrupted)."""
+    """Run the command; the exit status is 0, 1 (an error, in one line, or nothing known of
+    one's own optimizer), 2 (bad usage) or 130 (interrupted)."""
     args = parser(prog).parse_args(argv)
     try:
         return _run(args)
@@ -46,6 +47,8 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     copies = args.name == AA
+    if args.name == CHALLENGE:
+        args = challenge(args)
     sweep, workers = _prepared(aa.sweep(args) if copies else _sweep(args), args), _workers(args)
 
     @functools.cache
@@ -105,13 +108,28 @@ def _execute(driver: Driver, args: argparse.Namespace) -> None:
 
 
 def _report(args: argparse.Namespace, name: str) -> int:
-    from benchmark.report import answer, build
+    from benchmark.report import answer, build, nothing_known
 
     index = build(args.results, args.out)
+    results = store.load(args.results)
     print()
-    print("\n".join(answer(store.load(args.results), name)))
+    print("\n".join(line for line in answer(results, name, args.against) if line))
     print(f"\nThe leaderboard: {index.resolve()}")
-    return 0
+    return 1 if nothing_known(results, name) else 0
+
+
+def challenge(args: argparse.Namespace) -> argparse.Namespace:
+    """The options of `challenge` as those of the sweep `quick`: one's own optimizer beside the committed
+    results, of which nothing is run again; where there are none of this backend, beside the baseline alone.
+    Raises ValueError without an optimizer."""
+    if not args.optimizer:
+        raise ValueError("challenge asks about an optimizer of your own; name it with --optimizer mine.py")
+    unknown = [name for name in args.against if name not in optimizers.names()]
+    if unknown:
+        raise ValueError(f"--against {unknown[0]}: choose from {', '.join(optimizers.names())}")
+    known = committed.ROOT.is_dir() and args.backend == "jax" and not args.corpus
+    chosen = {"reuse": [*args.reuse, committed.ROOT]} if known else {"optimizers": args.against or ["adamw"]}
+    return argparse.Namespace(**{**vars(args), "name": "quick", **chosen})
 
 
 def _sweep(args: argparse.Namespace) -> Sweep:
@@ -139,6 +157,8 @@ def _prepared(sweep: Sweep, args: argparse.Namespace) -> Sweep:
 
 def _policy(sweep: Sweep, args: argparse.Namespace) -> Sweep:
     """The sweep under another search or transfer policy: a sweep with a name and folder of its own."""
+    if args.searches and args.searches != sweep.protocol.searches:
+        sweep = searched(sweep, args.searches)
     if args.transfer:
         sweep = transferred(sweep, args.transfer)
     if args.search != sweep.protocol.search:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.data import sources
+from benchmark.kit import admission
+from optimizers.user import files
 from sweeps.run.options import parser
 from tools import readme
 
@@ -71,6 +73,19 @@ def test_the_notebook_page_runs(
     printed = capsys.readouterr().out
     assert "adamw" in printed and "baseline" in printed and "spread" in printed
     assert (tmp_path / names["index"]).is_file()
+
+
+def test_every_block_of_the_page_for_ones_own_optimizer_takes_its_first_steps(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "your-optimizer.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == page.count("```python") > 3
+    for name, block in blocks:
+        (tmp_path / name).write_text(block, encoding="utf-8")
+        entry = files.load(tmp_path / name)
+        for backend in files.backends(entry):
+            admission.admit(entry, backend)
+    for where in re.findall(r"--optimizer ([\w.]+:\w+)", page):
+        assert files.load(where)().floats()["peak_lr"] > 0
 
 
 def _code(text: str) -> list[str]:

@@ -4,6 +4,7 @@
 sweep's progress page (live.py) needs no figures.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from benchmark.store import Results
     from benchmark.studies import Studies
 
-__all__ = ["answer", "build"]
+__all__ = ["answer", "build", "nothing_known"]
 
 
 def build(results: "str | Path | Studies", out: str | Path) -> Path:
@@ -22,8 +23,16 @@ def build(results: "str | Path | Studies", out: str | Path) -> Path:
     return builder.build(results, out)
 
 
-def answer(results: "Results", sweep: str) -> tuple[str, str, str, str]:
-    """The site's first sentences for a sweep. Raises ValueError that lists the sweeps if there is none such."""
+def answer(results: "Results", sweep: str, against: Sequence[str] = ()) -> tuple[str, ...]:
+    """The site's first sentences for a sweep; an optimizer of one's own is compared with those named `against`.
+    Raises ValueError that lists the sweeps if there is none such."""
     from benchmark.report import sentence
 
-    return sentence.answer(results, sweep)
+    return sentence.answer(results, sweep, against)
+
+
+def nothing_known(results: "Results", sweep: str) -> bool:
+    """Whether an optimizer of one's own has no finished report run in a sweep."""
+    from benchmark.report import asked, sentence
+
+    return asked.failed(sentence.study_of(results, sweep))

@@ -1,35 +1,42 @@
-"""The answer in four lines: who is best and by how much, what is not told apart, what a second AdamW says.
+"""The answer in a few lines: one's own optimizer, then who is best, who is not told apart, and the check.
 
 The page's first sentences and the last lines of a sweep are this text.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from benchmark.analysis.speedup import EQUIVALENCE
 from benchmark.frames import rows, where
-from benchmark.report import text
+from benchmark.report import asked, text
 from benchmark.store import Results
 from benchmark.studies import studies
 from benchmark.study import Study
 
-Lines = tuple[str, str, str, str]
+Lines = tuple[str, ...]
 
 
-def answer(results: Results, sweep: str) -> Lines:
+def answer(results: Results, sweep: str, against: Sequence[str] = ()) -> Lines:
     """The lines for a sweep. Raises ValueError that lists the sweeps if there is none of this name."""
+    return lines(study_of(results, sweep), against)
+
+
+def study_of(results: Results, sweep: str) -> Study:
+    """A sweep of the results. Raises ValueError that lists them if there is none of this name."""
     found = {study.name: study for study in studies(results)}
     if sweep not in found:
         raise ValueError(f"no sweep {sweep!r} in the results; there are {', '.join(found) or 'none'}")
-    return lines(found[sweep])
+    return found[sweep]
 
 
-def lines(study: Study) -> Lines:
+def lines(study: Study, against: Sequence[str] = ()) -> Lines:
     """The answer at the study's largest comparable task; no line claims what its interval does not."""
     task, named = study.headline, {*study.contestants, study.baseline}
     results = [] if task is None else rows(study.results_for(task.name))
     found = [r for r in results if r["n"] > 0 and r["optimizer"] in named]
     if task is None or all(r["optimizer"] == study.baseline for r in found):
         return (
+            *asked.lines(study, "", []),
             f"No comparison yet: {_why_none(study)}.",
             f"A speedup needs finished report runs of {study.baseline_title} and of another optimizer on the"
             " same task.",
@@ -39,7 +46,8 @@ def lines(study: Study) -> Lines:
     # its mean is over the runs that finished: what has a diverged one is not named as the best
     table = sorted(found, key=lambda r: _diverged(study, r) > 0)
     first = _speedup(study, table, task.name)
-    return first, _ties(study, table, task.name), _open(study, table), _check(study, task.name)
+    rest = (first, _ties(study, table, task.name), _open(study, table), _check(study, task.name))
+    return (*asked.lines(study, task.name, table, against), *rest)
 
 
 def _why_none(study: Study) -> str:

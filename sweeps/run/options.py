@@ -9,7 +9,7 @@ import sweeps
 from benchmark.data.sources import usage
 from optimizers.user.spec import parse
 
-AA = "aa"
+AA, CHALLENGE = "aa", "challenge"
 PROG = "python -m sweeps"
 
 
@@ -22,8 +22,9 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     parser.add_argument(
         "name",
         metavar="NAME",
-        help=f"the sweep: {', '.join(sweeps.names())}; the path of a file with your own; or {AA}: copies of one"
-        " optimizer, which should not differ",
+        help=f"the sweep: {', '.join(sweeps.names())}; the path of a file with your own; {CHALLENGE}: your"
+        f" --optimizer against the committed results of quick; or {AA}: copies of one optimizer, which should"
+        " not differ",
     )
     which = parser.add_argument_group("what to run")
     which.add_argument("--optimizers", type=_list, default=[], metavar="A,B", help="these only (default: all)")
@@ -39,6 +40,20 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         action=_Grid,
         metavar="NAME=V1,V2",
         help="a grid of the --optimizer before it, in place of or beside its own",
+    )
+    which.add_argument(
+        "--against",
+        type=_list,
+        default=[],
+        metavar="A,B",
+        help=f"{CHALLENGE}: whom to compare it with beside the baseline (default: the best)",
+    )
+    which.add_argument(
+        "--searches",
+        type=_positive,
+        metavar="N",
+        help="independent searches of every optimizer, with as many trials and report seeds each as the sweep"
+        " gives (default: the sweep's)",
     )
     which.add_argument("--tasks", type=_list, default=[], metavar="T,U", help="these only, such as 27k-1x")
     which.add_argument(

@@ -5,6 +5,8 @@ and a dry run are therefore the same call.
 """
 
 import dataclasses
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +18,9 @@ from sweeps.search.cells import Cell, Known, Solved, cells_of, outcome, solve
 from sweeps.search.summary import summarize
 from sweeps.search.sweep import Sweep
 from sweeps.search.transfer import opening
+
+ALIKE = 3  # failures for one reason, and nothing else, after which an optimizer's other trials are not run
+_NUMBER = re.compile(r"\d+")  # a reason may hold sizes and steps
 
 
 @dataclass
@@ -85,11 +90,38 @@ def plan(sweep: Sweep, records: Known | Iterable[Record], memory: Memory | None 
         needed = tuple(n for n in map(solved.__getitem__, cell.after) if isinstance(n, Solved) and n.complete)
         free = len(needed) == len(cell.after)
         solved[cell.key] = _solve(sweep, cell, needed, known, memory) if free else cell
+    hopeless = given_up(solved.values(), known)
+    for cell in memory.cells:
+        if why := hopeless.get(cell.contestant.name):
+            state = solved[cell.key]
+            state = state if isinstance(state, Solved) else _solve(sweep, cell, (), known, memory)
+            solved[cell.key] = dataclasses.replace(state, complete=True, winner=None, reports=(), skipped=why)
     due = looks.due(sweep, solved, known, memory.looked)
     for key, state in solved.items():
         if isinstance(state, Solved):
             solved[key] = dataclasses.replace(state, reports=state.reports[: due[key]])
     return _gather(sweep, memory.cells, solved, known, due)
+
+
+def given_up(states: Iterable[Solved | Cell], known: Known) -> dict[str, str]:
+    """Contestant -> why no more of its trials are run: all that have ended failed, ALIKE of them or more for
+    one reason."""
+    ended = {
+        (state.cell.contestant.name, asked.trial_id): asked.status
+        for state in states
+        if isinstance(state, Solved)
+        for asked in state.asked
+        if asked.status is not None
+    }
+    alive = {name for (name, _), status in ended.items() if status != "failed"}
+    reasons = Counter(
+        (name, _NUMBER.sub("#", known[trial_id].reason)) for name, trial_id in ended if name not in alive
+    )
+    return {
+        name: f"given up after {count} failures: {reason}"
+        for (name, reason), count in reasons.items()
+        if count >= ALIKE
+    }
 
 
 def _solve(sweep: Sweep, cell: Cell, needed: tuple[Solved, ...], known: Known, memory: Memory) -> Solved:

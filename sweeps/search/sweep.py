@@ -207,6 +207,22 @@ class Sweep:
         raise ValueError(f"sweep {self.name} has no optimizer {name!r}")
 
 
+def searched(sweep: Sweep, searches: int) -> Sweep:
+    """The sweep with another number of independent searches, each as large and on as many report seeds as
+    before: a sweep with a name of its own."""
+    protocol, before = sweep.protocol, sweep.protocol.searches
+
+    def share(number: int) -> int:
+        return max(1, round(number * searches / before)) if number else 0
+
+    return dataclasses.replace(
+        sweep,
+        name=f"{sweep.name}-{searches}-searches",
+        stages=tuple(dataclasses.replace(s, budget=share(s.budget)) for s in sweep.stages),
+        protocol=dataclasses.replace(protocol, searches=searches, looks=tuple(map(share, protocol.looks))),
+    )
+
+
 def select(sweep: Sweep, tasks: Sequence[str] = ()) -> Sweep:
     """The part of a sweep on these tasks (all if none are given), with the tasks that they start from, and
     the baseline's further ratios that need nothing else. Raises ValueError for a task that it does not have."""

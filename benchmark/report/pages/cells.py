@@ -4,6 +4,7 @@ The same content is written as a small script beside the page: the leaderboard's
 file:// address, where no page may fetch another.
 """
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -130,6 +131,8 @@ def _policy(name: str, protocol: Mapping[str, Any]) -> tuple[str, list[str]]:
     hours, options = protocol.get("max_hours"), []
     if hours:
         name, options = name.removesuffix(f"-{hours:g}h"), ["--max-hours", f"{hours:g}"]
+    if many := re.fullmatch(r"(.*)-(\d+)-searches", name):
+        name, options = many[1], ["--searches", many[2], *options]
     for search in SEARCHES:
         if name.endswith(f"-{search}"):
             name, options = name.removesuffix(f"-{search}"), ["--search", search, *options]

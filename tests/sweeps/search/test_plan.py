@@ -165,3 +165,35 @@ def test_the_baseline_and_what_others_wait_for_come_first(small):
     now = plan(small, {})
     assert {now.purposes[trial.trial_id] for trial in now.ready} == {"start", "opening"}
     assert [trial.optimizer for trial in now.ready] == ["adamw"] * 4 + ["lion"] * 4  # two searches of each
+
+
+def test_three_alike_failures_and_nothing_else_end_an_optimizer(small, finish, valley):
+    """Its other trials are not burnt; everybody else's run, and the plan ends."""
+    bad = small.contestants[-1].name
+    assert bad != small.baseline
+
+    def outcome(trial):
+        if trial.optimizer == bad:
+            return Outcome("failed", f"mine.py:7: TypeError: no {len(trial.hyperparameters)} of {trial.seed}")
+        return valley(trial)
+
+    done, known = finish(small, outcome)
+    failed = [record for record in known.values() if record.status == "failed"]
+    assert 3 <= len(failed) < sum(cell["budget"] for cell in done.cells.values() if cell["optimizer"] == bad)
+    cells = [cell for cell in done.cells.values() if cell["optimizer"] == bad]
+    assert all(cell["winner"] is None for cell in cells)
+    assert all(any("given up after" in badge for badge in cell["badges"]) for cell in cells)
+    assert all(cell["complete"] for cell in done.cells.values())
+
+
+def test_failures_for_different_reasons_do_not_end_an_optimizer(small, finish, valley):
+    bad = small.contestants[-1].name
+    words = iter(f"reason {chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(600))
+
+    def outcome(trial):
+        return Outcome("failed", next(words)) if trial.optimizer == bad else valley(trial)
+
+    done, _ = finish(small, outcome)
+    spent = [sum(c["spent"].values()) for c in done.cells.values() if c["optimizer"] == bad and c["budget"]]
+    assert sum(spent) > 3
+    assert not any("given up" in badge for cell in done.cells.values() for badge in cell["badges"])

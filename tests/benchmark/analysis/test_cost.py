@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.analysis.cost import COLUMNS, costs
+from benchmark.analysis.cost import COLUMNS, costs, step_overheads
 from benchmark.analysis.speedup import speedups
 from benchmark.store import report_losses
 
@@ -50,6 +50,38 @@ def test_speedup_in_seconds_and_flops_is_that_in_tokens_times_the_price_ratio() 
     assert x.optimizer_share.to_numpy() == pytest.approx(0.2 / 1.2)
     assert (x.seconds_per_token == 2.0).all()
     assert (rows.peak_memory_bytes == 100).all() and (rows.state_bytes == 10).all()
+
+
+def test_verdicts_in_seconds_and_flops_are_read_off_their_own_intervals() -> None:
+    """1.3 x the tokens at twice the time is 0.65, at 1.28 x the FLOPs about 1."""
+    frame = runs()
+    frame.loc[frame.optimizer == "x", "optimizer_flops"] = 0.28 * 6 * frame.tokens
+    given = speedups(report_losses(frame))
+
+    def verdicts(lo: float, hi: float) -> list[tuple[str, str]]:
+        is_x = given.optimizer == "x"
+        rows = costs(given.assign(lo=np.where(is_x, lo, 1.0), hi=np.where(is_x, hi, 1.0)), frame)
+        pairs = rows.assign(pair=list(zip(rows.verdict_seconds, rows.verdict_flops, strict=True)))
+        both = pairs.groupby("optimizer")["pair"].agg(set)
+        assert both["adamw"] == {("baseline", "baseline")}
+        return sorted(both["x"])
+
+    assert verdicts(1.2, 1.4) == [("slower", "inseparable")]
+    assert verdicts(0.9, 2.1) == [("undecided", "undecided")]
+    assert verdicts(2.1, 3.0) == [("faster", "faster")]
+
+
+def test_step_overhead_is_the_median_over_machines_and_batches_of_what_ran_on_both() -> None:
+    """By hand: 1.5 x on the old machine at batch 8, 1.1 x at batch 4; batch 16 ran without the baseline."""
+    timed = [
+        ("adamw", "old", 8, 1.0), ("adamw", "old", 8, 3.0), ("adamw", "old", 8, 1.0), ("x", "old", 8, 1.5),
+        ("adamw", "old", 4, 2.0), ("x", "old", 4, 2.2), ("x", "old", 16, 9.0), ("x", "new", 8, 9.0),
+        ("x", "old", 4, 0.0), ("adamw", "new", 8, 9.0),
+    ]  # fmt: skip
+    frame = pd.DataFrame(timed, columns=["optimizer", "machine", "batch_size", "step_seconds"])
+    frame = frame.assign(status=["finished"] * 9 + ["failed"], scale="s", chinchilla_ratio=1.0)
+    assert step_overheads(frame).to_numpy().tolist() == [["x", "s", 1.0, pytest.approx(0.3)]]
+    assert step_overheads(frame, "nobody").empty and step_overheads(frame.drop(columns="batch_size")).empty
 
 
 def test_times_of_different_machines_are_not_compared() -> None:

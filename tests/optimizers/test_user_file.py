@@ -142,12 +142,8 @@ def test_weight_decay_spares_norms_and_embedding_when_masked(write: WriteFile) -
     [
         ("x = 1", "holds no optimizer; define"),
         ("def jax_optimizer(:", "syntax error in line 1"),
-        ("import no_such_package", "mine.py:1: cannot be imported: ModuleNotFoundError"),
-        ("import sys\nsys.exit(0)", "mine.py:2: cannot be imported: SystemExit: 0"),
-        (
-            'space = {"peak_lr": (0.1,), "b": ((0.9, 0.95),)}\ndef jax_optimizer(learning_rate, b): ...',
-            "space['b'] holds (0.9, 0.95); values are numbers or words, so give each part a grid",
-        ),
+        ("import no_such_package", "mine.py:1: no_such_package is not installed here"),
+        ("import sys\nsys.exit(0)", "mine.py:2: ends the process when it is imported (status 0)"),
         ("def jax_optimizer(learning_rate): ...", "lacks `space`"),
         ('space = {"beta": (0.9,)}\ndef jax_optimizer(learning_rate, beta): ...', "lacks `space`"),
         ('space = {"peak_lr": 0.1}\ndef jax_optimizer(learning_rate): ...', "must be a tuple of values"),
@@ -155,14 +151,13 @@ def test_weight_decay_spares_norms_and_embedding_when_masked(write: WriteFile) -
             'space = {"peak_lr": (0.1, float("nan"))}\ndef jax_optimizer(learning_rate): ...',
             "not a finite number",
         ),
-        ('space = {"peak_lr": (0.1,)}\ndef jax_optimizer(lr): ...', "must take the arguments learning_rate"),
+        (
+            'space = {"peak_lr": (0.1,)}\ndef jax_optimizer(rate): ...',
+            "the argument lr or learning_rate",
+        ),
         (
             'space = {"peak_lr": (0.1,)}\ndef jax_optimizer(learning_rate, beta): ...',
             "needs 'beta'; add it to `space`",
-        ),
-        (
-            'space = {"peak_lr": (0.1,)}\ndef jax_optimizer(learning_rate, eps=float("inf")): ...',
-            "eps=inf; defaults must be finite",
         ),
         (
             'space = {"peak_lr": (0.1,), "clip_norm": (0.5, 1.0)}\ndef jax_optimizer(learning_rate): ...',
@@ -217,9 +212,7 @@ def test_wrong_declarations_get_one_line(write: WriteFile, text: str, message: s
 def test_names_of_files(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such file"):
         files.load(tmp_path / "absent.py")
-    (tmp_path / "adamw.py").write_text("")
-    with pytest.raises(ValueError, match="built-in optimizer; rename"):
-        files.load(tmp_path / "adamw.py")
+    assert files.name(tmp_path / "adamw.py") == "my_adamw"  # a built-in has its name
 
 
 def test_the_other_framework_is_asked_for_by_name(write: WriteFile) -> None:
@@ -278,8 +271,8 @@ def jax_optimizer(learning_rate, beta):
     ("line", "message"),
     [
         ("grads = optax.tree.norn(grads)", "mine.py:9: AttributeError: module 'optax.tree'"),
-        ("grads = grads if beta else params", "mine.py:9: TracerBoolConversionError"),
-        ("grads = params if float(beta) > 0.5 else grads", "floats are traced"),
+        ("grads = grads if grads['head'].sum() > 0 else params", "mine.py:9: TracerBoolConversionError"),
+        ("grads = params if float(grads['head'].sum()) > 0.5 else grads", "floats are traced"),
         ("grads = jax.tree.map(lambda g: g / 0, grads)", "not finite"),
     ],
 )
@@ -307,7 +300,7 @@ def test_a_file_that_hangs_is_given_up(write: WriteFile, monkeypatch: pytest.Mon
     monkeypatch.setattr(admission, "LIMIT_SECONDS", 0.5)
     path = torch_file(write, before="import time; time.sleep(1000)")
     with pytest.raises(ValueError, match=r"mine\.py: has not taken its first steps after 0\.5 seconds"):
-        admission.admit_file(path, "torch")
+        admission.admit_named(str(path), "torch")
 
 
 def test_a_file_of_the_registry_is_the_registered_optimizer() -> None:
@@ -339,7 +332,7 @@ def test_every_other_check_can_fail(write: WriteFile) -> None:
     branching = files.load(
         optax_file(write, rule="optax.sgd(learning_rate, momentum=beta if beta > 0 else None)")
     )
-    assert "Tracer" in attempt(lambda: conformance.hyperparameters_are_traced(branching()))
+    assert set(branching().statics()) == {"beta"}  # its value is asked for: not traced, and not in that check
     vague = type("Vague", (files.load(optax_file(write)),), {"state_floats": lambda self, params: 7})
     assert "state_floats says 7" in fails(conformance.state_size_is_declared, vague, "jax")
 
@@ -355,10 +348,15 @@ def test_twins_that_differ_are_found(write: WriteFile) -> None:
 
 
 def test_command_prints_one_line_per_check(write: WriteFile, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main([str(torch_file(write))]) == 1  # plain descent does not overfit at this rate
+    assert command.main([str(torch_file(write))]) == 0  # plain descent does not overfit at this rate: a note
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "ok    torch: every parameter moves" and "ok    torch: trains and resumes" in lines
-    assert [line for line in lines if line.startswith("FAIL")] == [next(x for x in lines if "overfit" in x)]
-    assert lines[-1] == "mine: 1 checks failed (no jax build to check)"
+    assert [line for line in lines if not line.startswith("ok")][:-1] == [
+        next(x for x in lines if "overfit" in x)
+    ]
+    assert next(x for x in lines if "overfit" in x).startswith("note")
+    assert lines[-1] == "mine: every check passed, 1 note (no jax build to check)"
+    assert command.main([str(torch_file(write, update='p.sub_(group["lr"] * p.grad + 1e-9)'))]) == 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith("mine: 1 check failed")
     assert command.main(["no_such.py"]) == 2
     assert "there is no such file" in capsys.readouterr().err

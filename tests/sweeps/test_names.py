@@ -74,7 +74,7 @@ def test_copies_go_through_a_users_sweep_too(mine):
     [
         (None, "there is no such file"),
         ("SWEEP = Sweep(", "syntax error in line 1"),
-        ("import no_such_package", "ladder.py:1: cannot be imported: ModuleNotFoundError"),
+        ("import no_such_package", "ladder.py:1: no_such_package is not installed here"),
         ("from sweeps.search.sweep import stage\nstage('27k')", "ladder.py:2: cannot be imported: TypeError"),
         ("sweep = 1", "holds no SWEEP"),
         ("SWEEP = 'quick'", "holds no SWEEP"),

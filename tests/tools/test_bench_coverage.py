@@ -5,6 +5,7 @@ import pytest
 from benchmark import measurements
 from tools.bench import coverage
 from tools.bench.__main__ import GROUPS
+from tools.simulate import flips as simulated_flips
 from tools.simulate import studies, verdicts
 
 
@@ -15,9 +16,9 @@ def test_every_design_and_every_kind_of_flip_is_a_line_of_the_bench() -> None:
         assert names.count(f"coverage: {design.name}, all equal") == 1
         assert names.count(f"coverage: {design.name}, planted") == 1
     flips = [name.removeprefix("false flips: ") for name in names if name.startswith("false flips: ")]
-    assert set(flips) == set(flips.STUDIES)
+    assert set(flips) == set(simulated_flips.STUDIES)
     assert len(names) == 2 * len(studies.DESIGNS) + len(flips)
-    kinds = {kind for kinds, _ in flips.STUDIES.values() for kind in kinds}
+    kinds = {kind for kinds, _ in simulated_flips.STUDIES.values() for kind in kinds}
     assert kinds == {"fraction", "ratio", "scale", "budget", "seconds"}
 
 

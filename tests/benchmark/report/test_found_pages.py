@@ -10,7 +10,7 @@ from benchmark.report import build, live, pages
 Writer = Callable[..., Path]
 SPREAD = """
 from benchmark.report import charts, text
-from benchmark.report.frames import rows
+from benchmark.frames import rows
 from benchmark.report.table import Table, numbers, titled
 
 LABEL, ORDER, FILE = "Spread", 25, "spread.html"

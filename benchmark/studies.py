@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Studies:
     """
 
     path: Path
-    results: Results
+    results: Results = field(repr=False)
     each: Sequence[Study]
 
     @property
@@ -42,7 +42,7 @@ class Studies:
 
     def only(self, *names: str) -> "Studies":
         """The same with the named sweeps alone. Raises ValueError that lists the names for an unknown one."""
-        unknown = [name for name in names if name not in self.names]
+        unknown = [name for name in names or [""] if name not in self.names]
         if unknown:
             raise ValueError(f"no sweep {unknown[0]!r} in {self.path}; there are {', '.join(self.names)}")
         kept = [s for s in self.each if s.name in names]

@@ -4,7 +4,7 @@ A page reads a Study and nothing else.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
 
@@ -44,10 +44,10 @@ class Study:
     """A sweep's manifest with exactly the runs it names. `name` is its folder below results."""
 
     name: str
-    manifest: Mapping[str, Any]
-    runs: pd.DataFrame
-    curves: pd.DataFrame
-    by_id: Mapping[str, Record]
+    manifest: Mapping[str, Any] = field(repr=False)
+    runs: pd.DataFrame = field(repr=False)
+    curves: pd.DataFrame = field(repr=False)
+    by_id: Mapping[str, Record] = field(repr=False)
 
     @property
     def title(self) -> str:

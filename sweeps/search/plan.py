@@ -19,7 +19,7 @@ from sweeps.search.summary import summarize
 from sweeps.search.sweep import Sweep
 from sweeps.search.transfer import opening
 
-ALIKE = 3  # failures for one reason, and nothing else, after which an optimizer's other trials are not run
+ALIKE = 3  # failures for one reason, and nothing else, after which a task's other trials are not run
 _NUMBER = re.compile(r"\d+")  # a reason may hold sizes and steps
 
 
@@ -85,17 +85,11 @@ def plan(sweep: Sweep, records: Known | Iterable[Record], memory: Memory | None 
     memory = Memory() if memory is None else memory
     if memory.sweep is not sweep:
         memory.sweep, memory.cells, memory.solved, memory.looked = sweep, cells_of(sweep), {}, {}
-    solved: dict[str, Solved | Cell] = {}
-    for cell in memory.cells:
-        needed = tuple(n for n in map(solved.__getitem__, cell.after) if isinstance(n, Solved) and n.complete)
-        free = len(needed) == len(cell.after)
-        solved[cell.key] = _solve(sweep, cell, needed, known, memory) if free else cell
-    hopeless = given_up(solved.values(), known)
-    for cell in memory.cells:
-        if why := hopeless.get(cell.contestant.name):
-            state = solved[cell.key]
-            state = state if isinstance(state, Solved) else _solve(sweep, cell, (), known, memory)
-            solved[cell.key] = dataclasses.replace(state, complete=True, winner=None, reports=(), skipped=why)
+    hopeless: dict[tuple[str, str], str] = {}
+    solved = _states(sweep, memory, known, hopeless)
+    while (found := given_up(solved.values(), known)) != hopeless:
+        hopeless = found
+        solved = _states(sweep, memory, known, hopeless)
     due = looks.due(sweep, solved, known, memory.looked)
     for key, state in solved.items():
         if isinstance(state, Solved):
@@ -103,23 +97,39 @@ def plan(sweep: Sweep, records: Known | Iterable[Record], memory: Memory | None 
     return _gather(sweep, memory.cells, solved, known, due)
 
 
-def given_up(states: Iterable[Solved | Cell], known: Known) -> dict[str, str]:
-    """Contestant -> why no more of its trials are run: all that have ended failed, ALIKE of them or more for
-    one reason."""
+def _states(
+    sweep: Sweep, memory: Memory, known: Known, hopeless: Mapping[tuple[str, str], str]
+) -> dict[str, Solved | Cell]:
+    """Every cell as far as it has come; those of `hopeless` (contestant, task) go no further."""
+    solved: dict[str, Solved | Cell] = {}
+    for cell in memory.cells:
+        needed = tuple(n for n in map(solved.__getitem__, cell.after) if isinstance(n, Solved) and n.complete)
+        free = len(needed) == len(cell.after)
+        state = _solve(sweep, cell, needed, known, memory) if free else cell
+        why = hopeless.get((cell.contestant.name, cell.stage.task.name))
+        if why and isinstance(state, Solved):
+            state = dataclasses.replace(state, complete=True, winner=None, reports=(), skipped=why)
+        solved[cell.key] = state
+    return solved
+
+
+def given_up(states: Iterable[Solved | Cell], known: Known) -> dict[tuple[str, str], str]:
+    """(contestant, task) -> why no more of its trials there are run: all that have ended failed, ALIKE of them
+    or more for one reason."""
     ended = {
-        (state.cell.contestant.name, asked.trial_id): asked.status
+        ((state.cell.contestant.name, state.cell.stage.task.name), asked.trial_id): asked.status
         for state in states
         if isinstance(state, Solved)
         for asked in state.asked
         if asked.status is not None
     }
-    alive = {name for (name, _), status in ended.items() if status != "failed"}
+    alive = {cell for (cell, _), status in ended.items() if status != "failed"}
     reasons = Counter(
-        (name, _NUMBER.sub("#", known[trial_id].reason)) for name, trial_id in ended if name not in alive
+        (cell, _NUMBER.sub("#", known[trial_id].reason)) for cell, trial_id in ended if cell not in alive
     )
     return {
-        name: f"given up after {count} failures: {reason}"
-        for (name, reason), count in reasons.items()
+        cell: f"given up after {count} failures: {reason}"
+        for (cell, reason), count in reasons.items()
         if count >= ALIKE
     }
 

@@ -11,11 +11,11 @@ import pytest
 import benchmark
 from benchmark.analysis import choosing, edges, settings, speedup, tuning
 from benchmark.frames import rows, where
-from benchmark.report import leaderboard
-from benchmark.report import tuning as tuning_page
+from benchmark.report.pages import leaderboard
+from benchmark.report.pages import tuning as tuning_page
 from benchmark.study import Study
 from optimizers.base import Axis
-from sweeps.search.history import Ledger
+from sweeps.search.history import History
 from sweeps.search.transfer import consensus
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -52,7 +52,8 @@ def test_the_tuning_page_shows_the_edges_that_the_badges_name(study: Study) -> N
     }
     assert badge_edges(study) == expected and len(study.edges) >= 4
     titles = [(study.titles[r["optimizer"]], r["hyperparameter"]) for r in rows(study.edges)]
-    pages = [row[:2] for _, page in tuning_page.pages(study) for row in page["edges"]]
+    tables = [page["edges"] for _, page in tuning_page.pages(study)]
+    pages = [(row["optimizer"], row["hyperparameter"]) for table in tables for row in table.shown()]
     assert sorted(pages) == sorted(titles)
 
 
@@ -77,7 +78,7 @@ def test_near_is_the_same_for_the_search_and_for_the_analysis() -> None:
         known = {(str(sorted(r.trial.hyperparameters.items())), r.trial.seed): r.val_loss for r in trials}
         seeds = sorted({r.trial.seed for r in trials})
         for band in (0.0, entry["noise"]["band"], 0.1, float("inf")):
-            ledger = Ledger(
+            ledger = History(
                 lambda s, seed, _, known=known: known[str(sorted(s.items())), seed] or float("inf"),
                 len(trials), seeds, band=band,
             )  # fmt: skip

@@ -44,8 +44,14 @@ def test_a_cell_in_which_nothing_trains_holds_nobody_up(small, finish, valley):
         return Outcome("failed", "out of memory") if broken else valley(trial)
 
     done, _ = finish(small, outcome)
-    assert done.cells["lion/27k-1x"]["badges"] == ["no trial finished"]
-    assert done.cells["lion/27k-1x"]["failed"] == 3
+    (badge,) = done.cells["lion/27k-1x"]["badges"]
+    assert badge.startswith("skipped: given up after") and badge.endswith("failures: out of memory")
+    failed = [
+        cell["failed"]
+        for cell in done.cells.values()
+        if (cell["optimizer"], cell["task"]) == ("lion", "27k-1x")
+    ]
+    assert sum(failed) >= 3  # over its searches
     assert done.cells["lion/27k-1x"]["reports"] == []
     assert done.solved["lion/27k-2x"].opening.notes == {"start": "stated"}
     assert done.cells["lion/27k-2x"]["winner"] is not None

@@ -229,8 +229,10 @@ class Record(Outcome):
     """UTC, ISO 8601, microseconds; gives the order in which trials were tried."""
 
     def to_json(self) -> str:
-        """One line of JSON with the schema version and the id in front."""
-        body = {"schema": SCHEMA, "trial_id": self.trial.trial_id, **dataclasses.asdict(self)}
+        """One line of JSON: the schema version, the id, the trial, how it ended and what for, and the rest."""
+        rest = dataclasses.asdict(self)
+        first = {name: rest.pop(name) for name in ("trial", "status", "reason", "purpose")}
+        body = {"schema": SCHEMA, "trial_id": self.trial.trial_id, **first, **rest}
         return json.dumps(body, allow_nan=False, separators=(",", ":"))
 
 

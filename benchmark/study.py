@@ -15,7 +15,7 @@ from benchmark import searched, store
 from benchmark.analysis import choosing, cost, flips, speedup, tuning
 from benchmark.analysis.evidence import Evidence
 from benchmark.frames import known, rows, where
-from benchmark.published import study as published
+from benchmark.published import fantastic as published
 from benchmark.spec import Record
 
 NO_FACTS = {
@@ -133,7 +133,7 @@ class Study:
         return chosen or [self.by_id[i].trial.hyperparameters for i in reported[:1]]
 
     @cached_property
-    def contestants(self) -> list[str]:
+    def challengers(self) -> list[str]:
         """Who is compared with the baseline: neither its copies nor variants that lack one of its freedoms."""
         named = {o: facts for o, facts in self.optimizers.items() if o != self.baseline and "~" not in o}
         return [o for o, facts in named.items() if not facts["ablation_of"]]
@@ -172,8 +172,8 @@ class Study:
 
     @cached_property
     def compared(self) -> pd.DataFrame:
-        """The losses of the baseline and of the contestants proper: what is ranked."""
-        named = [*self.contestants, self.baseline]
+        """The losses of the baseline and of its challengers: what is ranked."""
+        named = [*self.challengers, self.baseline]
         return cast(pd.DataFrame, self.losses.loc[self.losses["optimizer"].isin(named)])
 
     @cached_property

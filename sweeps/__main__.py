@@ -19,7 +19,7 @@ from benchmark.data.sources import absolute
 from benchmark.report import live
 from benchmark.spec import Record
 from optimizers.shared.copies import copy_name
-from sweeps.run import budget, calibrate, price
+from sweeps.run import calibrate, price, time_limit
 from sweeps.run.driver import Driver
 from sweeps.run.options import AA, CHALLENGE, PROG, parser
 from sweeps.run.progress import Bar
@@ -56,7 +56,7 @@ def _run(args: argparse.Namespace) -> int:
         return calibrate.speed(sweep, workers, args.flops_per_second)
 
     if args.max_hours:
-        sweep, line = budget.within(sweep, args.max_hours, workers, speed, args.results)
+        sweep, line = time_limit.within(sweep, args.max_hours, workers, speed, args.results)
         print(line, file=sys.stderr)
     sweep = seeds.settled(sweep, args.results, args.reuse, args.sealed)
     if args.dry_run:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis.budget import best_so_far, budget_medians, budget_swaps, expected_best_of_k
+from benchmark.analysis.best_of_k import best_so_far, budget_medians, budget_swaps, expected_best_of_k
 from benchmark.analysis.choosing import choosing, first_searches
 from benchmark.analysis.edges import edges
 from benchmark.analysis.level import level, run_noise, single_runs

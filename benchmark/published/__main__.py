@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmark.published import importers, study
+from benchmark.published import fantastic, importers
 
 
 def main(arguments: list[str] | None = None, prog: str = "python -m benchmark.published") -> int:
@@ -25,11 +25,11 @@ def main(arguments: list[str] | None = None, prog: str = "python -m benchmark.pu
         elif asked.csv:
             name, found = asked.name or asked.csv.stem, importers.from_csv(asked.csv)
         else:
-            name, found = asked.name or study.NAME, list(study.records())
+            name, found = asked.name or fantastic.NAME, list(fantastic.records())
         folder = importers.results_set(asked.results, name)
         ours = asked.result_json or asked.csv
-        told = importers.manifest(name, found, asked.baseline) if ours else study.manifest()
-        count = study.write(found, folder, told)
+        told = importers.manifest(name, found, asked.baseline) if ours else fantastic.manifest()
+        count = fantastic.write(found, folder, told)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

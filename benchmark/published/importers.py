@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import scales, tasks
-from benchmark.published import study
+from benchmark.published import fantastic
 from benchmark.spec import Evaluation, Record, Trial, Value
 
 RENAMED = {  # the study's spelling -> ours
@@ -64,7 +64,7 @@ def from_result_json(folder: Path) -> list[Record]:
 def _cell(path: Path, body: dict[str, Any]) -> Iterator[Record]:
     tag, scale, ratio = path.parts[-4:-1]
     optimizer, ratio = OPTIMIZERS.get(tag, tag), _positive("ratio", ratio)
-    facts = study.facts().get(optimizer, {"title": optimizer})
+    facts = fantastic.facts().get(optimizer, {"title": optimizer})
     config = _config(body["best_config"])
     if "batch_size" not in config:
         raise KeyError("train_batch_size")
@@ -73,11 +73,13 @@ def _cell(path: Path, body: dict[str, Any]) -> Iterator[Record]:
         change = _config({step["param"]: step["value"]})
         runs.append((_loss(step["loss"]), {**config, **change}, f"{next(iter(change))} ablation"))
     for loss, setting, purpose in runs:
-        yield study.record(study.trial(optimizer, scale, ratio, setting, "tuning"), loss, purpose, facts)
+        yield fantastic.record(
+            fantastic.trial(optimizer, scale, ratio, setting, "tuning"), loss, purpose, facts
+        )
     lowest = body["min_loss"]
     best = next((h for loss, h, _ in runs if loss == lowest), {"batch_size": 0})  # 0: not stated
-    trial = study.trial(optimizer, scale, ratio, best, "report")
-    yield study.record(trial, _loss(lowest), "lowest loss of any run", facts)
+    trial = fantastic.trial(optimizer, scale, ratio, best, "report")
+    yield fantastic.record(trial, _loss(lowest), "lowest loss of any run", facts)
 
 
 def _loss(loss: float | str | None) -> float:
@@ -155,7 +157,7 @@ def _row(path: Path, row: dict[str, str]) -> Record:
         known = ", ".join(scales.SCALES)
         raise ValueError(f"scale {scale!r} is not one of {known}; add a column num_params (non-embedding)")
     count = float(shape.num_params) if shape else _positive("num_params", row["num_params"])
-    facts = study.facts().get(optimizer, {"title": optimizer})
+    facts = fantastic.facts().get(optimizer, {"title": optimizer})
     if family := row.get("family"):
         if family not in ("scalar", "matrix"):
             raise ValueError(f"family {family!r} is neither scalar nor matrix")
@@ -176,7 +178,7 @@ def _row(path: Path, row: dict[str, str]) -> Record:
         corpus_hash="not stated",
         tokenizer_hash="not stated",
         evaluation=Evaluation(sequences=0),
-        experiment=study.EXPERIMENT,
+        experiment=fantastic.EXPERIMENT,
     )
     loss = _number("val_loss", row["val_loss"] or "nan")
     if loss <= 0:
@@ -239,5 +241,5 @@ def manifest(name: str, found: Sequence[Record], baseline: str = "adamw") -> dic
         "baseline": baseline,
         "corpus": found[0].trial.corpus,
         "optimizers": {r.trial.optimizer: {**r.facts, "rule": r.trial.rule} for r in found},
-        **study.described(found),
+        **fantastic.described(found),
     }

@@ -31,7 +31,7 @@ def study_of(results: Results, sweep: str) -> Study:
 
 def lines(study: Study, against: Sequence[str] = ()) -> Lines:
     """The answer at the study's largest comparable task; no line claims what its interval does not."""
-    task, named = study.headline, {*study.contestants, study.baseline}
+    task, named = study.headline, {*study.challengers, study.baseline}
     results = [] if task is None else rows(study.results_for(task.name))
     found = [r for r in results if r["n"] > 0 and r["optimizer"] in named]
     if task is None or all(r["optimizer"] == study.baseline for r in found):

@@ -155,7 +155,7 @@ class Protocol:
     band: a stated noise band in nats per token; None measures it, which needs two tuning seeds or more.
     min_steps: a batch size that leaves fewer steps is not tried.
     width_exponents: for the start "width": value ~ width**exponent, by optimizer ("*" is any other).
-    max_trials: the tuning trials at which the stages' budgets were cut to fit `max_hours`; see budget.py.
+    max_trials: the tuning trials at which the stages' budgets were cut to fit `max_hours`; see time_limit.py.
     """
 
     search: Literal["gp", "coordinate", "random"] = "gp"

@@ -17,7 +17,7 @@ from benchmark import measurements, scales, store
 from benchmark.measurements import measurement
 from benchmark.train import parameters
 from tools.bench import __main__ as bench
-from tools.bench import contestants, costs, groups, overhead, products_jax, reading, turns
+from tools.bench import blocks, costs, groups, overhead, products_jax, reading, turns
 
 ENVIRONMENT = {"machine": "aaaa", "device": "cpu", "commit": "c0ffee", "load": 0.1}
 
@@ -80,14 +80,14 @@ def test_a_block_of_ours_is_a_run_without_an_evaluation(backend, pack, monkeypat
     seen = {}
     train = trainer.train
     monkeypatch.setattr(trainer, "train", lambda *a, **k: seen.update(out=train(*a, **k), trials=a[0]))
-    contestants.ours(backend, "adamw", "13k", 3, pack)()
+    blocks.ours(backend, "adamw", "13k", 3, pack)()
     assert seen["out"] == []
     assert [(t.seed, t.steps, t.backend) for t in seen["trials"]] == [(k, 4, backend) for k in range(pack)]
 
 
 def test_a_pack_on_an_accelerator_tells_its_training_seconds():
     begin = time.perf_counter()
-    seconds = contestants.training("adamw", "13k", 40, pack=2)()
+    seconds = blocks.training("adamw", "13k", 40, pack=2)()
     assert 0 < seconds < time.perf_counter() - begin
 
 
@@ -206,11 +206,11 @@ def test_every_update_alone_moves_parameters(kind, name, monkeypatch, tmp_path):
         pytest.importorskip("pytorch_optimizer")
     if kind == "theirs" and name not in costs.THEIR_RULES:
         with pytest.raises(ValueError, match="has no"):
-            contestants.update(kind, name, "13k", 2)()
+            blocks.update(kind, name, "13k", 2)()
         return
-    monkeypatch.setattr(contestants.tasks.Task, "steps", lambda task, batch: 100)
+    monkeypatch.setattr(blocks.tasks.Task, "steps", lambda task, batch: 100)
     seen = watched(kind, monkeypatch)
-    contestants.update(kind, name, "13k", 3)()
+    blocks.update(kind, name, "13k", 3)()
     moved = {key: np.abs(np.asarray(after) - np.asarray(before)).max() for key, before, after in seen()}
     assert set(moved) == set(parameters.roles(scales.get("13k")))
     assert all(0 < size < 10 for size in moved.values()), moved
@@ -242,7 +242,7 @@ def test_the_other_rule_is_named_after_its_package(name):
     pytest.importorskip("pytorch_optimizer")
     from tools.bench import update_torch
 
-    trial, optimizer = contestants.setting(name, scales.get("13k"), 100)
+    trial, optimizer = blocks.setting(name, scales.get("13k"), 100)
     params = parameters.roles(scales.get("13k"))
     rules = update_torch._rules(trial, optimizer, params, update_torch._with_gradients(params))
     assert all(type(rule).__module__.startswith(f"{costs.THEIR_RULES[name]}.") for rule in rules)
@@ -260,22 +260,22 @@ def test_blocks_of_a_large_matrix_are_given_to_the_package_one_by_one():
 
 
 def test_a_step_needs_its_parameters_and_activations():
-    planned = contestants.planned_memory("13k", 8)
+    planned = blocks.planned_memory("13k", 8)
     total = scales.get("13k").total_params
     logits = 8 * 128 * 512 * 4
     assert 3 * 4 * total + logits < planned < 50e6
 
 
 def test_a_second_worker_finds_its_programs(tmp_path):
-    first = turns.ask(contestants.compilations, ("adamw",), "13k", tmp_path)
-    second = turns.ask(contestants.compilations, ("adamw",), "13k", tmp_path)
+    first = turns.ask(blocks.compilations, ("adamw",), "13k", tmp_path)
+    second = turns.ask(blocks.compilations, ("adamw",), "13k", tmp_path)
     assert first[0] == second[0]
     assert first[1] >= 3  # init, advance, evaluate
     assert second[1] == 0
 
 
 def test_a_pack_is_as_good_as_single_runs():
-    assert contestants.pack_deviation("13k", 8, 2) < 1e-5
+    assert blocks.pack_deviation("13k", 8, 2) < 1e-5
 
 
 def test_a_made_up_sweep_is_read_back(tmp_path):
@@ -303,7 +303,7 @@ def test_bad_input_is_one_line(tmp_path, capsys):
     with pytest.raises(ValueError, match="unknown scale '28k'"):
         bench.main(["--scales", "28k"])
     with pytest.raises(ValueError, match="at most 128 steps"):
-        contestants.ours("jax", "adamw", "13k", 129)
+        blocks.ours("jax", "adamw", "13k", 129)
     (tmp_path / "throughput.json").write_text("{")
     with pytest.raises(ValueError, match="not JSON"):
         measurements.previous(tmp_path, "aaaa")

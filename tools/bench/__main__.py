@@ -13,7 +13,7 @@ from benchmark import measurements, scales
 from benchmark.measurements import Measurement
 from benchmark.train import environment
 from tools.bench import costs, coverage, groups, overhead, reading
-from tools.bench.contestants import jax_device
+from tools.bench.blocks import jax_device
 from tools.bench.turns import Clock, ask
 
 GROUPS = ("throughput", "cost", "packs", "workers", "memory", "sweep", "reading", "coverage")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from benchmark import scales
 from benchmark.measurements import Measurement, measurement
-from tools.bench import contestants as c
+from tools.bench import blocks as c
 from tools.bench.groups import block_steps
 from tools.bench.turns import Clock, Contestant, take_turns
 

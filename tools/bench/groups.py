@@ -8,7 +8,7 @@ from benchmark.measurements import Measurement, measurement
 from benchmark.scales import Scale
 from benchmark.train import parameters
 from benchmark.train.schedule import CHUNK
-from tools.bench import contestants as c
+from tools.bench import blocks as c
 from tools.bench.turns import Clock, Contestant, ask, first_cores, take_turns, workers
 
 BLOCK_TOKENS, BLOCK_STEPS = 32_768, 16  # a block has at least so many of both: a quarter of a second and more

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmark import store
 from benchmark.data import corpora
 from benchmark.measurements import Measurement, measurement
-from tools.bench import contestants as c
+from tools.bench import blocks as c
 from tools.bench.turns import ask
 
 TRIALS = {1: 60, 3: 40, 10: 16}  # seconds of a trial at about this machine's speed -> trials in the sweep

@@ -18,7 +18,7 @@ from benchmark.measurements import Measurement, measurement
 from benchmark.spec import SCHEMA, Cost, Evaluation, Point, Record
 from benchmark.train import runner
 from optimizers.base import Optimizer
-from tools.bench import contestants as c
+from tools.bench import blocks as c
 from tools.bench.turns import ask
 
 RATIOS, SCALES = (1, 2, 4, 8), ("27k", "55k", "100k")

@@ -13,7 +13,7 @@ import pytest
 from benchmark import scales, store
 from benchmark.analysis import claims
 from benchmark.analysis.evidence import Evidence
-from benchmark.published import study
+from benchmark.published import fantastic
 
 FAMILIES = {"adamw": "scalar", "lion": "scalar", "sophia": "scalar", "muon": "matrix", "soap": "matrix"}
 SIZES = {"27k": 27_648.0, "55k": 55_296.0, "100k": 100_352.0}
@@ -30,7 +30,7 @@ def losses(
         for (i, s), r, o, k in itertools.product(enumerate(sizes), ratios, FAMILIES, range(seeds))
         if (f := 1.0 if o == "adamw" else factor(o, i, r)) is not None
     ]
-    return pd.DataFrame(rows, columns=[*study.CELL, "seed", "val_loss"])
+    return pd.DataFrame(rows, columns=[*fantastic.CELL, "seed", "val_loss"])
 
 
 def evidence(factor: Any, runs: pd.DataFrame = NO_RUNS, curves: pd.DataFrame = NO_RUNS, **how: Any) -> Evidence:
@@ -189,9 +189,9 @@ def test_no_baseline_no_verdict() -> None:
 
 
 def test_the_published_figures_carry_some_of_the_study_s_claims_and_not_others(tmp_path: Path) -> None:
-    study.write(study.records(), tmp_path / study.NAME, study.manifest())
+    fantastic.write(fantastic.records(), tmp_path / fantastic.NAME, fantastic.manifest())
     results = store.load(tmp_path)
-    families = {name: facts["family"] for name, facts in study.facts().items()}
+    families = {name: facts["family"] for name, facts in fantastic.facts().items()}
     sizes = {name: float(scale.num_params) for name, scale in scales.SCALES.items()}
     seen = store.report_losses(results.runs)
     narrow = Evidence(seen, families, sizes, results.runs, results.curves, noise_sd=0.0015)

@@ -10,7 +10,7 @@ from scipy.optimize import least_squares
 from benchmark import scales
 from benchmark.analysis import laws
 from benchmark.analysis.laws import Form
-from benchmark.published import study
+from benchmark.published import fantastic
 
 SIZES = np.array([27e3, 55e3, 100e3])
 GRID = np.array([(n, r) for n in SIZES for r in (1.0, 2.0, 4.0, 8.0)])
@@ -152,10 +152,10 @@ def test_the_study_s_prediction_for_the_largest_scale_is_reproduced() -> None:
     """AdamW at 1.2B: a rate of .0029 to .0031, a decay of .19 (1x) to .15 (8x), 1045 to 761 warmup steps."""
     import json
 
-    cells = study.table("losses")
+    cells = fantastic.table("losses")
     cells = cells[(cells.optimizer == "adamw") & (cells.scale != "1.2b") & (cells.chinchilla_ratio <= 8)]
     settings = pd.DataFrame([json.loads(h) for h in cells.hyperparameters]).add_prefix("hp.")
-    best = pd.concat([cells.reset_index(drop=True)[study.CELL], settings], axis=1)
+    best = pd.concat([cells.reset_index(drop=True)[fantastic.CELL], settings], axis=1)
     found = laws.hyperparameter_laws(best, draws=100)
     size = scales.get("1.2b").num_params
     ends = {name: [found["adamw", name].predict(size, 20 * size * r)[0] for r in (1, 8)] for name in (
@@ -184,7 +184,7 @@ def test_betas_are_fitted_as_what_they_let_in() -> None:
 
 
 def test_loss_laws_of_the_study_predict_its_largest_scale() -> None:
-    frame = study.losses()
+    frame = fantastic.losses()
     small = frame[frame.scale != "1.2b"]
     found = laws.loss_laws(small[small.optimizer.isin(["adamw", "muon"])], draws=100)
     size = scales.get("1.2b").num_params

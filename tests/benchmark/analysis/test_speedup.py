@@ -11,7 +11,7 @@ from scipy import optimize
 
 from benchmark.analysis import curve
 from benchmark.analysis.speedup import fit_quality, speedups
-from benchmark.published import study as published
+from benchmark.published import fantastic as published
 from tools.simulate.studies import LARGE, study
 
 CELL = ["scale", "optimizer", "chinchilla_ratio"]

@@ -11,16 +11,16 @@ import pytest
 from benchmark import store
 from benchmark.analysis.speedup import speedups
 from benchmark.published import __main__ as command
-from benchmark.published import importers, study
+from benchmark.published import fantastic, importers
 
 REPOSITORY = Path(__file__).parents[3]
 
 
 def test_the_table_has_the_126_cells() -> None:
     for era in ("paper", "latest"):
-        frame = study.losses(era)
+        frame = fantastic.losses(era)
         assert frame.groupby("scale").size().to_dict() == {"130m": 44, "300m": 41, "520m": 41}
-        assert not frame.duplicated(study.CELL).any()
+        assert not frame.duplicated(fantastic.CELL).any()
 
 
 def test_speedups_equal_the_study_s_formula() -> None:
@@ -28,8 +28,10 @@ def test_speedups_equal_the_study_s_formula() -> None:
     from scipy.optimize import curve_fit
 
     for era in ("paper", "latest"):
-        frame = study.losses(era)
-        got = speedups(frame, noise_sd=0.0015, n_bootstrap=100, method="study").set_index(study.CELL).speedup
+        frame = fantastic.losses(era)
+        got = (
+            speedups(frame, noise_sd=0.0015, n_bootstrap=100, method="study").set_index(fantastic.CELL).speedup
+        )
         worst = 0.0
         for scale, cells in frame.groupby("scale"):
             base = cells[cells.optimizer == "adamw"].sort_values("chinchilla_ratio")
@@ -46,8 +48,8 @@ def test_speedups_equal_the_study_s_formula() -> None:
 def test_the_committed_results_set_is_what_the_command_writes(tmp_path: Path) -> None:
     assert command.main(["--results", str(tmp_path)]) == 0
     for name in ("trials.jsonl", "sweep.json"):
-        committed = REPOSITORY / "results" / study.NAME / name
-        assert (tmp_path / study.NAME / name).read_bytes() == committed.read_bytes()
+        committed = REPOSITORY / "results" / fantastic.NAME / name
+        assert (tmp_path / fantastic.NAME / name).read_bytes() == committed.read_bytes()
 
 
 def test_every_published_record_reads_back_marked_as_not_ours(tmp_path: Path) -> None:
@@ -55,10 +57,10 @@ def test_every_published_record_reads_back_marked_as_not_ours(tmp_path: Path) ->
     results = store.load(tmp_path)
     runs = results.runs
     assert not results.damaged
-    assert set(runs.rule) == {f"{name}@published" for name in study.facts()}
+    assert set(runs.rule) == {f"{name}@published" for name in fantastic.facts()}
     assert set(runs.seed) == {0} and set(runs.corpus) == {"dclm-mixture"}
-    assert set(results.sweeps[study.NAME]["trial_ids"]) == set(runs.trial_id)
-    report = runs[runs.role == "report"].set_index(study.CELL)
+    assert set(results.sweeps[fantastic.NAME]["trial_ids"]) == set(runs.trial_id)
+    report = runs[runs.role == "report"].set_index(fantastic.CELL)
     assert report.loc[("muon", "130m", 1), "val_loss"] == 3.4626309871673584
     assert report.loc[("adamw", "130m", 1), "steps"] == 5120
     assert (runs[runs.status == "diverged"].reason.str.contains("above 6")).all()
@@ -66,10 +68,10 @@ def test_every_published_record_reads_back_marked_as_not_ours(tmp_path: Path) ->
 
 
 def test_figure_one_is_there_with_its_recipe() -> None:
-    found = {r.purpose: r for r in study.records()}
+    found = {r.purpose: r for r in fantastic.records()}
     recipe = found["GPT-3-style recipe, read off figure 1"]
     assert recipe.val_loss == 3.5886 and recipe.trial.hyperparameters["peak_lr"] == 0.0006
-    curves = [r for r in study.records() if r.curve and r.trial.role == "report"]
+    curves = [r for r in fantastic.records() if r.curve and r.trial.role == "report"]
     assert {r.trial.optimizer for r in curves} == {"adamw", "nadamw", "mars"}
     assert all(abs(r.curve[-1].val_loss - (r.val_loss or math.nan)) < 1e-4 for r in curves)
 
@@ -206,8 +208,8 @@ def test_a_results_set_stays_below_results(name: str) -> None:
 
 
 def test_the_tables_travel_with_the_package() -> None:
-    folder = Path(study.__file__).parent / "data"
+    folder = Path(fantastic.__file__).parent / "data"
     assert {p.stem for p in folder.glob("*.csv")} == {
         "ablations", "figure1", "grids", "ground_states", "losses", "optimizers",
     }  # fmt: skip
-    assert isinstance(study.table("grids"), pd.DataFrame)
+    assert isinstance(fantastic.table("grids"), pd.DataFrame)

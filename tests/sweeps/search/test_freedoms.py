@@ -7,7 +7,7 @@ import pytest
 
 import optimizers
 from benchmark import scales
-from benchmark.published import study
+from benchmark.published import fantastic
 from benchmark.spec import RECIPE
 from sweeps import __main__ as command
 from sweeps.run.options import parser
@@ -17,7 +17,7 @@ from sweeps.search.sweep import Sweep, stage
 
 LADDERS = ("27k", "130m")
 ABLATIONS = sorted(set(optimizers.names()) - set(optimizers.entrants()))
-STUDIED = sorted(set(optimizers.entrants()) & set(study.table("ground_states")["optimizer"]))
+STUDIED = sorted(set(optimizers.entrants()) & set(fantastic.table("ground_states")["optimizer"]))
 ADAM_VARIANTS = ("adamw", "nadamw", "cautious", "adam_mini", "mars")
 USER = """
 space = {"decay": (0.0, 0.1), "peak_lr": (0.1, 0.2, 0.4), "beta": (0.8, 0.9)}
@@ -77,7 +77,7 @@ def test_even_the_smallest_search_tunes_five_hyperparameters_of_everyone(name, s
 
 @pytest.mark.parametrize("name", STUDIED)
 def test_every_start_on_the_micro_ladder_is_the_study_s_best_by_one_rule(name):
-    states = study.table("ground_states").set_index(["optimizer", "scale", "chinchilla_ratio"])[
+    states = fantastic.table("ground_states").set_index(["optimizer", "scale", "chinchilla_ratio"])[
         "hyperparameters"
     ]
     published, adam = (json.loads(states[(n, "130m", 1)]) for n in (name, "adamw"))

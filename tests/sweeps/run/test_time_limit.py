@@ -6,7 +6,7 @@ import json
 import pytest
 
 import sweeps
-from sweeps.run import budget
+from sweeps.run import time_limit
 from sweeps.run.calibrate import Speed
 from sweeps.run.driver import Driver
 from sweeps.run.price import price
@@ -36,38 +36,40 @@ def enough(micro) -> float:
 
 
 def test_the_largest_number_of_trials_that_fits_is_chosen(micro, enough, tmp_path):
-    fitted, line = budget.within(micro, enough, 2, lambda: SPEED, tmp_path)
+    fitted, line = time_limit.within(micro, enough, 2, lambda: SPEED, tmp_path)
     trials = fitted.protocol.max_trials
-    assert trials is not None and budget.LEAST < trials < 40
-    assert hours(fitted) <= enough < hours(budget.capped(micro, enough, trials + 1))
+    assert trials is not None and time_limit.LEAST < trials < 40
+    assert hours(fitted) <= enough < hours(time_limit.capped(micro, enough, trials + 1))
     assert [s.budget for s in fitted.stages] == [min(s.budget, trials) for s in micro.stages]
     assert f"at most {trials} tuning trials" in line
     assert fitted.name == f"micro-{enough:g}h"
 
 
 def test_what_fits_anyway_is_not_cut_and_not_enlarged(micro, tmp_path):
-    fitted, _ = budget.within(micro, 1e6, 2, lambda: SPEED, tmp_path)
+    fitted, _ = time_limit.within(micro, 1e6, 2, lambda: SPEED, tmp_path)
     assert [s.budget for s in fitted.stages] == [s.budget for s in micro.stages]
 
 
 def test_twice_the_workers_need_half_the_hours(micro, enough, tmp_path):
-    one, _ = budget.within(micro, enough, 2, lambda: SPEED, tmp_path)
-    two, _ = budget.within(micro, enough / 2, 4, lambda: SPEED, tmp_path)
+    one, _ = time_limit.within(micro, enough, 2, lambda: SPEED, tmp_path)
+    two, _ = time_limit.within(micro, enough / 2, 4, lambda: SPEED, tmp_path)
     assert one.protocol.max_trials == two.protocol.max_trials
 
 
 def test_a_resumed_sweep_plans_as_it_did_whatever_is_timed_now(micro, enough, tmp_path):
-    first, _ = budget.within(micro, enough, 2, lambda: SPEED, tmp_path)
+    first, _ = time_limit.within(micro, enough, 2, lambda: SPEED, tmp_path)
     driver = Driver(first, tmp_path)
     driver.write_manifest()
     driver.close()
     faster = Speed({name: 1.5 * rate for name, rate in SPEED.by_scale.items()}, "another day")
-    again, line = budget.within(micro, enough, 2, lambda: faster, tmp_path)
+    again, line = time_limit.within(micro, enough, 2, lambda: faster, tmp_path)
     assert again == first and "as when it was started" in line
-    afresh, _ = budget.within(micro, enough, 2, lambda: faster, tmp_path / "elsewhere")
+    afresh, _ = time_limit.within(micro, enough, 2, lambda: faster, tmp_path / "elsewhere")
     assert afresh.protocol.max_trials > first.protocol.max_trials  # or this test would show nothing
     fewer = dataclasses.replace(micro, contestants=micro.contestants[:2])
-    assert budget.within(fewer, enough, 2, lambda: SPEED, tmp_path)[0].protocol.max_trials > trials_of(first)
+    assert time_limit.within(fewer, enough, 2, lambda: SPEED, tmp_path)[0].protocol.max_trials > trials_of(
+        first
+    )
 
 
 def trials_of(sweep: Sweep) -> int:
@@ -76,7 +78,7 @@ def trials_of(sweep: Sweep) -> int:
 
 
 def test_the_manifest_says_what_was_chosen(micro, enough, tmp_path):
-    fitted, _ = budget.within(micro, enough, 2, lambda: SPEED, tmp_path)
+    fitted, _ = time_limit.within(micro, enough, 2, lambda: SPEED, tmp_path)
     driver = Driver(fitted, tmp_path)
     driver.write_manifest()
     driver.close()
@@ -88,28 +90,31 @@ def test_the_manifest_says_what_was_chosen(micro, enough, tmp_path):
 
 
 def test_a_damaged_manifest_is_no_memory(micro, enough, tmp_path):
-    fitted, _ = budget.within(micro, enough, 2, lambda: SPEED, tmp_path)
+    fitted, _ = time_limit.within(micro, enough, 2, lambda: SPEED, tmp_path)
     (tmp_path / fitted.name).mkdir()
     for text in ("", "{}", '{"protocol": {"max_trials": "x"}}', "[]"):
         (tmp_path / fitted.name / "sweep.json").write_text(text)
-        assert budget.within(micro, enough, 2, lambda: SPEED, tmp_path)[0] == fitted
+        assert time_limit.within(micro, enough, 2, lambda: SPEED, tmp_path)[0] == fitted
 
 
 def test_too_few_hours_are_one_line_that_says_what_to_do(micro, tmp_path):
-    least = hours(budget.capped(micro, 1, budget.LEAST))
+    least = hours(time_limit.capped(micro, 1, time_limit.LEAST))
     with pytest.raises(ValueError) as caught:
-        budget.within(micro, least * 0.99, 2, lambda: SPEED, tmp_path)
+        time_limit.within(micro, least * 0.99, 2, lambda: SPEED, tmp_path)
     message = str(caught.value)
-    assert f"even {budget.LEAST} tuning trials per optimizer and task need about {least:.2g} hours" in message
+    assert (
+        f"even {time_limit.LEAST} tuning trials per optimizer and task need about {least:.2g} hours" in message
+    )
     assert "--tasks (" in message and "--optimizers (" in message and "\n" not in message
     assert (
-        budget.within(micro, least * 1.001, 2, lambda: SPEED, tmp_path)[0].protocol.max_trials == budget.LEAST
+        time_limit.within(micro, least * 1.001, 2, lambda: SPEED, tmp_path)[0].protocol.max_trials
+        == time_limit.LEAST
     )
 
 
 def test_every_optimizer_gets_the_chosen_number(finish, valley, pair):
     stages = (stage("27k-1x", "I", 20), stage("27k-2x", "baseline", 8, start="winner", after=("27k-1x",)))
-    done, _ = finish(budget.capped(Sweep("s", "", stages, contestants=pair), 1, 12), valley)
+    done, _ = finish(time_limit.capped(Sweep("s", "", stages, contestants=pair), 1, 12), valley)
     spent = {name: sum(cell["spent"].values()) for name, cell in done.cells.items()}
     assert spent == {
         **{f"{name}/27k-1x{search}": 6 for name in ("adamw", "lion") for search in ("", "#1")},

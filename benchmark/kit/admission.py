@@ -37,7 +37,9 @@ def admit(entry: type[Optimizer], backend: Backend) -> None:
         trains_and_resumes(entry(), backend)
         every_parameter_moves(entry(), backend)
     except (Exception, SystemExit) as error:  # anything may be raised by somebody else's code
-        raise ValueError(f"{modules.place(error, file)}: {_reason(error)}") from None
+        where = modules.place(error, file)
+        label = getattr(entry, "file", where) if where == str(file) else where
+        raise ValueError(f"{label}: {_reason(error)}") from None
 
 
 def admit_named(where: str, backend: Backend) -> None:

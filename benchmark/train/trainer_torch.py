@@ -139,7 +139,7 @@ class TrainingRun:
         self.rule = optimizer.build_torch(self.values, self.run)
         _mode(self.rule, "train")
         require_every_parameter_once(self.rule, self.values)
-        self.takes_closure = bool(getattr(optimizer, "takes_closure", False))
+        self.takes_closure = bool(getattr(self.rule, "takes_closure", False))
         self.initial_lrs = [group["lr"] for group in self.rule.param_groups]
         self.stream = corpus.tokens("train")
         self.order = batches.order(len(self.stream), trial.seq_len, trial.batch_size, trial.steps, trial.seed)

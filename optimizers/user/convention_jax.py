@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -14,7 +14,7 @@ from optimizers.base import Run, describe
 if TYPE_CHECKING:
     from optimizers.user.rule import UserRule
 
-OFFERED = ("value", "grad", "value_fn", "grad_fn", "loss_fn")
+OFFERED = ("value", "grad", "value_fn", "grad_fn", "loss_fn")  # what optax itself names first
 
 
 def with_known_keywords(rule: Any) -> optax.GradientTransformationExtraArgs:
@@ -31,16 +31,23 @@ def with_known_keywords(rule: Any) -> optax.GradientTransformationExtraArgs:
         if not any(p.kind is p.VAR_KEYWORD for p in takes.values()):
             return rule.update(updates, state, params, **{k: v for k, v in offer.items() if k in takes})
         while True:  # a chain takes anything and hands it to parts that may not
+            kept = {k: v for k, v in offer.items() if k not in refused}
             try:
-                kept = {k: v for k, v in offer.items() if k not in refused}
                 return rule.update(updates, state, params, **kept)
             except TypeError as error:
-                name = re.search(r"unexpected keyword argument '(\w+)'", str(error))
-                if not name or name[1] in refused or name[1] not in offer:
+                named = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+                least_usual = next((name for name in reversed(OFFERED) if name in kept), "")
+                name = named[1] if named else least_usual
+                if "nexpected keyword" not in str(error) or name not in kept:
                     raise
-                refused.add(name[1])
+                refused.add(name)
 
     return optax.GradientTransformationExtraArgs(rule.init, update)
+
+
+def scheduled(rule: Any, multiplier: Callable[[Any], Any]) -> optax.GradientTransformationExtraArgs:
+    """A rule whose steps are multiplied by the schedule, as they would be by its rate."""
+    return optax.with_extra_args_support(optax.chain(rule, optax.scale_by_schedule(multiplier)))
 
 
 def _offer(updates: Any, given: Mapping[str, Any]) -> dict[str, Any]:

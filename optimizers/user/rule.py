@@ -28,7 +28,7 @@ class UserRule(Optimizer):
     closure: ClassVar[bool] = False
 
     def build_jax(self, run: Run) -> Any:
-        from optimizers.user.convention_jax import with_known_keywords
+        from optimizers.user.convention_jax import scheduled, with_known_keywords
 
         if self.function is None:
             raise ValueError(
@@ -41,9 +41,12 @@ class UserRule(Optimizer):
             arguments["mask"] = {name: param.role in DECAYED_ROLES for name, param in run.params.items()}
         if "roles" in accepted:
             arguments["roles"] = {name: param.role for name, param in run.params.items()}
-        peak_lr = arguments.pop("peak_lr")
-        arguments[_rate(accepted)] = lambda count: peak_lr * run.multiplier(count)
-        return with_known_keywords(self.function(**arguments))
+        peak_lr, rate = arguments.pop("peak_lr"), _rate(accepted)
+        try:
+            rule = self.function(**{**arguments, rate: lambda count: peak_lr * run.multiplier(count)})
+        except TypeError:  # it takes a number and no schedule: its steps are scaled instead
+            rule = scheduled(self.function(**{**arguments, rate: peak_lr}), run.multiplier)
+        return with_known_keywords(rule)
 
     def build_torch(self, params: Mapping[str, Any], run: Run) -> Any:
         from optimizers.user.convention_torch import built
@@ -56,12 +59,17 @@ class UserRule(Optimizer):
         arguments = self._arguments()
         arguments[_rate(inspect.signature(self.torch_class).parameters)] = arguments.pop("peak_lr")
         if self.groups is not None:
-            return self.torch_class(self.groups(dict(params), dict(run.params)), **arguments)
+            return self._marked(self.torch_class(self.groups(dict(params), dict(run.params)), **arguments))
         decayed = "weight_decay" in arguments
         named = (
             decay_groups(params, arguments["weight_decay"], run) if decayed else [{"params": [*params.items()]}]
         )
-        return built(self.torch_class, named, arguments)
+        return self._marked(built(self.torch_class, named, arguments))
+
+    def _marked(self, rule: Any) -> Any:
+        """The rule, which says of itself whether whoever steps it owes it a closure."""
+        rule.takes_closure = self.takes_closure
+        return rule
 
     def eval_params(self, state: Any, params: Any) -> Any:
         from optimizers.user.convention_jax import schedule_free_params

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import scales
-from benchmark.kit import cases
+from benchmark.kit import admission, cases
 from benchmark.spec import Outcome
 from benchmark.train import parameters, runner
 from optimizers.base import Optimizer
@@ -208,12 +208,20 @@ def test_schedule_free_is_evaluated_at_its_average() -> None:
         ("torch.optim:RMSprop", "torch_rmsprop", "torch"),
         ("optax.contrib:ademamix", "optax_ademamix", "jax"),
         ("optax:adamw", "optax_adamw", "jax"),
+        ("optax:sm3", "optax_sm3", "jax"),  # takes a number for its rate and no schedule
+        (
+            "optax:lbfgs",
+            "optax_lbfgs",
+            "jax",
+        ),  # its line search refuses two of the keywords
+        ("torch.optim:LBFGS", "torch_lbfgs", "torch"),  # its step needs a closure
     ],
 )
 def test_what_is_installed_needs_no_file(where: str, name: str, backend: str) -> None:
     entry = files.load(where)
     assert (files.name(where), files.backends(entry)) == (name, (backend,))
     assert files.rule(where).startswith(f"{name}#")
+    admission.admit(entry, backend)
     assert runs(entry)
 
 

@@ -312,6 +312,8 @@ def _bartlett(variance: Floats, df: Floats) -> float:
         return float("nan")
     s, d = variance[usable], df[usable]
     mean = (d * s).sum() / d.sum()
+    if not mean > 0:  # estimates below zero outweigh the others: nothing can be said
+        return float("nan")
     s = np.maximum(s, 0.02 * mean)
     statistic = d.sum() * np.log((d * s).sum() / d.sum()) - (d * np.log(s)).sum()
     correction = 1 + ((1 / d).sum() - 1 / d.sum()) / (3 * (len(d) - 1))

@@ -247,3 +247,11 @@ def test_the_input_is_left_alone() -> None:
     before = frame.copy()
     check_losses(frame)
     pd.testing.assert_frame_equal(frame, before)
+
+
+def test_equality_of_noise_is_not_judged_where_its_estimates_are_below_zero() -> None:
+    from benchmark.analysis.components import _bartlett
+
+    df = np.full(4, 5.0)
+    assert np.isnan(_bartlett(np.array([1e-4, -3e-4, 1e-5, -1e-4]), df))
+    assert 0 < _bartlett(np.array([1e-4, 3e-4, 1e-5, -1e-5]), df) < 1

@@ -9,6 +9,7 @@ import functools
 import importlib.util
 import os
 import sys
+import warnings
 from pathlib import Path
 
 import optimizers
@@ -35,6 +36,8 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     """Run the command; the exit status is 0, 1 (an error, in one line, or nothing known of
     one's own optimizer), 2 (bad usage) or 130 (interrupted)."""
     args = parser(prog).parse_args(argv)
+    # a user's optax file loads jax here, which warns of forks; what is started from here executes at once
+    warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
     try:
         return _run(args)
     except (ValueError, OSError) as error:

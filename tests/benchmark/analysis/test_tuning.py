@@ -1,6 +1,6 @@
 """Tuning statistics against made-up searches with known answers, and against brute force.
 
-Over 400 lines, because every test is made of the runs below and those of one file cannot be imported by another.
+Over 400 lines, because every test is made of the runs below and one test file cannot import from another.
 """
 
 import itertools

@@ -20,5 +20,5 @@ SWEEP = Sweep(
         stage("27k-0.25x", "baseline", 0, start="winner", tune="essential", after=("27k-0.5x",)),
         stage("27k-2x", "baseline", 0, start="winner", tune="essential", after=("27k-0.5x",)),
     ),
-    protocol=Protocol(searches=4, looks=(8,)),
+    protocol=Protocol(searches=4, baseline_times=3, looks=(8,)),
 )

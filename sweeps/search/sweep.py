@@ -146,6 +146,10 @@ class Protocol:
         (coordinate_search.py), "random" draws (random_search.py).
     searches: independent searches of every optimizer on every task, each with other tuning seeds, an opening
         of its own and its share of the budget and of the report seeds: what choosing adds to the noise is seen.
+    baseline_times: how many times as many searches the baseline has, each as large as anybody's and on the
+        same report seeds. Every verdict rests on it, so its mean must be known best (Dunnett 1955: where K are
+        compared with one, about sqrt(K) times the runs); what is compared is the mean over searches, which
+        more of them make no better.
     tuning_seeds: of search 0; the first is every trial's, the others are for replicates and the last race.
     looks: numbers of report seeds, all searches together. All have the first; where the verdict is still open
         then (looks.py), more are added up to the next.
@@ -160,6 +164,7 @@ class Protocol:
 
     search: Literal["gp", "coordinate", "random"] = "gp"
     searches: int = 2
+    baseline_times: int = 1
     tuning_seeds: tuple[int, ...] = (0, 1, 2)
     looks: tuple[int, ...] = (6,)
     report_seeds: tuple[int, ...] = ()

@@ -173,6 +173,7 @@ DESIGNS = (
         ratios=(0.5, 1.0),
         beyond=(0.25, 2.0),
         searches=4,
+        baseline_times=3,
         looks=(8,),
     ),
     WIDE,

@@ -34,24 +34,34 @@ RECIPE_SPACE: Mapping[str, Mapping[str, Axis]] = {
 
 @dataclass(frozen=True)
 class Contestant:
-    """What planning and reporting need to know about an optimizer: data only, no framework.
-
-    rule: identity of the update rule, "adamw@1" or "mine#<hash>". info: what its class says of the method.
-    defaults: every field of the optimizer. space: ladder -> hyperparameter -> Axis.
-    recipe_start: starts of RECIPE hyperparameters that differ from the usual ones.
-    recipe_fixed: RECIPE hyperparameters that it may not vary. ablation_of: whom it restricts by them, or "".
-    source: the user's file that it was read from, "" for a registered optimizer.
-    """
+    """What planning and reporting need to know about an optimizer: data only, no framework."""
 
     name: str
+    """Registry name, stem of a user's file, or one of a copy ("adamw~2")."""
+
     rule: str
+    """Identity of the update rule: "adamw@1", or "mine#" and a hash."""
+
     info: Info
+    """What its class says of the method."""
+
     space: Mapping[str, Mapping[str, Axis]]
+    """Ladder -> hyperparameter -> Axis."""
+
     defaults: Mapping[str, Value]
+    """Every field of the optimizer."""
+
     recipe_start: Mapping[str, Value]
+    """Starts of RECIPE hyperparameters that differ from the usual ones."""
+
     source: str = ""
+    """The user's file that it was read from; "" for a registered optimizer."""
+
     recipe_fixed: Mapping[str, Value] = field(default_factory=dict)
+    """RECIPE hyperparameters that it may not vary."""
+
     ablation_of: str = ""
+    """Whom it restricts by them, or ""."""
 
     @property
     def essential(self) -> tuple[str, ...]:
@@ -110,27 +120,30 @@ def contestant_of(cls: type[Optimizer], name: str, rule: str, source: str = "") 
 
 @dataclass(frozen=True)
 class Stage:
-    """One task of a sweep, and how it is tuned there.
-
-    phase: "I", "II", "III", or "baseline" for the ratios at which only the baseline is run.
-    budget: tuning trials per optimizer, which its searches share; 0 means that the setting is carried over
-        and only reported.
-    start: "stated": the optimizer's starting point; "winner": the winner of `after[0]`; "consensus": the
-        value that Phase I tasks agree on, and where they disagree the nearest one's; "law": a power law
-        through the winners of `after`; "constant": the nearest winner among `after`; "width": the same,
-        rescaled by width.
-    tune: all hyperparameters, the essential ones, or those found sensitive to scale in Phase I.
-    after: names of the tasks whose winners this one needs.
-    committed: its tuning trials are committed for the optimizers of the registry (see committed.py).
-    """
+    """One task of a sweep, and how it is tuned there."""
 
     task: Task
+    """Scale, ratio and corpus."""
+
     phase: Phase
+    """Of the study: "I", "II" or "III"; "baseline" for a ratio at which only the baseline is run."""
+
     budget: int
+    """Tuning trials that a contestant's searches share; 0 carries a setting over and only reports it."""
+
     start: Start = "stated"
+    """"stated": the optimizer's starting point. "winner": the winner of `after[0]`. "consensus": the value that
+    Phase I tasks agree on, and where they disagree the nearest one's. "law": a power law through the winners of
+    `after`. "constant": the nearest winner among `after`. "width": the same, rescaled by width."""
+
     tune: Literal["all", "essential", "sensitive"] = "all"
+    """All hyperparameters, the essential ones, or those found sensitive to scale in Phase I."""
+
     after: tuple[str, ...] = ()
+    """Names of the tasks whose winners this one needs."""
+
     committed: bool = False
+    """Its tuning trials are committed for the optimizers of the registry (committed.py)."""
 
 
 def stage(name: str, phase: Phase, budget: int, **how: object) -> Stage:
@@ -140,69 +153,104 @@ def stage(name: str, phase: Phase, budget: int, **how: object) -> Stage:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a search is run, with numbers that are the same for every optimizer.
-
-    search: "gp" models the loss (gp_search.py), "coordinate" changes one hyperparameter at a time
-        (coordinate_search.py), "random" draws (random_search.py).
-    searches: independent searches of every optimizer on every task, each with other tuning seeds, an opening
-        of its own and its share of the budget and of the report seeds: what choosing adds to the noise is seen.
-    baseline_times: how many times as many searches the baseline has, each as large as anybody's and on the
-        same report seeds. Every verdict rests on it, so its mean must be known best (Dunnett 1955: where K are
-        compared with one, about sqrt(K) times the runs); what is compared is the mean over searches, which
-        more of them make no better.
-    tuning_seeds: of search 0; the first is every trial's, the others are for replicates and the last race.
-    looks: numbers of report seeds, all searches together. All have the first; where the verdict is still open
-        then (looks.py), more are added up to the next.
-    report_seeds: what seeds.py derives from the sweep or draws anew, at least the last look's number.
-    sealed: the report seeds were drawn for this sweep, so that nobody can have seen them before.
-    salt: names a study of several that are alike but for their openings.
-    band: a stated noise band in nats per token; None measures it, which needs two tuning seeds or more.
-    min_steps: a batch size that leaves fewer steps is not tried.
-    width_exponents: for the start "width": value ~ width**exponent, by optimizer ("*" is any other).
-    max_trials: the tuning trials at which the stages' budgets were cut to fit `max_hours`; see time_limit.py.
-    """
+    """How a search is run, with numbers that are the same for every optimizer."""
 
     search: Literal["gp", "coordinate", "random"] = "gp"
+    """"gp" models the loss (gp_search.py), "coordinate" changes one hyperparameter at a time
+    (coordinate_search.py), "random" draws (random_search.py)."""
+
     searches: int = 2
+    """Independent searches of every optimizer on every task, each with other tuning seeds, an opening of its
+    own and its share of the budget and of the report seeds: so is seen what choosing adds to the noise."""
+
     baseline_times: int = 1
+    """How many times as many searches the baseline has, each as large as anybody's and on the same report
+    seeds. Every verdict rests on it, so its mean must be known best (Dunnett 1955: where K are compared with
+    one, about sqrt(K) times the runs). What is compared is the mean over searches, which more of them make no
+    better."""
+
     tuning_seeds: tuple[int, ...] = (0, 1, 2)
+    """Of search 0; the first is every trial's, the others are for replicates and the last race."""
+
     looks: tuple[int, ...] = (6,)
+    """Numbers of report seeds, all searches together. All have the first; where the verdict is still open then
+    (looks.py), more are added up to the next."""
+
     report_seeds: tuple[int, ...] = ()
+    """What seeds.py derives from the sweep or draws anew, at least the last look's number."""
+
     sealed: bool = False
+    """The report seeds were drawn for this sweep, so that nobody can have seen them before."""
+
     salt: str = ""
+    """Names a study of several that are alike but for their openings."""
+
     band: float | None = None
+    """A stated noise band in nats per token; None measures it, which needs two tuning seeds or more."""
+
     min_steps: int = 50
+    """A batch size that leaves fewer steps is not tried."""
+
     width_exponents: Mapping[str, Mapping[str, float]] = field(
         default_factory=lambda: {"*": {"peak_lr": -1.0, "weight_decay": 1.0}}
     )
+    """For the start "width": value ~ width**exponent, by optimizer ("*" is any other)."""
+
     max_hours: float | None = None
+    """The time that the stages' budgets were cut to fit (time_limit.py), in hours of wall time."""
+
     max_trials: int | None = None
+    """The tuning trials at which they were cut."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Optimizers x tasks x protocol x seeds.
-
-    optimizers: names it is meant for, all there are if empty; `contestants` are filled in from them.
-    corpus_hash, tokenizer_hash: the corpus as prepared; filled in before planning.
-    file: the user's file that it was read from, without its folders; "" for one that comes with the project.
-    """
+    """Optimizers x tasks x protocol x seeds."""
 
     name: str
+    """Its folder's name below the results."""
+
     title: str
+    """A few words for a page's heading."""
+
     stages: tuple[Stage, ...]
+    """Its tasks, in any order."""
+
     protocol: Protocol = field(default_factory=Protocol)
+    """How every search is run."""
+
     optimizers: tuple[str, ...] = ()
+    """Names it is meant for, all there are if empty; `contestants` are filled in from them."""
+
     contestants: tuple[Contestant, ...] = ()
+    """Who takes part."""
+
     baseline: str = "adamw"
+    """The contestant that all others are compared with."""
+
     corpus: str = "gcide"
+    """Name of the corpus, or "local:" or "hub:" and where it is."""
+
     corpus_hash: str = ""
+    """Of the corpus as prepared; filled in before planning."""
+
     tokenizer_hash: str = ""
+    """Of its tokenizer; filled in before planning."""
+
     backend: Literal["jax", "torch"] = "jax"
+    """What trains."""
+
     precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the products; parameters and optimizer state are float32."""
+
     tuning_evaluation: Evaluation = field(default_factory=Evaluation)
+    """What is measured of a tuning run."""
+
     report_evaluation: Evaluation = field(default_factory=lambda: Evaluation("test", curve_points=16))
+    """What is measured of a report run."""
+
     file: str = ""
+    """The user's file that it was read from, without its folders; "" for one that comes with the project."""
 
     def contestant(self, name: str) -> Contestant:
         """The contestant of this name. Raises ValueError if it does not take part."""

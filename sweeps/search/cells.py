@@ -9,13 +9,14 @@ from typing import Any, Protocol
 
 from benchmark.spec import SearchRole, Status, Trial
 from optimizers.base import Axis
+from sweeps.search.contestant import Contestant
 from sweeps.search.coordinate_search import Found, coordinate_descent
 from sweeps.search.gp_search import gp_search
 from sweeps.search.history import Entry, History, Noise, Waiting
 from sweeps.search.random_search import random_search
 from sweeps.search.seeds import report_seeds
 from sweeps.search.space import Setting
-from sweeps.search.sweep import Contestant, Stage, Sweep
+from sweeps.search.sweep import Stage, Sweep
 
 SEED_STRIDE = 100  # between the tuning seeds of one search and of the next
 BRACKETS = 6  # trials above its budget that the baseline may spend, at most, to take its rate off an edge

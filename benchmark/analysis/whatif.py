@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from benchmark.analysis import curve
+from benchmark.analysis.components import Bools
 from benchmark.analysis.level import Level, level, run_noise, single_runs
 from benchmark.analysis.residuals import by_scale
 from benchmark.analysis.settings import CELL, Cell, Floats, rows, table, tuned
@@ -38,8 +39,8 @@ def transfer_cost(
     the best itself), error (standard error of the cost; NaN where the noise is unknown, and then the reference
     is the lowest loss), dear (beyond what noise does in 2.5 % of equal settings) and trial_id. The trial is the
     target's own that agrees with the source's best in everything carried and is nearest to the target's best in
-    the rest; where there is none, loss, cost and error are NaN. Pivot `cost` by source and target for the
-    matrix.
+    the rest; where there is none that keeps most of the rest (`_kept`), loss, cost and error are NaN. Pivot
+    `cost` by source and target for the matrix.
     """
     cells = tuned(runs)
     noise = run_noise(cells, noise_sd)
@@ -70,7 +71,7 @@ def _transferred(cell: Cell, own: int, given: dict[str, Any], shared: Sequence[s
     names = [n for n in cell.names if n in asked and mine[n] is not None and given.get(n) is not None]
     carried = np.array([n in names for n in cell.names])
     values = np.array([given[n] for n in names], dtype=object)
-    agrees = np.flatnonzero((cell.values[:, carried] == values).all(axis=1))
+    agrees = np.flatnonzero((cell.values[:, carried] == values).all(axis=1) & _kept(cell, own, ~carried))
     counts = {"carried": len(names), "changed": sum(mine[n] != given[n] for n in names)}
     if not len(agrees) or not names:
         return {**counts, "others": np.nan, "at": None}
@@ -78,6 +79,16 @@ def _transferred(cell: Cell, own: int, given: dict[str, Any], shared: Sequence[s
     # the nearest, not the luckiest: of equally near ones the first tried, so that no loss has a say
     near = min(agrees.tolist(), key=lambda i: (others[i], cell.trial_id[i]))
     return {**counts, "others": int(others[near]), "at": near}
+
+
+def _kept(cell: Cell, own: int, others: Bools) -> Bools:
+    """Which settings keep what was varied among `others` as it is in the setting `own`, but for one, or for
+    half of it; what was not stated is not counted. What differs in more says nothing of one change: a model's
+    search moves everything at once."""
+    varied = others & (cell.values != cell.values[0]).any(axis=0)
+    stated = np.array([[value is not None for value in setting] for setting in cell.values])
+    changed = (cell.differs(own) & stated & stated[own])[:, varied]
+    return changed.sum(axis=1) <= max(1, varied.sum() / 2)
 
 
 def _cost(
@@ -104,8 +115,8 @@ def claimed(
 ) -> pd.DataFrame:
     """The speedup that each optimizer would have shown over a baseline whose learning rate was not tuned.
 
-    At each rate that a task's tuning tried, the baseline's loss rises above its best by `rise` nats (with the
-    best of its trials at that rate, so that the rest of its recipe is tuned: a mild case). The baseline's
+    At each rate that a task's tuning tried, the rest mostly as in its best setting, the baseline's loss rises
+    above its best by `rise` nats (with the best of its trials at that rate: a mild case). The baseline's
     curve, through its own loss at that task, says how many times the tokens make up for that rise: the
     inflation. An optimizer's claim is its speedup times the inflation.
 
@@ -137,8 +148,9 @@ def _rises(runs: pd.DataFrame, noise_sd: float | None) -> pd.DataFrame:
         rates, (sd, df) = cell.column("peak_lr"), noise[cell.labels["optimizer"]]
         single = single_runs(cell)
         reference = level(single, sd, df)
-        for rate in sorted(set(rates[np.isfinite(single)]) - {None}):
-            here = level(single[(rates == rate) & np.isfinite(single)], sd, df)
+        usable = np.isfinite(single) & _kept(cell, 0, np.array([n != "peak_lr" for n in cell.names]))
+        for rate in sorted(set(rates[usable]) - {None}):
+            here = level(single[(rates == rate) & usable], sd, df)
             row = {**cell.labels, "peak_lr": rate, "best": rate == rates[0], "rise": 0.0, "error": 0.0}
             if rate != rates[0]:
                 error = float(np.hypot(here.error, reference.error))

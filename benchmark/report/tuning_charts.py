@@ -110,9 +110,9 @@ def under_tuned(study: Study, task: TaskFacts, claims: pd.DataFrame) -> Figure |
     frame = where(claims, task=task.name)
     if len(frame):
         frame = frame.loc[(frame["optimizer"] != study.baseline) & (frame["claimed"] < 20)]
-    if not len(frame):
+    rates = sorted(set(frame["peak_lr"])) if len(frame) else []
+    if len(rates) < 3:  # a model's search leaves too few that differ in the rate and little else
         return None
-    rates = sorted(set(frame["peak_lr"]))
     tips = {"peak_lr": ".3g", "claimed": ".2f", "tuned": ".2f", "rise": ".3f"}
     ticks = [k / 10 for k in (2, 4, 6, 8, 10, 12, 15, 20, 30, 40, 60, 100, 200)]
     return Figure(

@@ -1,5 +1,6 @@
 """The tuning pages: what the search found, how sensitive it was, and what it was worth; one page per task."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,6 +36,7 @@ def pages(study: Study) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _page(study: Study, task: TaskFacts | None) -> dict[str, Any]:
     name = task.name if task else ""
+    untuned = _untuned(where(study.claimed, task=name))
     figures = task and [
         charts.lr_sensitivity(study, task),
         drawn.best_so_far(study, task, study.best_so_far),
@@ -51,10 +53,19 @@ def _page(study: Study, task: TaskFacts | None) -> dict[str, Any]:
         "sensitive": sensitive(study, study.scaling_sensitive),
         "bands": _bands(study),
         "repeats": repeats(study, where(study.choosing, task=name)),
-        "untuned_is_best": any(r["rise"] == 0 for r in rows(where(study.claimed, task=name, reference=True))),
-        "claims": claimed(study, where(study.claimed, task=name, reference=True)),
+        "untuned_is_best": any(r["best"] for r in rows(untuned)),
+        "claims": claimed(study, untuned),
         "swaps": swaps(study, where(study.budget_swaps, task=name)),
     }
+
+
+def _untuned(found: pd.DataFrame) -> pd.DataFrame:
+    """The claims at the reference rate, where that is the best or an octave away: nearer, it is tuned."""
+    if not len(found):
+        return found
+    at, best = where(found, reference=True), set(where(found, best=True)["peak_lr"])
+    apart = [any(rate == b or abs(math.log2(rate / b)) >= 1 for b in best) for rate in at["peak_lr"]]
+    return at.loc[apart]
 
 
 def sensitivity(study: Study, found: pd.DataFrame) -> Table:

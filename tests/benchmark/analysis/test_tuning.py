@@ -386,6 +386,18 @@ def test_claimed_is_the_speedup_over_the_under_tuned_baseline() -> None:
     assert set(got.reset_index().peak_lr) == {0.001, 0.02}  # the rate that diverged claims nothing
 
 
+def test_a_rate_with_everything_else_changed_claims_nothing() -> None:
+    """A model's search moves all at once: what a poor setting lost is not what its rate cost."""
+    task = {"task": "27k-4x", "chinchilla_ratio": 4.0}
+    poor = {"hp.beta1": 0.8, "hp.head_lr_ratio": 4.0}
+    frame = runs(
+        point(0.02, 1.0, **task, **{"hp.beta1": 0.9, "hp.head_lr_ratio": 1.0}),
+        point(0.001, 2.0, wd=0.3, **task, **poor),
+        point(0.002, 1.5, wd=0.3, **task, **{"hp.beta1": 0.9, "hp.head_lr_ratio": 1.0}),
+    )
+    assert set(tuning.claimed(frame, _losses()).peak_lr) == {0.02, 0.002}
+
+
 @drawn(deadline=None, derandomize=True, max_examples=15)
 @given(st.randoms(use_true_random=False), st.floats(0.5, 2.0))
 def test_row_order_repeats_and_a_shift_of_all_losses_change_nothing(coins: Any, shift: float) -> None:

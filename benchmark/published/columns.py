@@ -1,7 +1,7 @@
 """Which column is what: our own names first, then those of trackers' exports, then as `--columns` says.
 
-W&B, MLflow and TensorBoard put a prefix before a name (`config.optimizer`, `params.optimizer`, `hparams/lr`); it
-is left off before names are compared. A column that may be two things is asked about, not chosen.
+W&B, MLflow and TensorBoard put a prefix before a name (`config.optimizer`, `params.optimizer`, `hparams/lr`);
+it is left off before names are compared. A column that may be two things is asked about, not chosen.
 """
 
 import re
@@ -128,9 +128,7 @@ def _one(header: Sequence[str], places: Sequence[int], of: str) -> int:
     names = list(dict.fromkeys(header[i] for i in places))
     if len(names) > 1:
         short = next((k for k, v in BY_HAND.items() if v == of), of)
-        raise ValueError(
-            f"{_listed(names)} may each be {of}; say which with --columns {short}={names[0]}"
-        )
+        raise ValueError(f"{_listed(names)} may each be {of}; say which with --columns {short}={names[0]}")
     if len(places) > 1:
         raise ValueError(f"two columns {shown(names[0])}; leave one of them out")
     return places[0]
@@ -143,7 +141,9 @@ def _settings(header: Sequence[str], taken: set[int]) -> dict[str, int]:
         ours = name[3:] if name.startswith("hp.") else SETTINGS.get(_key(name), "")
         if ours and i not in taken:
             if ours in found:
-                raise ValueError(f"two columns for hp.{ours}: {header[found[ours]]!r} and {name!r}; leave one out")
+                raise ValueError(
+                    f"two columns for hp.{ours}: {header[found[ours]]!r} and {name!r}; leave one out"
+                )
             found[ours] = i
     return found
 
@@ -160,9 +160,13 @@ def _complete(found: Columns, given: Mapping[str, str]) -> None:
         hints += _loss_hints(found.ignored)
     other = [n for n in missing if n != "val_loss"]
     if other:
-        hints.append(f"name a column with --columns {other[0]}=COLUMN, or one value for all with --given {other[0]}=VALUE")
+        hints.append(
+            f"name a column with --columns {other[0]}=COLUMN, or one value for all with --given"
+            f" {other[0]}=VALUE"
+        )
     raise ValueError(
-        f"no column {', '.join(map(repr, missing))}; give every run a row with {', '.join(REQUIRED)} ({'; '.join(hints)})"
+        f"no column {', '.join(map(repr, missing))}; give every run a row with {', '.join(REQUIRED)}"
+        f" ({'; '.join(hints)})"
     )
 
 

@@ -1,7 +1,7 @@
 """Numbers as people write them: decimal comma or point, thousands, 1.2B; one spelling for a whole table.
 
-`1,234` alone may be 1.234 or 1234. `decimal_mark` decides it from the table's other numbers, and asks where they
-do not tell: no number is guessed.
+`1,234` alone may be 1.234 or 1234. `decimal_mark` decides it from the table's other numbers, and asks where
+they do not tell: no number is guessed.
 """
 
 import re

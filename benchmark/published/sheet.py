@@ -66,7 +66,9 @@ def _text(path: Path, raw: bytes) -> tuple[str, str]:
     """The text and its encoding: by its mark, by the zeros of UTF-16 without one, else UTF-8."""
     marked = next((name for bom, name in BOMS if raw.startswith(bom)), None)
     zeros = raw[:2000:2].count(0), raw[1:2000:2].count(0)
-    unmarked = "utf-16-le" if zeros[1] > 4 * (zeros[0] + 1) else "utf-16-be" if zeros[0] > 4 * (zeros[1] + 1) else ""
+    unmarked = (
+        "utf-16-le" if zeros[1] > 4 * (zeros[0] + 1) else "utf-16-be" if zeros[0] > 4 * (zeros[1] + 1) else ""
+    )
     for encoding in (marked or unmarked, "utf-8", "" if b"\0" in raw else "cp1252"):
         try:
             text = raw.decode(encoding) if encoding else ""

@@ -9,14 +9,14 @@ they are compared by, the time to a target, is not what this project compares.
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
 from benchmark.published import runs, sheet, sizes
 from benchmark.published.numbers import number, quantity, shown
 from benchmark.published.runs import Imported, Run
-from benchmark.spec import Point, SearchRole
+from benchmark.spec import Point
 
 FILES = (
     "eval_measurements.csv",
@@ -66,11 +66,12 @@ def from_algoperf(path: Path, given: Mapping[str, str]) -> Imported:
     found = _runs(lm, _batch(path, given))
     settled, joined = sizes.settled(found)
     unique, lines = runs.once(settled)
+    lacks = runs.lacking(unique)
     of = runs.identity("algoperf", [raw for _, raw in read], {**given, "where": [t.where for t in trials]})
     return Imported(
         source=path.name,
         identity=of,
-        records=runs.records(unique, path.name, of),
+        records=runs.records(unique, path.name, of, lacks),
         said=[*said, *joined, *lines],
         notes=[
             "AlgoPerf compares the time to a target; these are the losses at the end of a run, of its language"
@@ -79,7 +80,7 @@ def from_algoperf(path: Path, given: Mapping[str, str]) -> Imported:
             "the batch size was stated by whoever imported this",
             *([f"left out, no language model's loss: {', '.join(left)}"] if left else []),
         ],
-        lacks=runs.lacking(unique),
+        lacks=lacks,
         sizes={r.scale: r.num_params or 0.0 for r in unique},
         caveats=["lowest of its study's trials"],
     )
@@ -160,38 +161,39 @@ def _batch(path: Path, given: Mapping[str, str]) -> int:
 
 
 def _runs(trials: Sequence[Trial], batch: int) -> list[Run]:
-    """Each trial as a tuning run, and the best of each study as its report run; its seed is the study's."""
-    found = []
-    studies: dict[tuple[str, int], list[Run]] = {}
+    """The best trial of each study, by where it ended; its settings are in no file."""
+    studies: dict[tuple[str, int], list[Trial]] = {}
     for t in trials:
-        if not t.points:
-            raise ValueError(f"{t.where}: no validation/loss")
-        steps, _, loss = t.points[-1]
-        curve = tuple(Point(s, s * batch * SEQ_LEN, secs, v) for s, secs, v in t.points if math.isfinite(v))
-        run = Run(
-            where=t.where,
-            optimizer=t.submission,
-            loss=loss,
-            scale=LANGUAGE_MODEL,
-            num_params=NUM_PARAMS,
-            tokens=steps * batch * SEQ_LEN,
-            seed=t.study,
-            steps=steps,
-            role="tuning",
-            purpose=f"trial {t.number} of study {t.study}",
-            settings={"batch_size": batch, "setting": f"trial {t.number}"},
-            corpus="fineweb-edu",
-            seq_len=SEQ_LEN,
-            vocab=VOCAB,
-            backend=cast(Literal["jax", "torch", ""], BACKENDS.get(t.framework, "")),
-            curve=curve,
-        )
-        if not steps:
-            raise ValueError(f"{t.where}: no step was taken")
-        found.append(run)
-        studies.setdefault((t.submission, t.study), []).append(run)
-    best = [min(own, key=lambda r: (not math.isfinite(r.loss), r.loss)) for own in studies.values()]
-    return [*found, *(replace(r, role=cast(SearchRole, "report")) for r in best)]
+        if not t.points or not t.points[-1][0]:
+            raise ValueError(f"{t.where}: no step was taken" if t.points else f"{t.where}: no validation/loss")
+        studies.setdefault((t.submission, t.study), []).append(t)
+    return [_run(_best(own), len(own), batch) for own in studies.values()]
+
+
+def _best(own: Sequence[Trial]) -> Trial:
+    return min(own, key=lambda t: (not math.isfinite(t.points[-1][2]), t.points[-1][2]))
+
+
+def _run(best: Trial, of: int, batch: int) -> Run:
+    steps, _, loss = best.points[-1]
+    points = [(s, seconds, v) for s, seconds, v in best.points if math.isfinite(v)]
+    return Run(
+        where=best.where,
+        optimizer=best.submission,
+        loss=loss,
+        scale=LANGUAGE_MODEL,
+        num_params=NUM_PARAMS,
+        tokens=steps * batch * SEQ_LEN,
+        seed=best.study,
+        steps=steps,
+        purpose=f"trial {best.number}, the lowest of {of} of study {best.study}",
+        settings={"batch_size": batch},
+        corpus="fineweb-edu",
+        seq_len=SEQ_LEN,
+        vocab=VOCAB,
+        backend=cast(Literal["jax", "torch", ""], BACKENDS.get(best.framework, "")),
+        curve=tuple(Point(s, s * batch * SEQ_LEN, seconds, v) for s, seconds, v in points),
+    )
 
 
 def _steps(trials: Sequence[Trial]) -> list[str]:

@@ -63,6 +63,7 @@ def from_csv(path: Path, reading: Reading | None = None) -> Imported:
         unique, twice = runs.once(settled)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    lacks = runs.lacking(unique)
     read_as = {"named": sorted(reading.named.items()), "given": sorted(reading.given.items())}
     of = runs.identity("csv", [raw], {**read_as, "unit": unit, "mark": mark})
     way = f"separated by {sheet.SEPARATORS.get(table.separator, repr(table.separator))}"
@@ -71,9 +72,9 @@ def from_csv(path: Path, reading: Reading | None = None) -> Imported:
     return Imported(
         source=path.name,
         identity=of,
-        records=runs.records(unique, path.name, of),
+        records=runs.records(unique, path.name, of, lacks),
         said=[f"{path.name}: {len(table.rows):,} rows {way}", *found.told(), *said, *lines, *twice],
-        lacks=runs.lacking(unique),
+        lacks=lacks,
         sizes={r.scale: r.num_params or 0.0 for r in unique},
     )
 

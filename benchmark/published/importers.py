@@ -19,8 +19,12 @@ from benchmark.published.result_json import from_result_json as from_result_json
 from benchmark.published.runs import Imported
 from benchmark.spec import Record
 
-UNKNOWN_TUNING = "tuning unknown: how often each was tried is not stated"
-NO_SEEDS = "seeds not stated: that runs share them is not known"
+UNKNOWN_TUNING, NO_SEEDS = "tuning budget unknown", "seeds not stated"  # said at every number of an import
+
+UNKNOWN = (
+    "how often each optimizer was tuned is not known: a lower loss may be a longer search",
+    "what a run does not state is left blank; runs without a stated seed are numbered, and may not share one",
+)
 
 
 def result_files(folder: Path) -> Imported:
@@ -55,7 +59,7 @@ def manifest(name: str, imported: Imported, baseline: str = "adamw") -> dict[str
         "published": True,
         "source": f"imported: {imported.source}",
         "import": imported.identity,
-        "notes": ["imported results: not run by this project", UNKNOWN_TUNING, *imported.notes],
+        "notes": ["imported results: not run by this project", *UNKNOWN, *imported.notes],
         "not_stated": list(imported.lacks),
         "baseline": base,
         "corpus": first.corpus,

@@ -70,13 +70,14 @@ def from_logs(path: Path, optimizer: str = "") -> Imported:
         found.append(_run(where, _name(file, path, optimizer), text, lines))
     if not found:
         raise ValueError(f"{path}: no line 'step:N/M val_loss:X train_time:Ts'; is this a log of track 3?")
-    settled, _ = sizes.settled(_numbered(found), join=False)
+    numbered, lacks = _numbered(found)
+    settled, _ = sizes.settled(numbered, join=False)
     unique, said = runs.once(settled)
     of = runs.identity("modded-nanogpt", contents, {"optimizer": optimizer, "where": [r.where for r in unique]})
     return Imported(
         source=path.name,
         identity=of,
-        records=runs.records(unique, path.name, of),
+        records=runs.records(unique, path.name, of, lacks),
         said=[
             f"{len(found)} logs",
             *([f"no log: {', '.join(skipped[:5])}"] if skipped else []),
@@ -89,7 +90,7 @@ def from_logs(path: Path, optimizer: str = "") -> Imported:
             "an optimizer's number of steps was chosen on the validation loss that is shown",
             *_steps(unique),
         ],
-        lacks=runs.lacking(unique),
+        lacks=lacks,
         sizes={r.scale: r.num_params or 0.0 for r in unique},
     )
 
@@ -149,18 +150,18 @@ def _shape(where: str, text: str) -> Shape:
     return Shape(vocab, num_params, tokens)
 
 
-def _numbered(found: Sequence[Run]) -> list[Run]:
-    """Runs with seeds: those that a log states, or where a log states none, all numbered from 0 by file."""
-    keys = [(r.optimizer, r.steps, r.seed) for r in found]
-    if all(r.seed is not None for r in found) and len(set(keys)) == len(keys):
-        return list(found)
+def _numbered(found: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Runs with a seed each, and what no log states; where one has no seed, all are numbered by file."""
+    lacks = runs.lacking(found)
+    if all(r.seed is not None for r in found):
+        return list(found), lacks
     counts: dict[tuple[str, int], int] = {}
     out = []
     for r in found:
         number = counts.get((r.optimizer, r.steps), 0)
         counts[r.optimizer, r.steps] = number + 1
         out.append(replace(r, seed=number))
-    return out
+    return out, list(dict.fromkeys(["seed", *lacks]))
 
 
 def _steps(found: Sequence[Run]) -> list[str]:

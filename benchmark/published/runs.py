@@ -9,7 +9,7 @@ from typing import Any, Literal
 from benchmark.published import fantastic
 from benchmark.published.numbers import shown
 from benchmark.published.progress import counted
-from benchmark.spec import Evaluation, Point, Record, SearchRole, Status, Trial, Value
+from benchmark.spec import Evaluation, Point, Record, Status, Trial, Value
 
 LONGEST = 100  # characters of a name
 NOT_STATED = "not stated"
@@ -32,7 +32,6 @@ class Run:
     tokens: int | None = None
     seed: int | None = None
     steps: int = 0
-    role: SearchRole = "report"
     status: Status = "finished"
     reason: str = ""
     purpose: str = "imported"
@@ -100,14 +99,7 @@ def once(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
             raise ValueError(
                 f"{r.where}: no seed, but {with_seed.where} has one; give every run its own or none"
             )
-        key = (
-            r.optimizer,
-            r.scale,
-            r.ratio,
-            r.seed,
-            r.role,
-            tuple(r.settings.items()) if r.role == "tuning" else (),
-        )
+        key = (r.optimizer, r.scale, r.ratio, r.seed)
         first = found.setdefault(key, r)
         if first is r:
             continue
@@ -145,11 +137,14 @@ def lacking(runs: Sequence[Run]) -> list[str]:
     return [name for name in MAY_LACK if not stated(name)]
 
 
-def records(runs: Sequence[Run], source: str, of: str) -> list[Record]:
-    """Records of settled runs (sizes.settled). of: the source's identity, a part of every rule: two sources
-    that say the same of the same cell are two runs."""
-    known, lacks = fantastic.facts(), lacking(runs)
-    environment = {"source": source, **({"not stated": ", ".join(lacks)} if lacks else {})}
+def records(runs: Sequence[Run], source: str, of: str, lacks: Sequence[str]) -> list[Record]:
+    """Records of settled runs (sizes.settled).
+
+    of: the source's identity, a part of every rule, so that two sources with the same cell are two runs.
+    lacks: what no run states (MAY_LACK).
+    """
+    known = fantastic.facts()
+    environment = {"source": source, **({"not_stated": list(lacks)} if lacks else {})}
     return [_record(r, known, environment, of) for r in counted(runs, "records")]
 
 
@@ -169,7 +164,7 @@ def _record(
         vocab=run.vocab,
         hyperparameters={"batch_size": 0} | dict(run.settings),  # 0: not stated
         seed=run.seed or 0,
-        role=run.role,
+        role="report",
         corpus=run.corpus or NOT_STATED,
         corpus_hash=NOT_STATED,
         tokenizer_hash=NOT_STATED,

@@ -196,7 +196,7 @@ def described(found: Iterable[Record]) -> dict[str, Any]:
     """What a manifest says of tasks and cells, read off the records: no more is known of others' sweeps."""
     tasks_seen: dict[str, dict[str, Any]] = {}
     cells: dict[str, dict[str, Any]] = {}
-    for one in found:
+    for one in counted(list(found), "trials"):
         of = one.trial
         params = round(of.tokens / (tasks.TOKENS_PER_PARAMETER * of.chinchilla_ratio))
         size = {"tokens": of.tokens, "num_params": params}

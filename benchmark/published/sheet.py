@@ -88,7 +88,10 @@ def _separator(text: str) -> str:
     first = [x for x in text[:200_000].splitlines() if x.strip() and not x.lstrip().startswith("#")][:SAMPLE]
     scores = []
     for separator in SEPARATORS:
-        widths = [len(row) for row in csv.reader(first, delimiter=separator) if row]
+        try:
+            widths = [len(row) for row in csv.reader(first, delimiter=separator) if row]
+        except csv.Error:  # a cell beyond the reader's limit, which is said with its line when all is read
+            widths = []
         alike = sum(w == widths[0] for w in widths) / len(widths) if widths else 0
         scores.append((widths[0] if widths else 0, alike, -len(scores), separator))
     return max(scores)[3]

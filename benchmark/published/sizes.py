@@ -69,7 +69,7 @@ def _sizes(runs: Iterable[Run]) -> tuple[dict[str, float], list[str]]:
         if r.num_params:
             count, first = stated.setdefault(r.scale, {}).get(r.num_params, (0, r.where))
             stated[r.scale][r.num_params] = (count + 1, first)
-        elif not (r.ratio and r.tokens):
+        elif r.scale in scales.SCALES or not (r.ratio and r.tokens):
             bare.add(r.scale)
     sizes, said = {}, []
     for scale, found in stated.items():

@@ -71,13 +71,23 @@ def test_what_does_not_tell_is_asked_about(cells: list[str], message: str) -> No
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1.2B", 1.2e9), ("130m", 1.3e8), ("1e8", 1e8), ("2.6 B", 2.6e9), ("27k", 27e3), ("1T", 1e12), ("512", 512)],
+    [
+        ("1.2B", 1.2e9),
+        ("130m", 1.3e8),
+        ("1e8", 1e8),
+        ("2.6 B", 2.6e9),
+        ("27k", 27e3),
+        ("1T", 1e12),
+        ("512", 512),
+    ],
 )
 def test_counts_have_units(text: str, value: float) -> None:
     assert quantity(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "1.2.3", "12,34,5", "1,2", "low", "3..2", "1_0", "٣", "0x1", "B", "1.2Q", "--3"])
+@pytest.mark.parametrize(
+    "text", ["", "1.2.3", "12,34,5", "1,2", "low", "3..2", "1_0", "٣", "0x1", "B", "1.2Q", "--3"]
+)
 def test_what_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no number"):
         quantity(text)

@@ -145,7 +145,7 @@ def _run(
         where=where,
         optimizer=runs.named(row["optimizer"]),
         loss=loss.nats(text, unit, mark) if text and state != "failed" else math.nan,
-        scale=_scale(scale),
+        scale=runs.named(scale, "scale") if scale else "",
         num_params=_positive("num_params", row, mark, quantity),
         ratio=_ratio(row, mark),
         tokens=_whole("tokens", row, mark),
@@ -160,10 +160,6 @@ def _run(
         backend=cast(Any, BACKENDS.get(row.get("backend", "").lower(), "")),
         precision=cast(Any, PRECISIONS.get(row.get("precision", "").lower().removeprefix("torch."), "")),
     )
-
-
-def _scale(text: str) -> str:
-    return _short("scale", text)
 
 
 def _short(of: str, text: str) -> str:

@@ -70,11 +70,11 @@ def manifest(name: str, imported: Imported, baseline: str = "adamw") -> dict[str
     }
     curves = no_curves(found, base)
     caveats = [UNKNOWN_TUNING, *imported.caveats, *([NO_SEEDS] if "seed" in imported.lacks else [])]
-    scale_of = {task["name"]: task["scale"] for task in body["tasks"]}
+    scale_of = {f"{r.trial.optimizer}/{r.trial.task}": r.trial.scale for r in found}
     for task in body["tasks"]:
         task["num_params"] = round(imported.sizes.get(task["scale"], task["num_params"]))
     for cell, entry in body["cells"].items():
-        flaw = curves.get(scale_of[cell.rpartition("/")[2]])
+        flaw = curves.get(scale_of[cell])
         entry["badges"] += caveats + ([flaw] if flaw else [])
     return body
 

@@ -71,18 +71,15 @@ def identity(kind: str, contents: Iterable[bytes], reading: Mapping[str, Any]) -
     return digest.hexdigest()[:16]
 
 
-def named(name: str) -> str:
-    """An optimizer's name. Raises ValueError for none, and for one that cannot be shown or means something."""
+def named(name: str, of: str = "optimizer") -> str:
+    """A name as it may stand in a record. Raises ValueError for none, and for one that cannot be shown or that
+    means something here: `~2` is a baseline's second entry, `#2` a cell's second search."""
     if not name:
-        raise ValueError("no optimizer is named")
+        raise ValueError(f"no {of} is named")
     if len(name) > LONGEST or not name.isprintable():
-        raise ValueError(
-            f"the name {shown(name)} is longer than {LONGEST} characters or not printable; shorten it"
-        )
-    if "~" in name:
-        raise ValueError(
-            f"the name {shown(name)} has a '~', which marks a baseline's second entry here; rename it"
-        )
+        raise ValueError(f"{of} {shown(name)} is longer than {LONGEST} characters or not printable; shorten it")
+    if mark := next((c for c in "~#" if c in name), ""):
+        raise ValueError(f"{of} {shown(name)} has a {mark!r}, which marks a second entry here; rename it")
     return name
 
 

@@ -12,6 +12,7 @@ from benchmark.published.numbers import quantity, shown
 from benchmark.published.runs import Run
 
 SAME = 0.01  # sizes, and ratios at a scale, that differ by less are one: a rounding
+LARGEST = 1e15  # parameters; more is a mistake of units
 AGREES = 0.1  # how far tokens may be from 20 x parameters x ratio
 MISREAD = 3.0  # a stated size that is off its scale's name by more is of another unit
 _UNITS = ((1e12, "t"), (1e9, "b"), (1e6, "m"), (1e3, "k"))
@@ -102,10 +103,14 @@ def _whole(run: Run, size: float | None) -> Run:
             f"{run.where}: scale {shown(run.scale)} is not one of {known}; add a column num_params"
             " (non-embedding)"
         )
+    if not 1 <= size <= LARGEST:
+        raise ValueError(f"{run.where}: {size:.4g} parameters are no model's size")
     per_ratio = tasks.TOKENS_PER_PARAMETER * size
     if not run.ratio and not run.tokens:
         raise ValueError(f"{run.where}: a positive chinchilla_ratio is needed, or tokens")
     ratio = run.ratio or float(f"{run.tokens / per_ratio:.6g}")  # pyright: ignore[reportOptionalOperand]
+    if not 1 <= per_ratio * ratio <= LARGEST**2:
+        raise ValueError(f"{run.where}: a chinchilla_ratio of {ratio:g} is no budget of {size:,.0f} parameters")
     tokens = run.tokens or round(per_ratio * ratio)
     if abs(tokens / (per_ratio * ratio) - 1) > AGREES:
         raise ValueError(

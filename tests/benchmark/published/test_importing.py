@@ -196,7 +196,11 @@ SIZED, WITH = "optimizer,scale,chinchilla_ratio,val_loss,num_params", "optimizer
             _table(OURS, f"{'a' * 100_000},130m,1,3.5"),
             "is longer than 100 characters or not printable; shorten it",
         ),
+        (_table(SIZED, "adamw,x,1,3.5,1e300"), "1e+300 parameters are no model's size"),
+        (_table(SIZED, "adamw,x,1e300,3.5,1e8"), "a chinchilla_ratio of 1e+300 is no budget"),
+        (_table(SIZED, "adamw,x,1e-300,3.5,1e8"), "a chinchilla_ratio of 1e-300 is no budget"),
         (_table(OURS, "adamw~2,130m,1,3.5"), "rename it"),
+        (_table(SIZED, "adamw,x#2,1,3.5,1e8"), "scale 'x#2' has a '#', which marks a second entry"),
         (_table(OURS, "muon,130m,1,3.5"), "name one with --baseline 'muon'"),
         (_table(OURS, '"adamw,130m,1,3.5'), "not a CSV (line"),
     ],
@@ -241,7 +245,8 @@ def test_a_tracker_s_export_says_what_it_took_for_what(tmp_path: Path, capsys) -
 
 def test_the_pages_leave_blank_what_is_not_stated_and_flag_a_baseline_that_rises(tmp_path: Path) -> None:
     rows = [f"adamw,130m,{r},{loss}" for r, loss in ((1, 3.2), (2, 3.3), (4, 3.25), (8, 3.4))]
-    assert _import(tmp_path, _table(OURS, *rows, "muon,130m,1,3.15", "muon,130m,2,3.28")) == 0
+    named = ["muon,130m,1,3.15", "muon,130m,2,3.28", "a/<b>c</b>,130m,1,3.2"]
+    assert _import(tmp_path, _table(OURS, *rows, *named)) == 0
     loaded = store.load(tmp_path / "r")
     site = Site(tmp_path / "site", studies(loaded), loaded, tmp_path / "r")
     study = site.studies[0]
@@ -259,6 +264,7 @@ def test_the_pages_leave_blank_what_is_not_stated_and_flag_a_baseline_that_rises
         assert words in board, words
     everything = "".join(p.read_text() for p in (tmp_path / "site").rglob("*.html"))
     assert "corpus not stated</p>" in board and "float32" not in everything
+    assert "<b>c</b>" not in everything and "a/&lt;b&gt;c" in board
     assert "report run, seed" not in everything and ">Seed<" not in everything
 
 

@@ -88,11 +88,12 @@ class Trial:
     evaluation: Evaluation = field(default_factory=Evaluation)
     """What is measured, and how often."""
 
-    backend: Literal["jax", "torch"] = "jax"
-    """The framework that trains."""
+    backend: Literal["jax", "torch", ""] = "jax"
+    """The framework that trains; empty for a run of others that does not say."""
 
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Type of the activations and matrix products; parameters and optimizer state are float32."""
+    precision: Literal["float32", "bfloat16", ""] = "float32"
+    """Type of the activations and matrix products; parameters and optimizer state are float32. Empty for a run
+    of others that does not say."""
 
     experiment: int = EXPERIMENT
     """Version of model, data order, initialization and evaluation."""

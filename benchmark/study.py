@@ -63,6 +63,11 @@ class Study:
         return bool(self.manifest.get("published"))
 
     @property
+    def not_stated(self) -> tuple[str, ...]:
+        """What others' runs do not state of themselves ("seed", "backend" ...): pages leave it blank."""
+        return tuple(str(name) for name in self.manifest.get("not_stated") or ())
+
+    @property
     def is_source(self) -> bool:
         """Whether these are the published figures of arXiv 2509.02046, whose claims are judged."""
         return self.theirs and self.manifest["name"] == published.NAME

@@ -14,8 +14,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from benchmark import scales, tasks
+from benchmark.published import folders
+from benchmark.published.progress import counted
 from benchmark.spec import SCHEMA, Evaluation, Point, Record, SearchRole, Trial, Value
-from benchmark.store import write_atomically
 
 NAME = "published-fantastic"
 SOURCE = "arXiv 2509.02046 and its public result files; one seed per number, not run by this project"
@@ -143,12 +144,14 @@ def _curves() -> dict[tuple[str, str, int, float], tuple[Point, ...]]:
     return found
 
 
-def write(found: Iterable[Record], folder: Path, manifest: Mapping[str, Any]) -> int:
-    """Write records to `folder`/trials.jsonl, and the manifest with their ids beside it. Returns how many."""
-    lines = {r.trial.trial_id: r.to_json() for r in found}
-    write_atomically(folder / "trials.jsonl", "".join(lines[key] + "\n" for key in sorted(lines)))
-    body = {"schema": SCHEMA, **manifest, "trial_ids": sorted(lines)}
-    write_atomically(folder / "sweep.json", json.dumps(body, indent=1, allow_nan=False) + "\n")
+def write(found: Iterable[Record], folder: Path, manifest: Mapping[str, Any], replace: bool = False) -> int:
+    """Write records and the manifest with their ids to a folder of their own. Returns how many.
+
+    Raises ValueError as `folders.put` does, where anything made elsewhere is in the folder.
+    """
+    records = list(found)
+    lines = {r.trial.trial_id: r.to_json() for r in counted(records, "records to write")}
+    folders.put(folder, lines, {"schema": SCHEMA, **manifest, "trial_ids": sorted(lines)}, replace)
     return len(lines)
 
 
@@ -193,7 +196,7 @@ def described(found: Iterable[Record]) -> dict[str, Any]:
     """What a manifest says of tasks and cells, read off the records: no more is known of others' sweeps."""
     tasks_seen: dict[str, dict[str, Any]] = {}
     cells: dict[str, dict[str, Any]] = {}
-    for one in found:
+    for one in counted(list(found), "trials"):
         of = one.trial
         params = round(of.tokens / (tasks.TOKENS_PER_PARAMETER * of.chinchilla_ratio))
         size = {"tokens": of.tokens, "num_params": params}

@@ -69,7 +69,10 @@ def _speedup(study: Study, table: list[dict[str, Any]], task: str) -> str:
         f"the lowest {study.loss_name} of {_compared(study, table)} at {task}",
     )
     if not text.is_number(row["speedup"]):
-        return f"{study.titles[first]} has {of}; too few ratios of {base} are measured for a speedup."
+        why = f"too few ratios of {base} are measured"
+        if "does not fall with data" in row["flags"]:
+            why = f"{base}'s loss does not fall with data, and gives no curve"
+        return f"{study.titles[first]} has {of}; {why} for a speedup."
     if row["speedup"] == float("inf"):
         needs = f"never reaches {title}'s loss on its fitted curve"
     else:

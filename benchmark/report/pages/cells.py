@@ -59,20 +59,20 @@ def _context(
         "title": title,
         "task": task,
         "curves": Curves(f"Loss curves of {title} at {task.name}", lines, beside),
-        "winner": chosen(study.winners(optimizer, task.name)),
+        "winner": [w for w in chosen(study.winners(optimizer, task.name)) if w[0] not in study.not_stated],
         "searches": len(study.winners(optimizer, task.name)),
         "command": command(study, optimizer, task.name),
-        "records": records(title, task.name, runs.assign(peak_lr=rates)),
+        "records": records(title, task.name, runs.assign(peak_lr=rates), "seed" not in study.not_stated),
     }
 
 
-def records(title: str, task: str, runs: pd.DataFrame) -> Table:
-    """The runs of a cell, each with the way to its own page."""
+def records(title: str, task: str, runs: pd.DataFrame, seeds: bool = True) -> Table:
+    """The runs of a cell, each with the way to its own page. seeds: whether they are stated."""
     columns = (
         Column("trial_id", "Record", link="records/{}.html"),
         Column("role", "Role"),
         Column("purpose", "Purpose"),
-        numbers("seed", "Seed"),
+        *([numbers("seed", "Seed")] if seeds else []),
         numbers("peak_lr", "Peak lr"),
         Column("status", "Outcome"),
         numbers("val_loss", "Final loss", fixed(4), unit="nats/token"),

@@ -97,11 +97,15 @@ def _part(scale: str, part: str, row: dict[str, Any], key: str, note: str) -> di
 
 
 def _budget(study: Study, task: str) -> str:
+    if study.theirs:
+        return text.MISSING  # others' runs are counted here, their trials are not known
     budgets = {int(b) for o in study.optimizers if (b := study.cell(o, task).get("budget")) is not None}
     return text.value(sorted(budgets)) if budgets else text.MISSING
 
 
 def _seeds(study: Study, task: str) -> str:
+    if "seed" in study.not_stated:
+        return text.MISSING
     seeds = sorted({int(s) for s in where(study.losses, task=task)["seed"]})
     return text.value(seeds) or text.MISSING
 

@@ -37,6 +37,9 @@ def _context(record: Record, title: str) -> dict[str, Any]:
         "finished at": record.finished_at,
     }
     shape = {k: v for k, v in trial.items() if not isinstance(v, dict)}
+    given = record.environment.get("not_stated")  # by an import, of what its source leaves open
+    blank = {str(name) for name in given} if isinstance(given, list) else set()
+    seed = "" if "seed" in blank else f", seed {trial['seed']}"
     groups = (
         ("Outcome", losses),
         ("Trial", {**shape, **{f"evaluation {k}": v for k, v in trial["evaluation"].items()}}),
@@ -47,8 +50,12 @@ def _context(record: Record, title: str) -> dict[str, Any]:
     )
     return {
         "trial_id": stored["trial_id"],
-        "summary": f"{title} at {record.trial.task}, {trial['role']} run, seed {trial['seed']}: {outcome}.",
+        "summary": f"{title} at {record.trial.task}, {trial['role']} run{seed}: {outcome}.",
         "curves": Curves(f"Loss curve of record {stored['trial_id']}", [Run("loss", points, colour)]),
-        "groups": [(name, [(k, text.value(v)) for k, v in pairs.items()]) for name, pairs in groups if pairs],
+        "groups": [
+            (name, [(k, "" if k in blank else text.value(v)) for k, v in pairs.items()])
+            for name, pairs in groups
+            if pairs
+        ],
         "json": line,
     }

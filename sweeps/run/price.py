@@ -35,8 +35,8 @@ def price(sweep: Sweep, known: Mapping[str, Record], speed: Speed) -> list[Line]
     state = plan(sweep, known)
     phases: dict[str, list[Line]] = {}
     for cell in cells_of(sweep):
-        left = state.left[cell.key]
-        reports = min(left, state.due[cell.key])  # they come last
+        left = state.left.get(cell.key, 0)  # a search for a later look may never be needed
+        reports = min(left, state.due.get(cell.key, 0))  # they come last
         line = cell_line(sweep, cell, left - reports, reports, speed)
         phases.setdefault(cell.stage.phase, []).append(line)
     return [total(phase, lines) for phase, lines in phases.items()]
@@ -98,6 +98,11 @@ def table(sweep: Sweep, known: Mapping[str, Record], workers: int, speed: Speed)
     seeds = f"{first} report seeds each" + (
         f" at the least, {last} where a verdict is open then" if last > first else ""
     )
+    if sweep.own_looks:
+        seeds += (
+            f"; of one's own the first {sweep.own_looks[0]} searches, up to {sweep.own_looks[-1]} where its"
+            " verdict is open"
+        )
     notes = (
         f"hours: with {workers} workers that train {BUSY:.0%} of the time; {speed.basis}.",
         f"trials: those still to run, {seeds}; a search that exhausts its space takes fewer.",

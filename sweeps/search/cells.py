@@ -37,7 +37,8 @@ Known = Mapping[str, HasOutcome]
 
 @dataclass(frozen=True)
 class Cell:
-    """One search of an optimizer on a task: number `search` of `searches`, which share the stage's budget."""
+    """One search of an optimizer on a task: number `search` of `searches`, which share the stage's budget and
+    report seeds. Searches beyond these have as much again: search 5 of 4 is the second of another four."""
 
     contestant: Contestant
     stage: Stage
@@ -65,7 +66,7 @@ class Cell:
     def share(self, whole: Sequence[int]) -> Sequence[int]:
         """This search's part of what all of them share, dealt out in turn: a longer list with the same
         beginning gives a longer part with the same beginning."""
-        return whole[self.search :: self.searches]
+        return whole[self.search % self.searches :: self.searches]
 
 
 @dataclass(frozen=True)
@@ -138,14 +139,20 @@ def cells_of(sweep: Sweep) -> tuple[Cell, ...]:
         )
     if sweep.baseline not in {c.name for c in sweep.contestants}:
         raise ValueError(f"sweep {sweep.name} has no baseline {sweep.baseline!r} among its optimizers; add it")
-    searches = sweep.protocol.searches
+    usual = sweep.protocol.searches
     return tuple(
-        Cell(contestant, stages[name], search, searches)
+        Cell(contestant, stages[name], search, usual)
         for name in order
-        for search in range(searches)
+        for search in range(max((usual, *sweep.own_looks)))
         for contestant in sweep.contestants
-        if stages[name].phase != "baseline" or contestant.name == sweep.baseline
+        if search < sweep.searches(contestant, stages[name].phase) and _takes_part(sweep, contestant, stages[name])
     )
+
+
+def _takes_part(sweep: Sweep, contestant: Contestant, stage: Stage) -> bool:
+    if stage.phase == "baseline" and contestant.name != sweep.baseline:
+        return False
+    return not stage.only or contestant.name in stage.only
 
 
 def solve(sweep: Sweep, cell: Cell, begin: Opening, known: Known) -> Solved:
@@ -176,7 +183,8 @@ def solve(sweep: Sweep, cell: Cell, begin: Opening, known: Known) -> Solved:
     noise = found.noise or (history.noise() if complete else Noise())
     band = history.band() if complete and found.noise is None else noise.band
     near = found.near if found.near is not None else tuple(history.near(winner)) if winner else ()
-    own = cell.share(report_seeds(sweep)) if winner else ()
+    seeds_of = report_seeds(sweep, cell.search // cell.searches) if winner else ()
+    own = cell.share(seeds_of)
     reports = [trial_of(sweep, cell, winner, seed, "report") for seed in own if winner]
     return Solved(
         cell=cell,

@@ -49,6 +49,7 @@ class Plan:
     solved: by key, what came of each cell so far, with the report runs of its looks so far; the cell itself
         while others hold it up.
     due: cell key -> report runs of its looks so far.
+    reach: which searches of one's own optimizer are under way (looks.py). Cells beyond them are in none of these.
     """
 
     ready: tuple[Trial, ...]
@@ -58,6 +59,7 @@ class Plan:
     solved: Mapping[str, Solved | Cell]
     known: Known = field(repr=False)
     due: Mapping[str, int] = field(default_factory=dict)
+    reach: looks.Reach = field(default_factory=looks.Reach)
 
     @property
     def remaining(self) -> int:
@@ -85,24 +87,37 @@ def plan(sweep: Sweep, records: Known | Iterable[Record], memory: Memory | None 
     memory = Memory() if memory is None else memory
     if memory.sweep is not sweep:
         memory.sweep, memory.cells, memory.solved, memory.looked = sweep, cells_of(sweep), {}, {}
-    hopeless: dict[tuple[str, str], str] = {}
-    solved = _states(sweep, memory, known, hopeless)
-    while (found := given_up(solved.values(), known)) != hopeless:
-        hopeless = found
-        solved = _states(sweep, memory, known, hopeless)
-    due = looks.due(sweep, solved, known, memory.looked)
+    wider: looks.Reach | None = looks.begun(sweep, memory.cells)
+    while wider is not None:
+        reach = wider
+        cells = tuple(cell for cell in memory.cells if reach.tunes(cell))
+        solved, due = _settled(sweep, cells, reach, memory, known)
+        wider = looks.widened(sweep, reach, solved, due, known, memory.looked)
     for key, state in solved.items():
         if isinstance(state, Solved):
             solved[key] = dataclasses.replace(state, reports=state.reports[: due[key]])
-    return _gather(sweep, memory.cells, solved, known, due)
+    return _gather(sweep, cells, solved, known, due, reach)
+
+
+def _settled(
+    sweep: Sweep, cells: tuple[Cell, ...], reach: looks.Reach, memory: Memory, known: Known
+) -> tuple[dict[str, Solved | Cell], dict[str, int]]:
+    """These cells as far as they have come, and of each how many report runs are due."""
+    hopeless: dict[tuple[str, str], str] = {}
+    solved = _states(sweep, cells, memory, known, hopeless)
+    while (found := given_up(solved.values(), known)) != hopeless:
+        hopeless = found
+        solved = _states(sweep, cells, memory, known, hopeless)
+    due = looks.due(sweep, solved, known, memory.looked)
+    return solved, {cell.key: due[cell.key] if reach.reports(cell) else 0 for cell in cells}
 
 
 def _states(
-    sweep: Sweep, memory: Memory, known: Known, hopeless: Mapping[tuple[str, str], str]
+    sweep: Sweep, cells: tuple[Cell, ...], memory: Memory, known: Known, hopeless: Mapping[tuple[str, str], str]
 ) -> dict[str, Solved | Cell]:
     """Every cell as far as it has come; those of `hopeless` (contestant, task) go no further."""
     solved: dict[str, Solved | Cell] = {}
-    for cell in memory.cells:
+    for cell in cells:
         needed = tuple(n for n in map(solved.__getitem__, cell.after) if isinstance(n, Solved) and n.complete)
         free = len(needed) == len(cell.after)
         state = _solve(sweep, cell, needed, known, memory) if free else cell
@@ -152,6 +167,7 @@ def _gather(
     solved: Mapping[str, Solved | Cell],
     known: Known,
     due: Mapping[str, int],
+    reach: looks.Reach,
 ) -> Plan:
     """Collect what is ready, the longest remaining chain of tokens first, and count what remains."""
     urgent: dict[str, tuple[tuple[float, bool, int], Trial, str]] = {}
@@ -178,6 +194,7 @@ def _gather(
         solved=solved,
         known=known,
         due=due,
+        reach=reach,
     )
 
 

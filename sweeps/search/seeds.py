@@ -18,14 +18,18 @@ from sweeps.search.sweep import Sweep
 LOWEST, HIGHEST = 1_000_000, 10_000_000  # above every tuning seed
 
 
-def report_seeds(sweep: Sweep) -> tuple[int, ...]:
+def report_seeds(sweep: Sweep, round_: int = 0) -> tuple[int, ...]:
     """The seeds of a sweep's report runs, those of the first look first: stated in its protocol, or derived
-    from all that makes the study what it is."""
+    from all that makes the study what it is. round_: 1 for those that the searches beyond the usual number
+    share, 2 for those beyond twice that; they follow from the first, so that all who go on meet the same."""
     most = max(sweep.protocol.looks)
-    if sweep.protocol.report_seeds:
-        return sweep.protocol.report_seeds[:most]
-    digest = hashlib.sha256(canonical(_identity(sweep)).encode()).hexdigest()
-    return _draw(random.Random(digest), most)
+    stated = sweep.protocol.report_seeds
+    if not stated:
+        digest = hashlib.sha256(canonical(_identity(sweep)).encode()).hexdigest()
+        stated = _draw(random.Random(digest), most)
+    if round_:
+        return _draw(random.Random(canonical([*stated[:most], round_])), most)
+    return stated[:most]
 
 
 def settled(sweep: Sweep, results: Path, reuse: Sequence[Path] = (), sealed: bool = False) -> Sweep:

@@ -122,6 +122,7 @@ class Stage:
     tune: all hyperparameters, the essential ones, or those found sensitive to scale in Phase I.
     after: names of the tasks whose winners this one needs.
     committed: its tuning trials are committed for the optimizers of the registry (see committed.py).
+    only: the names of those who take part; everybody where it is empty.
     """
 
     task: Task
@@ -131,6 +132,7 @@ class Stage:
     tune: Literal["all", "essential", "sensitive"] = "all"
     after: tuple[str, ...] = ()
     committed: bool = False
+    only: tuple[str, ...] = ()
 
 
 def stage(name: str, phase: Phase, budget: int, **how: object) -> Stage:
@@ -181,6 +183,8 @@ class Sweep:
     optimizers: names it is meant for, all there are if empty; `contestants` are filled in from them.
     corpus_hash, tokenizer_hash: the corpus as prepared; filled in before planning.
     file: the user's file that it was read from, without its folders; "" for one that comes with the project.
+    own_looks: numbers of searches at which an optimizer of the user's own is judged and may stop (looks.py);
+        the baseline goes on beside it beyond `protocol.searches`. Empty: all have as many as the protocol says.
     """
 
     name: str
@@ -198,6 +202,22 @@ class Sweep:
     tuning_evaluation: Evaluation = field(default_factory=Evaluation)
     report_evaluation: Evaluation = field(default_factory=lambda: Evaluation("test", curve_points=16))
     file: str = ""
+    own_looks: tuple[int, ...] = ()
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of report seeds at which cells are judged and may stop: what the analysis spends .05 over."""
+        each = self.protocol.looks[-1] / self.protocol.searches
+        return tuple(round(each * searches) for searches in self.own_looks) or self.protocol.looks
+
+    def searches(self, contestant: Contestant, phase: Phase) -> int:
+        """How many searches a contestant may have on a stage of this phase, at the last look."""
+        usual = self.protocol.searches
+        if not self.own_looks or phase == "baseline":
+            return usual
+        if contestant.source:
+            return self.own_looks[-1]
+        return max(usual, self.own_looks[-1]) if contestant.name == self.baseline else usual
 
     def contestant(self, name: str) -> Contestant:
         """The contestant of this name. Raises ValueError if it does not take part."""

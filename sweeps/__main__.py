@@ -24,9 +24,10 @@ from sweeps.run import calibrate, price, time_limit
 from sweeps.run.driver import Driver
 from sweeps.run.options import AA, CHALLENGE, PROG, parser
 from sweeps.run.progress import Bar
-from sweeps.search import aa, committed, seeds
+from sweeps.search import aa, challenge, committed, seeds
 from sweeps.search.contestants import contestants
-from sweeps.search.sweep import Sweep, searched, select
+from sweeps.search.plan import plan
+from sweeps.search.sweep import Sweep, extended, searched, select
 from sweeps.search.transfer import transferred
 
 LARGE_VOCAB = 65_536  # beyond it a corpus takes long to prepare
@@ -49,10 +50,11 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    copies = args.name == AA
-    if args.name == CHALLENGE:
-        args = challenge(args)
-    sweep, workers = _prepared(aa.sweep(args) if copies else _sweep(args), args), _workers(args)
+    copies, challenged, workers = args.name == AA, args.name == CHALLENGE, _workers(args)
+    if challenged:
+        sweep, args = _challenge(args)
+    else:
+        sweep = _prepared(aa.sweep(args) if copies else _sweep(args), args)
 
     @functools.cache
     def speed() -> calibrate.Speed:
@@ -61,9 +63,13 @@ def _run(args: argparse.Namespace) -> int:
     if args.max_hours:
         sweep, line = time_limit.within(sweep, args.max_hours, workers, speed, args.results)
         print(line, file=sys.stderr)
-    sweep = seeds.settled(sweep, args.results, args.reuse, args.sealed)
+    if not (challenged and sweep.protocol.report_seeds):  # else on the seeds of what it is set beside
+        sweep = seeds.settled(sweep, args.results, args.reuse, args.sealed)
     if args.dry_run:
-        print(price.table(sweep, _known(sweep, args), workers, speed()))
+        known = _known(sweep, args)
+        print(price.table(sweep, known, workers, speed()))
+        if challenged and (line := price.beside(sweep, plan(sweep, known), workers, speed)):
+            print(line)
         return 0
     args.results.mkdir(parents=True, exist_ok=True)
     driver = Driver(
@@ -79,6 +85,8 @@ def _run(args: argparse.Namespace) -> int:
         print(f"sweeps: ignored a damaged record, its trial will run again: {line}", file=sys.stderr)
     try:
         driver.write_manifest()  # a sweep that is killed early is planned alike when it is resumed
+        if challenged and (line := price.beside(sweep, driver.current, workers, speed)):
+            print(line, file=sys.stderr)
         if not driver.done and importlib.util.find_spec("jinja2"):
             print(f"Progress page: {args.out / sweep.name / 'progress.html'}", file=sys.stderr)
         with Bar(driver), live.watch(driver, args.results, args.out, sweep.name):
@@ -121,23 +129,19 @@ def _report(args: argparse.Namespace, name: str) -> int:
     return 1 if nothing_known(results, name) else 0
 
 
-def challenge(args: argparse.Namespace) -> argparse.Namespace:
-    """The options of `challenge` as those of the sweep `quick`: one's own optimizer beside the committed
-    results, of which nothing is run again; where there are none of this backend, beside the baseline alone.
-    Raises ValueError without an optimizer."""
-    if not args.optimizer:
-        raise ValueError("challenge asks about an optimizer of your own; name it with --optimizer mine.py")
-    unknown = [name for name in args.against if name not in optimizers.names()]
-    if unknown:
-        raise ValueError(f"--against {unknown[0]}: choose from {', '.join(optimizers.names())}")
-    known = committed.ROOT.is_dir() and args.backend == "jax" and not args.corpus
-    chosen = {"reuse": [*args.reuse, committed.ROOT]} if known else {"optimizers": args.against or ["adamw"]}
-    return argparse.Namespace(**{**vars(args), "name": "quick", **chosen})
+def _challenge(args: argparse.Namespace) -> tuple[Sweep, argparse.Namespace]:
+    """The sweep that decides about one's own optimizer; and the options, with the folders of what is reused."""
+    challenge.check(args)
+    policy = argparse.Namespace(**{**vars(args), "searches": None})  # here a limit, and no other sweep
+    base = extended(select(_policy(sweeps.get("quick"), policy), args.tasks), args.at)
+    sweep, found = challenge.sweep(args, _prepared(base, args))
+    return sweep, argparse.Namespace(**{**vars(args), "reuse": [*args.reuse, *found.folders]})
 
 
 def _sweep(args: argparse.Namespace) -> Sweep:
     """The named sweep with its contestants, the baseline twice: see aa.py."""
-    sweep = select(_policy(sweeps.get(args.name), args), args.tasks)
+    named = sweeps.get(args.name, (CHALLENGE, AA))
+    sweep = extended(select(_policy(named, args), args.tasks), args.at)
     names = args.optimizers or list(sweep.optimizers) or optimizers.entrants()
     if sweep.baseline not in names:
         names = [sweep.baseline, *names]  # nothing can be said without it; finished trials are not run again

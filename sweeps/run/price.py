@@ -1,6 +1,6 @@
 """What a sweep would cost before anything starts: trials, tokens, FLOPs, time and memory. See calibrate.py."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from benchmark.data import batches
@@ -11,7 +11,7 @@ from optimizers.base import Optimizer
 from sweeps.run.calibrate import Speed
 from sweeps.search.cells import Cell, cells_of
 from sweeps.search.contestants import optimizer_class
-from sweeps.search.plan import plan
+from sweeps.search.plan import Plan, plan
 from sweeps.search.sweep import Sweep
 
 BUSY = 0.9  # share of a worker's time that is training or evaluation; the rest is starting and compiling
@@ -109,6 +109,28 @@ def table(sweep: Sweep, known: Mapping[str, Record], workers: int, speed: Speed)
         "memory: peak of the largest trial's arrays, estimated; a process takes 0.6 to 1.5 GB more.",
     )
     return "\n".join([f"Sweep {sweep.name}: {who}", head, *rows, *notes])
+
+
+def beside(sweep: Sweep, state: Plan, workers: int, speed: Callable[[], Speed]) -> str:
+    """A line on what runs beside an optimizer of the user's own, because nothing that is there fits; empty
+    where nothing does. `speed` is timed only if there is something to price."""
+    own = {c.name for c in sweep.contestants if c.source}
+    cells = [c for c in cells_of(sweep) if state.left.get(c.key) and c.contestant.name not in own]
+    if not cells:
+        return ""
+    seconds, trials = 0.0, 0
+    for cell in cells:
+        left = state.left[cell.key]
+        reports = min(left, state.due[cell.key])
+        seconds += cell_line(sweep, cell, left - reports, reports, speed()).worker_seconds
+        trials += left
+    names = dict.fromkeys(cell.contestant.name for cell in cells)
+    tasks = dict.fromkeys(cell.stage.task.name for cell in cells)
+    return (
+        f"No committed results of {', '.join(names)} fit {', '.join(tasks)} with {sweep.backend}: of"
+        f" {state.remaining} trials {trials} run for that beside yours, about"
+        f" {max(1, round(seconds / 60 / workers))} minutes with {workers} workers."
+    )
 
 
 def _evaluation_flops(scale: Scale, evaluation: Evaluation) -> float:

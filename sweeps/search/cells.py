@@ -145,7 +145,8 @@ def cells_of(sweep: Sweep) -> tuple[Cell, ...]:
         for name in order
         for search in range(max((usual, *sweep.own_looks)))
         for contestant in sweep.contestants
-        if search < sweep.searches(contestant, stages[name].phase) and _takes_part(sweep, contestant, stages[name])
+        if search < sweep.searches(contestant, stages[name].phase)
+        and _takes_part(sweep, contestant, stages[name])
     )
 
 

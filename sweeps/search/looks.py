@@ -48,7 +48,7 @@ class Reach:
 
 
 def begun(sweep: Sweep, cells: Collection[Cell]) -> Reach:
-    """What the first look rests on: of one's own optimizer its first searches, of all others the usual number."""
+    """What the first look rests on: one's own optimizer's first searches, and all others' usual number."""
     if not sweep.own_looks:
         return Reach()
     first = {True: sweep.own_looks[0], False: sweep.protocol.searches}

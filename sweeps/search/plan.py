@@ -49,7 +49,7 @@ class Plan:
     solved: by key, what came of each cell so far, with the report runs of its looks so far; the cell itself
         while others hold it up.
     due: cell key -> report runs of its looks so far.
-    reach: which searches of one's own optimizer are under way (looks.py). Cells beyond them are in none of these.
+    reach: which searches of one's own optimizer are under way (looks.py); cells beyond them are nowhere here.
     """
 
     ready: tuple[Trial, ...]

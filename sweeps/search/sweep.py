@@ -243,6 +243,41 @@ def searched(sweep: Sweep, searches: int) -> Sweep:
     )
 
 
+def extended(sweep: Sweep, tasks: Sequence[str]) -> Sweep:
+    """The sweep with further tasks, at the settings that won where it tunes first, and with the baseline at
+    half the least and twice the most data of every scale, since its curve turns nats into tokens.
+
+    Raises ValueError for what is no task, or one of another ladder, whose settings are others.
+    """
+    if not tasks:
+        return sweep
+    source = next(s for s in sweep.stages if s.budget and s.phase != "baseline")
+    stages = {s.task.name: s for s in sweep.stages}
+
+    def add(name: str, phase: Phase) -> None:
+        carried = Stage(parse(name), phase, 0, start="winner", tune="essential", after=(source.task.name,))
+        if carried.task.scale.ladder != source.task.scale.ladder:
+            raise ValueError(
+                f"--at {name}: settings of {source.task.name} are carried to scales of its own ladder only;"
+                f" sweep {name} itself (python -m sweeps paper --dry-run prices it)"
+            )
+        before = stages.get(carried.task.name)
+        if before is None:
+            stages[carried.task.name] = carried
+        elif before.phase == "baseline" != phase:
+            stages[carried.task.name] = dataclasses.replace(before, phase=phase)
+
+    for name in tasks:
+        add(name, "II")
+    ratios: dict[str, list[float]] = {}
+    for task in [s.task for s in stages.values() if s.phase != "baseline"]:
+        ratios.setdefault(task.scale.name, []).append(task.chinchilla_ratio)
+    for scale, found in ratios.items():
+        add(f"{scale}-{min(found) / 2:g}x", "baseline")
+        add(f"{scale}-{max(found) * 2:g}x", "baseline")
+    return dataclasses.replace(sweep, stages=tuple(stages.values()))
+
+
 def select(sweep: Sweep, tasks: Sequence[str] = ()) -> Sweep:
     """The part of a sweep on these tasks (all if none are given), with the tasks that they start from, and
     the baseline's further ratios that need nothing else. Raises ValueError for a task that it does not have."""

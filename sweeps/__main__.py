@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import importlib.util
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -37,6 +38,7 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     """Run the command; the exit status is 0, 1 (an error, in one line, or nothing known of
     one's own optimizer), 2 (bad usage) or 130 (interrupted)."""
     args = parser(prog).parse_args(argv)
+    args.words, args.prog = sys.argv[1:] if argv is None else argv, prog  # to print a command that goes on
     # a user's optax file loads jax here, which warns of forks; what is started from here executes at once
     warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
     try:
@@ -119,14 +121,34 @@ def _execute(driver: Driver, args: argparse.Namespace) -> None:
 
 
 def _report(args: argparse.Namespace, name: str) -> int:
-    from benchmark.report import answer, build, nothing_known
+    from benchmark.report import asked, build, sentence
 
     index = build(args.results, args.out)
-    results = store.load(args.results)
+    study = sentence.study_of(store.load(args.results), name)
     print()
-    print("\n".join(line for line in answer(results, name, args.against) if line))
+    print("\n".join(line for line in sentence.lines(study, args.against) if line))
+    if searches := asked.wanted(study):
+        print(f"\nTo decide it: {goes_on(args, study.baseline, searches)}")
     print(f"\nThe leaderboard: {index.resolve()}")
-    return 1 if nothing_known(results, name) else 0
+    return 1 if asked.failed(study) else 0
+
+
+def goes_on(args: argparse.Namespace, baseline: str, searches: int) -> str:
+    """The command that gives an optimizer of one's own, and the baseline, so many searches; what is finished is
+    not run again. Of a sweep that has committed results it is `challenge`, which needs nobody else."""
+    words, name = [], args.name
+    if name == "quick" and not args.transfer:
+        name = CHALLENGE
+    replaced = {"--searches", *(() if name == CHALLENGE else ("--optimizers",))}
+    rest = iter(args.words)
+    for word in rest:
+        if word in replaced:
+            next(rest, None)
+        elif word.partition("=")[0] not in replaced:
+            words.append(name if word == args.name else word)
+    if name != CHALLENGE:
+        words += ["--optimizers", baseline]
+    return shlex.join([*args.prog.split(), *words, "--searches", str(searches)])
 
 
 def _challenge(args: argparse.Namespace) -> tuple[Sweep, argparse.Namespace]:

@@ -5,8 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from benchmark.analysis.contrasts import contrasts
+import numpy as np
+from scipy import stats
+
+from benchmark.analysis.contrasts import contrasts, spending
 from benchmark.analysis.residuals import by_scale
+from benchmark.analysis.speedup import EQUIVALENCE
 from benchmark.frames import rows, where
 from benchmark.report import text
 from benchmark.study import Study
@@ -67,26 +71,81 @@ def _beside(study: Study, row: dict[str, Any], other: dict[str, Any]) -> str:
     return f"It ends {text.fixed(gap, 4)} nats {ends} {side} {study.titles[other['optimizer']]}, {apart}."
 
 
+def wanted(study: Study) -> int | None:
+    """How many searches would decide about the optimizers that are asked about, at the headline task; None
+    where all is decided or too many would be needed."""
+    found = rows(study.results_for(study.headline.name)) if study.headline else []
+    open_ = [r for r in found if r["optimizer"] in study.asked and r["verdict"] in OPEN]
+    return max((n for r in open_ if (n := _searches(study, r)[0])), default=None)
+
+
 def _settles(study: Study, task: str, row: dict[str, Any]) -> str:
     """What would decide: more searches, each with its trials and report seeds, of it and of the baseline."""
+    model = dict(by_scale(study.compared, study.noise_sd, study.choosing_sd))[row["scale"]]
     half = (row["gap_hi"] - row["gap_lo"]) / 2
-    gap, searches = abs(float(row["gap"])), int(row["searches"])
-    more = (half / gap) ** 2 if gap and math.isfinite(half) else math.inf
-    if not more < PRACTICAL:
-        return (
-            f"The difference is {text.fixed(gap, 4)} nats and known to within {text.fixed(half, 4)}: more than"
-            f" {PRACTICAL} times these runs would be needed to decide."
-        )
-    wanted = max(searches + 1, math.ceil(searches * more))
-    names = [row["optimizer"], study.baseline]
-    runs = study.runs.loc[study.runs["optimizer"].isin(names)]
-    seconds = float(runs["wall_seconds"].sum()) * (wanted - searches) / searches
-    count = round(len(runs) * (wanted - searches) / searches)
-    return (
-        f"If the difference is as it looks, {wanted} searches in place of {searches} would decide, about"
-        f" {count} more runs and {text.fixed(seconds / 60, 0)} minutes of one core: the same command with"
-        f" --searches {wanted}."
+    gap = text.fixed(abs(float(row["gap"])), 4)
+    noise = (
+        f"The difference is {gap} nats, known to within {text.fixed(half, 4)}: a search's choice varies by {text.fixed(model.choosing_sd, 4)}, a run by"
+        f" {text.fixed(model.residual_sd, 4)}."
     )
+    searches, outcome = _searches(study, row)
+    if searches is None:
+        return f"{noise} More than {PRACTICAL} times these runs would be needed to decide."
+    mine, now = where(study.runs, optimizer=row["optimizer"]), int(row["searches"])
+    base = where(study.losses, optimizer=study.baseline, task=task)["search"].nunique()
+    more = (
+        (searches - now) + max(searches - base, 0)
+    ) / now  # what its own searches so far ran, so often again
+    minutes = float(mine["wall_seconds"].sum()) * more / 60
+    said = f"{text.fixed(minutes, 0)} minutes" if minutes >= 1.5 else "a minute"
+    return (
+        f"{noise} If it is as it looks, {searches} searches in place of {now} would {outcome}, about"
+        f" {math.ceil(len(mine) * more)} more runs and {said} of one core (--searches {searches})."
+    )
+
+
+def _searches(study: Study, row: dict[str, Any]) -> tuple[int | None, str]:
+    """The fewest searches with which the verdict is expected if the estimate is the truth, and which verdict;
+    None where that is beyond PRACTICAL times as many.
+
+    Both optimizers' noise, of choosing and of runs, falls with the root of the number of searches, each of
+    which has its own report seeds; a further look leaves less error to spend (`contrasts.spending`).
+    """
+    now, seeds = int(row["searches"]), int(row["n"])
+    half, gap = (row["gap_hi"] - row["gap_lo"]) / 2, abs(float(row["gap"]))
+    apart = gap / half if half > 0 and math.isfinite(half) else 0.0
+    same = _equal(row)
+    title = study.baseline_title
+    outcome = f"tell it from {title}" if apart >= same else f"show that it is inseparable from {title}"
+    looks = study.manifest.get("own_looks") or ()
+    before = [n for n in looks if n <= int(study.manifest.get("protocol", {}).get("searches") or now)]
+    each = seeds / now
+
+    def strict(schedule: Sequence[int], searches: int) -> float:
+        """The normal quantile that an interval at the last of so many searches takes."""
+        at = [round(each * n) for n in schedule]
+        spent = spending(at, np.array([round(each * searches)]))[0]
+        return float(stats.norm.isf(spent / 2))
+
+    today = strict(looks, now)
+    for searches in range(now + 1, PRACTICAL * now + 1):
+        then = strict((*before, searches) if looks else (), searches)
+        if math.sqrt(now / searches) * then / today < max(apart, same):
+            return searches, outcome
+    return None, outcome
+
+
+def _equal(row: dict[str, Any]) -> float:
+    """How much narrower the speedup's interval must become to lie within EQUIVALENCE of 1, as a factor below 1;
+    0 where it lies beyond that."""
+    ends = [float(row[name]) for name in ("lo", "speedup", "hi")]
+    if not all(math.isfinite(end) and end > 0 for end in ends):
+        return 0.0
+    low, at, high = map(math.log, ends)
+    edge = math.log(EQUIVALENCE)
+    if abs(at) >= edge or not low < at < high:
+        return 0.0
+    return min((edge - at) / (high - at), (edge + at) / (at - low))
 
 
 def _none(study: Study, name: str) -> str:

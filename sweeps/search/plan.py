@@ -139,14 +139,17 @@ def given_up(states: Iterable[Solved | Cell], known: Known) -> dict[tuple[str, s
         if asked.status is not None
     }
     alive = {cell for (cell, _), status in ended.items() if status != "failed"}
-    reasons = Counter(
-        (cell, _NUMBER.sub("#", known[trial_id].reason)) for cell, trial_id in ended if cell not in alive
-    )
+    reasons = Counter((cell, alike(known[trial_id].reason)) for cell, trial_id in ended if cell not in alive)
     return {
         cell: f"given up after {count} failures: {reason}"
         for (cell, reason), count in reasons.items()
         if count >= ALIKE
     }
+
+
+def alike(reason: str) -> str:
+    """A reason without its numbers: the same for failures of one kind."""
+    return _NUMBER.sub("#", reason)
 
 
 def _solve(sweep: Sweep, cell: Cell, needed: tuple[Solved, ...], known: Known, memory: Memory) -> Solved:

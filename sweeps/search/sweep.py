@@ -259,7 +259,7 @@ def extended(sweep: Sweep, tasks: Sequence[str]) -> Sweep:
         if carried.task.scale.ladder != source.task.scale.ladder:
             raise ValueError(
                 f"--at {name}: settings of {source.task.name} are carried to scales of its own ladder only;"
-                f" sweep {name} itself (python -m sweeps paper --dry-run prices it)"
+                " the sweeps micro and paper tune on others"
             )
         before = stages.get(carried.task.name)
         if before is None:

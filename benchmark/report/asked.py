@@ -85,18 +85,16 @@ def _settles(study: Study, task: str, row: dict[str, Any]) -> str:
     half = (row["gap_hi"] - row["gap_lo"]) / 2
     gap = text.fixed(abs(float(row["gap"])), 4)
     noise = (
-        f"The difference is {gap} nats, known to within {text.fixed(half, 4)}: a search's choice varies by {text.fixed(model.choosing_sd, 4)}, a run by"
-        f" {text.fixed(model.residual_sd, 4)}."
+        f"The difference is {gap} nats, known to within {text.fixed(half, 4)}: a search's choice varies by"
+        f" {text.fixed(model.choosing_sd, 4)}, a run by {text.fixed(model.residual_sd, 4)}."
     )
     searches, outcome = _searches(study, row)
     if searches is None:
         return f"{noise} More than {PRACTICAL} times these runs would be needed to decide."
     mine, now = where(study.runs, optimizer=row["optimizer"]), int(row["searches"])
-    base = where(study.losses, optimizer=study.baseline, task=task)["search"].nunique()
-    more = (
-        (searches - now) + max(searches - base, 0)
-    ) / now  # what its own searches so far ran, so often again
-    minutes = float(mine["wall_seconds"].sum()) * more / 60
+    base = len(set(where(study.losses, optimizer=study.baseline, task=task)["search"]))
+    more = (searches - now + max(searches - base, 0)) / now  # times what its searches ran so far
+    minutes = sum(mine["wall_seconds"].tolist()) * more / 60
     said = f"{text.fixed(minutes, 0)} minutes" if minutes >= 1.5 else "a minute"
     return (
         f"{noise} If it is as it looks, {searches} searches in place of {now} would {outcome}, about"

@@ -1,5 +1,5 @@
-"""What a running sweep says of its trials: failures as they happen, and of an optimizer of the user's own what is
-known before its verdict. Each thing is said once."""
+"""What a running sweep says of its trials: failures as they happen, and of an optimizer of the user's own what
+is known before its verdict. Each thing is said once."""
 
 import math
 from collections import Counter
@@ -56,8 +56,8 @@ class Words:
         return lines
 
     def _tuned(self, contestant: Contestant, plan: Plan, seconds: float) -> list[str]:
-        """Its best tuning loss and the baseline's after as many trials of the same searches: when a look's tuning
-        has ended, and once before that, when EARLY has passed."""
+        """Its best tuning loss and the baseline's after as many trials of the same searches: when a look's
+        tuning has ended, and once before that, when EARLY has passed."""
         stage = next((s for s in self.sweep.stages if s.budget and s.phase != "baseline"), None)
         if stage is None:
             return []

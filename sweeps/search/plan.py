@@ -87,12 +87,14 @@ def plan(sweep: Sweep, records: Known | Iterable[Record], memory: Memory | None 
     memory = Memory() if memory is None else memory
     if memory.sweep is not sweep:
         memory.sweep, memory.cells, memory.solved, memory.looked = sweep, cells_of(sweep), {}, {}
-    wider: looks.Reach | None = looks.begun(sweep, memory.cells)
-    while wider is not None:
-        reach = wider
+    reach = looks.begun(sweep, memory.cells)
+    while True:
         cells = tuple(cell for cell in memory.cells if reach.tunes(cell))
         solved, due = _settled(sweep, cells, reach, memory, known)
         wider = looks.widened(sweep, reach, solved, due, known, memory.looked)
+        if wider is None:
+            break
+        reach = wider
     for key, state in solved.items():
         if isinstance(state, Solved):
             solved[key] = dataclasses.replace(state, reports=state.reports[: due[key]])

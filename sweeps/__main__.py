@@ -69,8 +69,9 @@ def _run(args: argparse.Namespace) -> int:
         sweep = seeds.settled(sweep, args.results, args.reuse, args.sealed)
     if args.dry_run:
         known = _known(sweep, args)
-        print(price.table(sweep, known, workers, speed()))
-        if challenged and (line := price.beside(sweep, plan(sweep, known), workers, speed)):
+        state = plan(sweep, known)
+        print(price.table(sweep, known, workers, speed(), state))
+        if challenged and (line := price.beside(sweep, state, workers, speed)):
             print(line)
         return 0
     args.results.mkdir(parents=True, exist_ok=True)
@@ -139,7 +140,7 @@ def goes_on(args: argparse.Namespace, baseline: str, searches: int) -> str:
     words, name = [], args.name
     if name == "quick" and not args.transfer:
         name = CHALLENGE
-    replaced = {"--searches", *(() if name == CHALLENGE else ("--optimizers",))}
+    replaced = {"--searches", *(() if args.name == CHALLENGE else ("--optimizers",))}
     rest = iter(args.words)
     for word in rest:
         if word in replaced:
@@ -228,7 +229,8 @@ def _slots_here(slots_per_gpu: int) -> int:
 
 
 def _committed(sweep: Sweep, args: argparse.Namespace) -> list[Record]:
-    return [] if args.own_tuning else list(committed.records(sweep))
+    read = committed.ROOT.resolve() in [root.resolve() for root in args.reuse]
+    return [] if args.own_tuning or read else list(committed.records(sweep))
 
 
 def _known(sweep: Sweep, args: argparse.Namespace) -> dict[str, Record]:

@@ -30,9 +30,9 @@ class Line:
     memory_bytes: float
 
 
-def price(sweep: Sweep, known: Mapping[str, Record], speed: Speed) -> list[Line]:
-    """What remains of each phase, given the records that there are."""
-    state = plan(sweep, known)
+def price(sweep: Sweep, known: Mapping[str, Record], speed: Speed, state: Plan | None = None) -> list[Line]:
+    """What remains of each phase, given the records that there are; state: their plan, where it is made."""
+    state = state or plan(sweep, known)
     phases: dict[str, list[Line]] = {}
     for cell in cells_of(sweep):
         left = state.left.get(cell.key, 0)  # a search for a later look may never be needed
@@ -83,9 +83,11 @@ def memory_bytes(optimizer: Optimizer, scale: Scale, batch: int, precision: str)
     return fixed + tokens * (narrow * kept + 4.0 * 2.3 * scale.vocab)
 
 
-def table(sweep: Sweep, known: Mapping[str, Record], workers: int, speed: Speed) -> str:
+def table(
+    sweep: Sweep, known: Mapping[str, Record], workers: int, speed: Speed, state: Plan | None = None
+) -> str:
     """The price as text: one line a phase, a total, and where the figures come from."""
-    lines = price(sweep, known, speed)
+    lines = price(sweep, known, speed, state)
     names = ("phase", "cells", "trials", "tokens", "FLOPs", "worker h", "hours", "memory")
     head = "{:<10}{:>6}{:>8}{:>10}{:>10}{:>11}{:>9}{:>9}".format(*names)
     rows = [

@@ -9,7 +9,7 @@ from sweeps.search.cells import Solved
 from sweeps.search.plan import Plan, alike
 from sweeps.search.sweep import Contestant, Stage, Sweep
 
-EARLY = 60.0  # seconds after which something is said of an optimizer of one's own, if any trial of it has ended
+EARLY = 45.0  # seconds after which something is said of an optimizer of one's own, if any trial of it has ended
 
 
 class Words:

@@ -141,10 +141,12 @@ def given_up(states: Iterable[Solved | Cell], known: Known) -> dict[tuple[str, s
         if asked.status is not None
     }
     alive = {cell for (cell, _), status in ended.items() if status != "failed"}
-    reasons = Counter((cell, alike(known[trial_id].reason)) for cell, trial_id in ended if cell not in alive)
+    reasons = [(cell, known[trial_id].reason) for cell, trial_id in ended if cell not in alive]
+    counts = Counter((cell, alike(reason)) for cell, reason in reasons)
+    first = {(cell, alike(reason)): reason for cell, reason in reversed(reasons)}
     return {
-        cell: f"given up after {count} failures: {reason}"
-        for (cell, reason), count in reasons.items()
+        cell: f"given up after {count} failures: {first[cell, kind]}"
+        for (cell, kind), count in counts.items()
         if count >= ALIKE
     }
 

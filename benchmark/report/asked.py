@@ -76,7 +76,7 @@ def wanted(study: Study) -> int | None:
     where all is decided or too many would be needed."""
     found = rows(study.results_for(study.headline.name)) if study.headline else []
     open_ = [r for r in found if r["optimizer"] in study.asked and r["verdict"] in OPEN]
-    return max((n for r in open_ if (n := _searches(study, r)[0])), default=None)
+    return max((n for r in open_ if (n := searches_wanted(study, r)[0])), default=None)
 
 
 def _settles(study: Study, task: str, row: dict[str, Any]) -> str:
@@ -88,7 +88,7 @@ def _settles(study: Study, task: str, row: dict[str, Any]) -> str:
         f"The difference is {gap} nats, known to within {text.fixed(half, 4)}: a search's choice varies by"
         f" {text.fixed(model.choosing_sd, 4)}, a run by {text.fixed(model.residual_sd, 4)}."
     )
-    searches, outcome = _searches(study, row)
+    searches, outcome = searches_wanted(study, row)
     if searches is None:
         return f"{noise} More than {PRACTICAL} times these runs would be needed to decide."
     mine, now = where(study.runs, optimizer=row["optimizer"]), int(row["searches"])
@@ -102,7 +102,7 @@ def _settles(study: Study, task: str, row: dict[str, Any]) -> str:
     )
 
 
-def _searches(study: Study, row: dict[str, Any]) -> tuple[int | None, str]:
+def searches_wanted(study: Study, row: dict[str, Any]) -> tuple[int | None, str]:
     """The fewest searches with which the verdict is expected if the estimate is the truth, and which verdict;
     None where that is beyond PRACTICAL times as many.
 

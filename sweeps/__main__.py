@@ -28,8 +28,9 @@ from sweeps.run.progress import Bar
 from sweeps.search import aa, challenge, committed, seeds
 from sweeps.search.contestants import contestants
 from sweeps.search.plan import plan
-from sweeps.search.sweep import Sweep, extended, searched, select
+from sweeps.search.sweep import Sweep
 from sweeps.search.transfer import transferred
+from sweeps.search.variants import extended, searched, select
 
 LARGE_VOCAB = 65_536  # beyond it a corpus takes long to prepare
 
@@ -75,6 +76,10 @@ def _run(args: argparse.Namespace) -> int:
             print(line)
         return 0
     args.results.mkdir(parents=True, exist_ok=True)
+    if args.reuse:
+        print(
+            "Planning from what is finished already.", file=sys.stderr
+        )  # some seconds for each ten optimizers
     driver = Driver(
         sweep,
         args.results,

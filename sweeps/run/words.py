@@ -6,7 +6,8 @@ from collections import Counter
 
 from benchmark.spec import Record
 from sweeps.search.cells import Solved
-from sweeps.search.plan import Plan, alike
+from sweeps.search.failures import alike
+from sweeps.search.plan import Plan
 from sweeps.search.sweep import Contestant, Stage, Sweep
 
 EARLY = 45.0  # seconds after which something is said of an optimizer of one's own, if any trial of it has ended

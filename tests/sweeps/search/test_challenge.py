@@ -15,7 +15,8 @@ from sweeps.search import challenge, committed, looks, seeds
 from sweeps.search.cells import Solved
 from sweeps.search.plan import plan
 from sweeps.search.summary import manifest
-from sweeps.search.sweep import Protocol, Sweep, extended, stage
+from sweeps.search.sweep import Protocol, Sweep, stage
+from sweeps.search.variants import extended
 
 RESULTS = committed.ROOT.parent
 

@@ -103,8 +103,9 @@ def _comparison(plan: Plan, baseline: str, contestant: Contestant, stage: Stage,
         mine += own
         theirs += there[: len(own)]
     best, target = min(mine, default=math.inf), min(theirs, default=math.inf)
+    number = f"{len(mine)} tuning trial{'s' if len(mine) > 1 else ''}"
     said = f"its best validation loss is {best:.4f}" if best < math.inf else "none has finished"
-    text = f"{contestant.name}, not a verdict yet: after {len(mine)} tuning trials at {stage.task.name} {said}"
+    text = f"{contestant.name}, not a verdict yet: after {number} at {stage.task.name} {said}"
     if enough and target < math.inf:
         text += f", {baseline}'s after as many {target:.4f}"
     bad = [f"{statuses[kind]} {kind}" for kind in ("diverged", "failed") if statuses[kind]]

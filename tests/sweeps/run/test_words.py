@@ -57,7 +57,7 @@ def test_the_first_words_come_with_the_first_tuning_and_are_no_verdict(sweep):
 def test_where_tuning_takes_long_something_is_said_before_it_ends(sweep):
     (trials, first), (later, second), _ = told(sweep, finished, seconds=EARLY)
     assert (trials, later) == (1, 8)
-    assert "after 1 tuning trials" in first and "after 8 tuning trials" in second
+    assert "after 1 tuning trial at" in first and "after 8 tuning trials" in second
 
 
 def test_a_failure_is_shown_once_a_kind_as_it_happens(sweep):

@@ -8,6 +8,7 @@ A sweep is a file here, or anywhere, that holds a constant `SWEEP`: which optimi
 import dataclasses
 import importlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,9 @@ def names() -> list[str]:
     return sorted(path.stem for path in paths if _DEFINES_ONE.search(path.read_text(encoding="utf-8")))
 
 
-def get(name: str) -> "Sweep":
-    """The sweep of this name, or in the file at this path (`path/to/mine.py`).
+def get(name: str, commands: Sequence[str] = ()) -> "Sweep":
+    """The sweep of this name, or in the file at this path (`path/to/mine.py`). commands: what else may stand in
+    the name's place where it is asked for.
 
     Raises ValueError, one line, that lists the names there are or says what is wrong with the file.
     """
@@ -35,7 +37,8 @@ def get(name: str) -> "Sweep":
     name = path.stem if name.endswith(".py") else name
     if name not in names():
         raise ValueError(
-            f"unknown sweep {name!r}; choose from {', '.join(names())}, or give the path of a file: {name}.py"
+            f"unknown sweep {name!r}; choose from {', '.join((*names(), *commands))}, or give the path of a"
+            f" file: {name}.py"
         )
     return importlib.import_module(f"sweeps.{name}").SWEEP
 

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import importlib.util
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -24,10 +25,12 @@ from sweeps.run import calibrate, price, time_limit
 from sweeps.run.driver import Driver
 from sweeps.run.options import AA, CHALLENGE, PROG, parser
 from sweeps.run.progress import Bar
-from sweeps.search import aa, committed, seeds
+from sweeps.search import aa, challenge, committed, seeds
 from sweeps.search.contestants import contestants
-from sweeps.search.sweep import Sweep, searched, select
+from sweeps.search.plan import plan
+from sweeps.search.sweep import Sweep
 from sweeps.search.transfer import transferred
+from sweeps.search.variants import extended, searched, select
 
 LARGE_VOCAB = 65_536  # beyond it a corpus takes long to prepare
 
@@ -36,6 +39,7 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     """Run the command; the exit status is 0, 1 (an error, in one line, or nothing known of
     one's own optimizer), 2 (bad usage) or 130 (interrupted)."""
     args = parser(prog).parse_args(argv)
+    args.words, args.prog = sys.argv[1:] if argv is None else argv, prog  # to print a command that goes on
     # a user's optax file loads jax here, which warns of forks; what is started from here executes at once
     warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
     try:
@@ -49,10 +53,11 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    copies = args.name == AA
-    if args.name == CHALLENGE:
-        args = challenge(args)
-    sweep, workers = _prepared(aa.sweep(args) if copies else _sweep(args), args), _workers(args)
+    copies, challenged, workers = args.name == AA, args.name == CHALLENGE, _workers(args)
+    if challenged:
+        sweep, args = _challenge(args)
+    else:
+        sweep = _prepared(aa.sweep(args) if copies else _sweep(args), args)
 
     @functools.cache
     def speed() -> calibrate.Speed:
@@ -61,11 +66,20 @@ def _run(args: argparse.Namespace) -> int:
     if args.max_hours:
         sweep, line = time_limit.within(sweep, args.max_hours, workers, speed, args.results)
         print(line, file=sys.stderr)
-    sweep = seeds.settled(sweep, args.results, args.reuse, args.sealed)
+    if not (challenged and sweep.protocol.report_seeds):  # else on the seeds of what it is set beside
+        sweep = seeds.settled(sweep, args.results, args.reuse, args.sealed)
     if args.dry_run:
-        print(price.table(sweep, _known(sweep, args), workers, speed()))
+        known = _known(sweep, args)
+        state = plan(sweep, known)
+        print(price.table(sweep, known, workers, speed(), state))
+        if challenged and (line := price.beside(sweep, state, workers, speed)):
+            print(line)
         return 0
     args.results.mkdir(parents=True, exist_ok=True)
+    if args.reuse:
+        print(
+            "Planning from what is finished already.", file=sys.stderr
+        )  # some seconds for each ten optimizers
     driver = Driver(
         sweep,
         args.results,
@@ -79,6 +93,8 @@ def _run(args: argparse.Namespace) -> int:
         print(f"sweeps: ignored a damaged record, its trial will run again: {line}", file=sys.stderr)
     try:
         driver.write_manifest()  # a sweep that is killed early is planned alike when it is resumed
+        if challenged and (line := price.beside(sweep, driver.current, workers, speed)):
+            print(line, file=sys.stderr)
         if not driver.done and importlib.util.find_spec("jinja2"):
             print(f"Progress page: {args.out / sweep.name / 'progress.html'}", file=sys.stderr)
         with Bar(driver), live.watch(driver, args.results, args.out, sweep.name):
@@ -111,33 +127,49 @@ def _execute(driver: Driver, args: argparse.Namespace) -> None:
 
 
 def _report(args: argparse.Namespace, name: str) -> int:
-    from benchmark.report import answer, build, nothing_known
+    from benchmark.report import asked, build, sentence
 
     index = build(args.results, args.out)
-    results = store.load(args.results)
+    study = sentence.study_of(store.load(args.results), name)
     print()
-    print("\n".join(line for line in answer(results, name, args.against) if line))
+    print("\n".join(line for line in sentence.lines(study, args.against) if line))
+    if searches := asked.wanted(study):
+        print(f"\nTo decide it: {goes_on(args, study.baseline, searches)}")
     print(f"\nThe leaderboard: {index.resolve()}")
-    return 1 if nothing_known(results, name) else 0
+    return 1 if asked.failed(study) else 0
 
 
-def challenge(args: argparse.Namespace) -> argparse.Namespace:
-    """The options of `challenge` as those of the sweep `quick`: one's own optimizer beside the committed
-    results, of which nothing is run again; where there are none of this backend, beside the baseline alone.
-    Raises ValueError without an optimizer."""
-    if not args.optimizer:
-        raise ValueError("challenge asks about an optimizer of your own; name it with --optimizer mine.py")
-    unknown = [name for name in args.against if name not in optimizers.names()]
-    if unknown:
-        raise ValueError(f"--against {unknown[0]}: choose from {', '.join(optimizers.names())}")
-    known = committed.ROOT.is_dir() and args.backend == "jax" and not args.corpus
-    chosen = {"reuse": [*args.reuse, committed.ROOT]} if known else {"optimizers": args.against or ["adamw"]}
-    return argparse.Namespace(**{**vars(args), "name": "quick", **chosen})
+def goes_on(args: argparse.Namespace, baseline: str, searches: int) -> str:
+    """The command that gives an optimizer of one's own, and the baseline, so many searches; what is finished is
+    not run again. Of a sweep that has committed results it is `challenge`, which needs nobody else."""
+    words, name = [], args.name
+    if name == "quick" and not args.transfer:
+        name = CHALLENGE
+    replaced = {"--searches", *(() if args.name == CHALLENGE else ("--optimizers",))}
+    rest = iter(args.words)
+    for word in rest:
+        if word in replaced:
+            next(rest, None)
+        elif word.partition("=")[0] not in replaced:
+            words.append(name if word == args.name else word)
+    if name != CHALLENGE:
+        words += ["--optimizers", baseline]
+    return shlex.join([*args.prog.split(), *words, "--searches", str(searches)])
+
+
+def _challenge(args: argparse.Namespace) -> tuple[Sweep, argparse.Namespace]:
+    """The sweep that decides about one's own optimizer; and the options, with the folders of what is reused."""
+    challenge.check(args)
+    policy = argparse.Namespace(**{**vars(args), "searches": None})  # here a limit, and no other sweep
+    base = extended(select(_policy(sweeps.get("quick"), policy), args.tasks), args.at)
+    sweep, found = challenge.sweep(args, _prepared(base, args))
+    return sweep, argparse.Namespace(**{**vars(args), "reuse": [*args.reuse, *found.folders]})
 
 
 def _sweep(args: argparse.Namespace) -> Sweep:
     """The named sweep with its contestants, the baseline twice: see aa.py."""
-    sweep = select(_policy(sweeps.get(args.name), args), args.tasks)
+    named = sweeps.get(args.name, (CHALLENGE, AA))
+    sweep = extended(select(_policy(named, args), args.tasks), args.at)
     names = args.optimizers or list(sweep.optimizers) or optimizers.entrants()
     if sweep.baseline not in names:
         names = [sweep.baseline, *names]  # nothing can be said without it; finished trials are not run again
@@ -202,7 +234,8 @@ def _slots_here(slots_per_gpu: int) -> int:
 
 
 def _committed(sweep: Sweep, args: argparse.Namespace) -> list[Record]:
-    return [] if args.own_tuning else list(committed.records(sweep))
+    read = committed.ROOT.resolve() in [root.resolve() for root in args.reuse]
+    return [] if args.own_tuning or read else list(committed.records(sweep))
 
 
 def _known(sweep: Sweep, args: argparse.Namespace) -> dict[str, Record]:

@@ -5,8 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from benchmark.analysis.contrasts import contrasts
+import numpy as np
+from scipy import stats
+
+from benchmark.analysis.contrasts import contrasts, spending
 from benchmark.analysis.residuals import by_scale
+from benchmark.analysis.speedup import EQUIVALENCE
 from benchmark.frames import rows, where
 from benchmark.report import text
 from benchmark.study import Study
@@ -67,26 +71,86 @@ def _beside(study: Study, row: dict[str, Any], other: dict[str, Any]) -> str:
     return f"It ends {text.fixed(gap, 4)} nats {ends} {side} {study.titles[other['optimizer']]}, {apart}."
 
 
+def wanted(study: Study) -> int | None:
+    """How many searches would decide about the optimizers that are asked about, at the headline task; None
+    where all is decided or too many would be needed."""
+    found = rows(study.results_for(study.headline.name)) if study.headline else []
+    open_ = [r for r in found if r["optimizer"] in study.asked and r["verdict"] in OPEN]
+    return max((n for r in open_ if (n := searches_wanted(study, r)[0])), default=None)
+
+
 def _settles(study: Study, task: str, row: dict[str, Any]) -> str:
     """What would decide: more searches, each with its trials and report seeds, of it and of the baseline."""
+    model = dict(by_scale(study.compared, study.noise_sd, study.choosing_sd))[row["scale"]]
     half = (row["gap_hi"] - row["gap_lo"]) / 2
-    gap, searches = abs(float(row["gap"])), int(row["searches"])
-    more = (half / gap) ** 2 if gap and math.isfinite(half) else math.inf
-    if not more < PRACTICAL:
-        return (
-            f"The difference is {text.fixed(gap, 4)} nats and known to within {text.fixed(half, 4)}: more than"
-            f" {PRACTICAL} times these runs would be needed to decide."
-        )
-    wanted = max(searches + 1, math.ceil(searches * more))
-    names = [row["optimizer"], study.baseline]
-    runs = study.runs.loc[study.runs["optimizer"].isin(names)]
-    seconds = float(runs["wall_seconds"].sum()) * (wanted - searches) / searches
-    count = round(len(runs) * (wanted - searches) / searches)
-    return (
-        f"If the difference is as it looks, {wanted} searches in place of {searches} would decide, about"
-        f" {count} more runs and {text.fixed(seconds / 60, 0)} minutes of one core: the same command with"
-        f" --searches {wanted}."
+    gap = text.fixed(abs(float(row["gap"])), 4)
+    noise = (
+        f"The difference is {gap} nats, known to within {text.fixed(half, 4)}: a search's choice varies by"
+        f" {text.fixed(model.choosing_sd, 4)}, a run by {text.fixed(model.residual_sd, 4)}."
     )
+    searches, outcome = searches_wanted(study, row)
+    if searches is None:
+        return f"{noise} More than {PRACTICAL} times these runs would be needed to decide."
+    mine, now, base = where(study.runs, optimizer=row["optimizer"]), int(row["searches"]), _base(study, row)
+    more = (searches - now + max(searches - base, 0)) / now  # times what its searches ran so far
+    minutes = sum(mine["wall_seconds"].tolist()) * more / 60
+    said = f"{text.fixed(minutes, 0)} minutes" if minutes >= 1.5 else "a minute"
+    return (
+        f"{noise} If it is as it looks, {searches} searches in place of {now} would {outcome}, about"
+        f" {math.ceil(len(mine) * more)} more runs and {said} of one core (--searches {searches})."
+    )
+
+
+def searches_wanted(study: Study, row: dict[str, Any]) -> tuple[int | None, str]:
+    """The fewest searches with which the verdict is expected if the estimate is the truth, and which verdict;
+    None where that is beyond PRACTICAL times as many.
+
+    Both optimizers' noise, of choosing and of runs, falls with the root of the number of searches, and the
+    baseline is searched further only beyond what it has; a further look leaves less error to spend
+    (`contrasts.spending`).
+    """
+    now, seeds, base = int(row["searches"]), int(row["n"]), max(_base(study, row), 1)
+    half, gap = (row["gap_hi"] - row["gap_lo"]) / 2, abs(float(row["gap"]))
+    apart = gap / half if half > 0 and math.isfinite(half) else 0.0
+    same = _equal(row)
+    title = study.baseline_title
+    outcome = f"tell it from {title}" if apart >= same else f"show that it is inseparable from {title}"
+    looks = study.manifest.get("own_looks") or ()
+    before = [n for n in looks if n <= int(study.manifest.get("protocol", {}).get("searches") or now)]
+    each = seeds / now
+
+    def strict(schedule: Sequence[int], searches: int) -> float:
+        """The normal quantile that an interval at the last of so many searches takes."""
+        at = [round(each * n) for n in schedule]
+        spent = spending(at, np.array([round(each * searches)]))[0]
+        return float(stats.norm.isf(spent / 2))
+
+    today = strict(looks, now)
+    for searches in range(now + 1, PRACTICAL * now + 1):
+        then = strict((*before, searches) if looks else (), searches)
+        noise = (1 / searches + 1 / max(base, searches)) / (1 / now + 1 / base)
+        if math.sqrt(noise) * then / today < max(apart, same):
+            return searches, outcome
+    return None, outcome
+
+
+def _base(study: Study, row: dict[str, Any]) -> int:
+    """How many searches of the baseline report on the task of a row."""
+    there = {"scale": row["scale"], "chinchilla_ratio": row["chinchilla_ratio"]}
+    return len(set(where(study.losses, optimizer=study.baseline, **there)["search"]))
+
+
+def _equal(row: dict[str, Any]) -> float:
+    """How much narrower the speedup's interval must become to lie within EQUIVALENCE of 1, as a factor below 1;
+    0 where it lies beyond that."""
+    ends = [float(row[name]) for name in ("lo", "speedup", "hi")]
+    if not all(math.isfinite(end) and end > 0 for end in ends):
+        return 0.0
+    low, at, high = map(math.log, ends)
+    edge = math.log(EQUIVALENCE)
+    if abs(at) >= edge or not low < at < high:
+        return 0.0
+    return min((edge - at) / (high - at), (edge + at) / (at - low))
 
 
 def _none(study: Study, name: str) -> str:

@@ -53,9 +53,17 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         type=_positive,
         metavar="N",
         help="independent searches of every optimizer, with as many trials and report seeds each as the sweep"
-        " gives (default: the sweep's)",
+        f" gives (default: the sweep's); {CHALLENGE}: at most so many of yours, and of the baseline where yours"
+        " goes on",
     )
     which.add_argument("--tasks", type=_list, default=[], metavar="T,U", help="these only, such as 27k-1x")
+    which.add_argument(
+        "--at",
+        type=_list,
+        default=[],
+        metavar="T,U",
+        help="report at these too, such as 55k-1x,100k-1x, at the settings that the sweep's first tuning finds",
+    )
     which.add_argument(
         "--search",
         choices=("gp", "coordinate", "random"),

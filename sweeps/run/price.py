@@ -1,6 +1,6 @@
 """What a sweep would cost before anything starts: trials, tokens, FLOPs, time and memory. See calibrate.py."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from benchmark.data import batches
@@ -11,7 +11,7 @@ from optimizers.base import Optimizer
 from sweeps.run.calibrate import Speed
 from sweeps.search.cells import Cell, cells_of
 from sweeps.search.contestants import optimizer_class
-from sweeps.search.plan import plan
+from sweeps.search.plan import Plan, plan
 from sweeps.search.sweep import Sweep
 
 BUSY = 0.9  # share of a worker's time that is training or evaluation; the rest is starting and compiling
@@ -30,13 +30,13 @@ class Line:
     memory_bytes: float
 
 
-def price(sweep: Sweep, known: Mapping[str, Record], speed: Speed) -> list[Line]:
-    """What remains of each phase, given the records that there are."""
-    state = plan(sweep, known)
+def price(sweep: Sweep, known: Mapping[str, Record], speed: Speed, state: Plan | None = None) -> list[Line]:
+    """What remains of each phase, given the records that there are; state: their plan, where it is made."""
+    state = state or plan(sweep, known)
     phases: dict[str, list[Line]] = {}
     for cell in cells_of(sweep):
-        left = state.left[cell.key]
-        reports = min(left, state.due[cell.key])  # they come last
+        left = state.left.get(cell.key, 0)  # a search for a later look may never be needed
+        reports = min(left, state.due.get(cell.key, 0))  # they come last
         line = cell_line(sweep, cell, left - reports, reports, speed)
         phases.setdefault(cell.stage.phase, []).append(line)
     return [total(phase, lines) for phase, lines in phases.items()]
@@ -83,9 +83,11 @@ def memory_bytes(optimizer: Optimizer, scale: Scale, batch: int, precision: str)
     return fixed + tokens * (narrow * kept + 4.0 * 2.3 * scale.vocab)
 
 
-def table(sweep: Sweep, known: Mapping[str, Record], workers: int, speed: Speed) -> str:
+def table(
+    sweep: Sweep, known: Mapping[str, Record], workers: int, speed: Speed, state: Plan | None = None
+) -> str:
     """The price as text: one line a phase, a total, and where the figures come from."""
-    lines = price(sweep, known, speed)
+    lines = price(sweep, known, speed, state)
     names = ("phase", "cells", "trials", "tokens", "FLOPs", "worker h", "hours", "memory")
     head = "{:<10}{:>6}{:>8}{:>10}{:>10}{:>11}{:>9}{:>9}".format(*names)
     rows = [
@@ -98,12 +100,39 @@ def table(sweep: Sweep, known: Mapping[str, Record], workers: int, speed: Speed)
     seeds = f"{first} report seeds each" + (
         f" at the least, {last} where a verdict is open then" if last > first else ""
     )
+    if sweep.own_looks:
+        seeds += (
+            f"; of one's own the first {sweep.own_looks[0]} searches, up to {sweep.own_looks[-1]} where its"
+            " verdict is open"
+        )
     notes = (
         f"hours: with {workers} workers that train {BUSY:.0%} of the time; {speed.basis}.",
         f"trials: those still to run, {seeds}; a search that exhausts its space takes fewer.",
         "memory: peak of the largest trial's arrays, estimated; a process takes 0.6 to 1.5 GB more.",
     )
     return "\n".join([f"Sweep {sweep.name}: {who}", head, *rows, *notes])
+
+
+def beside(sweep: Sweep, state: Plan, workers: int, speed: Callable[[], Speed]) -> str:
+    """A line on what runs beside an optimizer of the user's own, because nothing that is there fits; empty
+    where nothing does. `speed` is timed only if there is something to price."""
+    own = {c.name for c in sweep.contestants if c.source}
+    cells = [c for c in cells_of(sweep) if state.left.get(c.key) and c.contestant.name not in own]
+    if not cells:
+        return ""
+    seconds, trials = 0.0, 0
+    for cell in cells:
+        left = state.left[cell.key]
+        reports = min(left, state.due[cell.key])
+        seconds += cell_line(sweep, cell, left - reports, reports, speed()).worker_seconds
+        trials += left
+    names = dict.fromkeys(cell.contestant.name for cell in cells)
+    tasks = dict.fromkeys(cell.stage.task.name for cell in cells)
+    return (
+        f"No committed results of {', '.join(names)} fit {', '.join(tasks)} with {sweep.backend}: of"
+        f" {state.remaining} trials {trials} run for that beside yours, about"
+        f" {max(1, round(seconds / 60 / workers))} minutes with {workers} workers."
+    )
 
 
 def _evaluation_flops(scale: Scale, evaluation: Evaluation) -> float:

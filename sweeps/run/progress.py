@@ -1,4 +1,4 @@
-"""The progress bar of a sweep: share of its tokens done, time left, and what finished last."""
+"""The progress bar of a sweep: share of its tokens done, time left, what finished last; above it words.py."""
 
 import sys
 import time
@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from benchmark.spec import Record
 from sweeps.run.driver import Driver
+from sweeps.run.words import Words
 from sweeps.search.plan import Plan
 
 
@@ -22,6 +23,7 @@ class Bar:
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self.busy_seconds, self.began = 0.0, 0.0
+        self.words, self.opened = Words(driver.sweep), time.monotonic()
         left, tokens = driver.current.remaining, driver.current.remaining_tokens
         if driver.done:
             print(f"Sweep {driver.sweep.name}: all trials are finished already.", file=sys.stderr)
@@ -56,10 +58,8 @@ class Bar:
         done = f"{plan.remaining} to go; {trial.optimizer} {trial.task} {record.purpose}: {loss}"
         self.bar.set_postfix_str(done, refresh=False)
         self.bar.update(trial.tokens)
-        if record.status == "failed":
-            self.bar.write(
-                f"failed: {trial.optimizer} {trial.task} ({trial.trial_id}): {record.reason}", sys.stderr
-            )
+        for line in self.words.about(record, plan, time.monotonic() - self.opened):
+            self.bar.write(line, sys.stderr)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

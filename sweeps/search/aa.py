@@ -14,7 +14,8 @@ from optimizers.user import files
 from sweeps.search import looks
 from sweeps.search.contestants import contestants, copy_of
 from sweeps.search.plan import Plan
-from sweeps.search.sweep import Sweep, select
+from sweeps.search.sweep import Sweep
+from sweeps.search.variants import select
 
 SEED_STRIDE = 1000  # between the tuning seeds of one study and of the next
 FALSE = ("faster", "slower")

@@ -140,14 +140,20 @@ def cells_of(sweep: Sweep) -> tuple[Cell, ...]:
         )
     if sweep.baseline not in {c.name for c in sweep.contestants}:
         raise ValueError(f"sweep {sweep.name} has no baseline {sweep.baseline!r} among its optimizers; add it")
-    searches, times = sweep.protocol.searches, sweep.protocol.baseline_times
+    usual = sweep.protocol.searches
     return tuple(
-        Cell(contestant, stages[name], search, searches)
+        Cell(contestant, stages[name], search, usual)
         for name in order
-        for search in range(searches * times)
+        for search in range(max((usual * sweep.protocol.baseline_times, *sweep.own_looks)))
         for contestant in sweep.contestants
-        if contestant.name == sweep.baseline or (stages[name].phase != "baseline" and search < searches)
+        if search < sweep.searches(contestant) and _takes_part(sweep, contestant, stages[name])
     )
+
+
+def _takes_part(sweep: Sweep, contestant: Contestant, stage: Stage) -> bool:
+    if stage.phase == "baseline" and contestant.name != sweep.baseline:
+        return False
+    return not stage.only or contestant.name in stage.only
 
 
 def solve(sweep: Sweep, cell: Cell, begin: Opening, known: Known) -> Solved:

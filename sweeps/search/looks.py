@@ -1,11 +1,16 @@
-"""How many report seeds a cell gets: as many as its verdict needs, up to the last look.
+"""How many report seeds a cell gets, and how many searches one's own optimizer: as many as a verdict needs.
 
 Every cell reports on the first look's seeds. When all have, those whose verdict is still open, and the baseline
 on their tasks, get the seeds up to the next look; and so on. The analysis, not this file, says what is open
 and pays for looking several times (`benchmark.analysis`). A cell that has stopped stays stopped.
+
+Where a sweep has `own_looks`, whole searches are added in the same way, each with its report seeds: to an
+optimizer of the user's own, and beyond the usual number to the baseline. All others are fixed.
 """
 
+import dataclasses
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +21,67 @@ from sweeps.search.sweep import Sweep
 
 Looked = dict[tuple[Any, ...], frozenset[tuple[str, str]]]
 COLUMNS = ["optimizer", "scale", "chinchilla_ratio", "search", "seed", "val_loss"]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far the searches of a sweep with `own_looks` have got; without them everything is within it.
+
+    look: number of the look whose searches are under way, from 0.
+    searches: (contestant, task) -> its searches that report there. A contestant is tuned with the most of them.
+    open: the looks so far, each with the (contestant, task) that were open after it.
+    """
+
+    look: int = 0
+    searches: Mapping[tuple[str, str], int] = dataclasses.field(default_factory=dict)
+    open: tuple[frozenset[tuple[str, str]], ...] = ()
+
+    def tunes(self, cell: Cell) -> bool:
+        """Whether a cell is searched already."""
+        own = [n for (name, _), n in self.searches.items() if name == cell.contestant.name]
+        return not own or cell.search < max(own)
+
+    def reports(self, cell: Cell) -> bool:
+        """Whether a cell that is searched is also reported."""
+        usual = max(cell.searches, cell.search + 1)
+        return cell.search < self.searches.get((cell.contestant.name, cell.stage.task.name), usual)
+
+
+def begun(sweep: Sweep, cells: Collection[Cell]) -> Reach:
+    """What the first look rests on: one's own optimizer's first searches, and all others' usual number."""
+    if not sweep.own_looks:
+        return Reach()
+    first = {True: sweep.own_looks[0], False: sweep.protocol.searches * sweep.protocol.baseline_times}
+    looked = [c for c in cells if c.contestant.source or c.contestant.name == sweep.baseline]
+    return Reach(
+        searches={(c.contestant.name, c.stage.task.name): first[bool(c.contestant.source)] for c in looked}
+    )
+
+
+def widened(
+    sweep: Sweep,
+    reach: Reach,
+    solved: Mapping[str, Solved | Cell],
+    counts: Mapping[str, int],
+    known: Known,
+    looked: Looked,
+) -> Reach | None:
+    """What the look after this one rests on; None while a report is missing, and at the end: nothing of one's
+    own is open, or there is no further look."""
+    seen = _seen(solved, counts, known) if reach.look < len(sweep.own_looks) else None
+    if seen is None:
+        return None
+    if seen not in looked:
+        looked[seen] = frozenset(still_open(sweep, losses(solved, counts, known)))
+    own = {c.name for c in sweep.contestants if c.source}
+    before = reach.open[-1] if reach.open else looked[seen]  # what has stopped stays stopped
+    still = frozenset(cell for cell in looked[seen] & before if cell[0] in own)
+    after = dataclasses.replace(reach, look=reach.look + 1, open=(*reach.open, still))
+    if after.look == len(sweep.own_looks) or not still:
+        return dataclasses.replace(after, look=len(sweep.own_looks))
+    wanted = still | {(sweep.baseline, task) for _, task in still}
+    more = {cell: max(reach.searches[cell], sweep.own_looks[after.look]) for cell in wanted}
+    return dataclasses.replace(after, searches={**reach.searches, **more})
 
 
 def due(
@@ -64,7 +130,7 @@ def still_open(sweep: Sweep, frame: pd.DataFrame) -> Collection[tuple[str, str]]
     from benchmark.analysis.speedup import undecided  # only a plan that looks again needs the analysis
 
     tasks = {(s.task.scale.name, s.task.chinchilla_ratio): s.task.name for s in sweep.stages}
-    found = undecided(frame, sweep.baseline, sweep.protocol.looks)
+    found = undecided(frame, sweep.baseline, sweep.looks)
     return {(optimizer, tasks[scale, ratio]) for optimizer, scale, ratio in found}
 
 

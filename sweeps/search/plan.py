@@ -5,8 +5,6 @@ and a dry run are therefore the same call.
 """
 
 import dataclasses
-import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,12 +13,10 @@ from typing import Any, cast
 from benchmark.spec import Record, Trial
 from sweeps.search import looks
 from sweeps.search.cells import Cell, Known, Solved, cells_of, outcome, solve
+from sweeps.search.failures import given_up
 from sweeps.search.summary import summarize
 from sweeps.search.sweep import Sweep
 from sweeps.search.transfer import opening
-
-ALIKE = 3  # failures for one reason, and nothing else, after which a task's other trials are not run
-_NUMBER = re.compile(r"\d+")  # a reason may hold sizes and steps
 
 
 @dataclass
@@ -49,6 +45,7 @@ class Plan:
     solved: by key, what came of each cell so far, with the report runs of its looks so far; the cell itself
         while others hold it up.
     due: cell key -> report runs of its looks so far.
+    reach: which searches of one's own optimizer are under way (looks.py); cells beyond them are nowhere here.
     """
 
     ready: tuple[Trial, ...]
@@ -58,6 +55,7 @@ class Plan:
     solved: Mapping[str, Solved | Cell]
     known: Known = field(repr=False)
     due: Mapping[str, int] = field(default_factory=dict)
+    reach: looks.Reach = field(default_factory=looks.Reach)
 
     @property
     def remaining(self) -> int:
@@ -85,24 +83,39 @@ def plan(sweep: Sweep, records: Known | Iterable[Record], memory: Memory | None 
     memory = Memory() if memory is None else memory
     if memory.sweep is not sweep:
         memory.sweep, memory.cells, memory.solved, memory.looked = sweep, cells_of(sweep), {}, {}
-    hopeless: dict[tuple[str, str], str] = {}
-    solved = _states(sweep, memory, known, hopeless)
-    while (found := given_up(solved.values(), known)) != hopeless:
-        hopeless = found
-        solved = _states(sweep, memory, known, hopeless)
-    due = looks.due(sweep, solved, known, memory.looked)
+    reach = looks.begun(sweep, memory.cells)
+    while True:
+        cells = tuple(cell for cell in memory.cells if reach.tunes(cell))
+        solved, due = _settled(sweep, cells, reach, memory, known)
+        wider = looks.widened(sweep, reach, solved, due, known, memory.looked)
+        if wider is None:
+            break
+        reach = wider
     for key, state in solved.items():
         if isinstance(state, Solved):
             solved[key] = dataclasses.replace(state, reports=state.reports[: due[key]])
-    return _gather(sweep, memory.cells, solved, known, due)
+    return _gather(sweep, cells, solved, known, due, reach)
+
+
+def _settled(
+    sweep: Sweep, cells: tuple[Cell, ...], reach: looks.Reach, memory: Memory, known: Known
+) -> tuple[dict[str, Solved | Cell], dict[str, int]]:
+    """These cells as far as they have come, and of each how many report runs are due."""
+    hopeless: dict[tuple[str, str], str] = {}
+    solved = _states(sweep, cells, memory, known, hopeless)
+    while (found := given_up(solved.values(), known)) != hopeless:
+        hopeless = found
+        solved = _states(sweep, cells, memory, known, hopeless)
+    due = looks.due(sweep, solved, known, memory.looked)
+    return solved, {cell.key: due[cell.key] if reach.reports(cell) else 0 for cell in cells}
 
 
 def _states(
-    sweep: Sweep, memory: Memory, known: Known, hopeless: Mapping[tuple[str, str], str]
+    sweep: Sweep, cells: tuple[Cell, ...], memory: Memory, known: Known, hopeless: Mapping[tuple[str, str], str]
 ) -> dict[str, Solved | Cell]:
     """Every cell as far as it has come; those of `hopeless` (contestant, task) go no further."""
     solved: dict[str, Solved | Cell] = {}
-    for cell in memory.cells:
+    for cell in cells:
         needed = tuple(n for n in map(solved.__getitem__, cell.after) if isinstance(n, Solved) and n.complete)
         free = len(needed) == len(cell.after)
         state = _solve(sweep, cell, needed, known, memory) if free else cell
@@ -111,27 +124,6 @@ def _states(
             state = dataclasses.replace(state, complete=True, winner=None, reports=(), skipped=why)
         solved[cell.key] = state
     return solved
-
-
-def given_up(states: Iterable[Solved | Cell], known: Known) -> dict[tuple[str, str], str]:
-    """(contestant, task) -> why no more of its trials there are run: all that have ended failed, ALIKE of them
-    or more for one reason."""
-    ended = {
-        ((state.cell.contestant.name, state.cell.stage.task.name), asked.trial_id): asked.status
-        for state in states
-        if isinstance(state, Solved)
-        for asked in state.asked
-        if asked.status is not None
-    }
-    alive = {cell for (cell, _), status in ended.items() if status != "failed"}
-    reasons = Counter(
-        (cell, _NUMBER.sub("#", known[trial_id].reason)) for cell, trial_id in ended if cell not in alive
-    )
-    return {
-        cell: f"given up after {count} failures: {reason}"
-        for (cell, reason), count in reasons.items()
-        if count >= ALIKE
-    }
 
 
 def _solve(sweep: Sweep, cell: Cell, needed: tuple[Solved, ...], known: Known, memory: Memory) -> Solved:
@@ -152,6 +144,7 @@ def _gather(
     solved: Mapping[str, Solved | Cell],
     known: Known,
     due: Mapping[str, int],
+    reach: looks.Reach,
 ) -> Plan:
     """Collect what is ready, the longest remaining chain of tokens first, and count what remains."""
     urgent: dict[str, tuple[tuple[float, bool, int], Trial, str]] = {}
@@ -178,6 +171,7 @@ def _gather(
         solved=solved,
         known=known,
         due=due,
+        reach=reach,
     )
 
 

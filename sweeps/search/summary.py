@@ -129,7 +129,12 @@ def manifest(sweep: Sweep, plan: "Plan") -> dict[str, Any]:
             for s in sweep.stages
         ],
         "optimizers": {c.name: _optimizer(sweep, c.name) for c in sweep.contestants},
-        "protocol": {**dataclasses.asdict(sweep.protocol), "report_seeds": report_seeds(sweep)},
+        "protocol": {
+            **dataclasses.asdict(sweep.protocol),
+            "looks": sweep.looks,
+            "report_seeds": report_seeds(sweep),
+        },
+        **({"own_looks": sweep.own_looks} if sweep.own_looks else {}),
         "cells": plan.cells,
         "trial_ids": [i for i in dict.fromkeys(ids) if i in plan.known],
     }

@@ -3,8 +3,7 @@
 Sweeps are constants named `SWEEP`, in sweeps/ (`quick.py`, `micro.py`, ...) or in a file of the user's own.
 """
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -42,6 +41,9 @@ class Stage:
 
     committed: bool = False
     """Its tuning trials are committed for the optimizers of the registry (committed.py)."""
+
+    only: tuple[str, ...] = ()
+    """The names of those who take part; everybody where it is empty."""
 
 
 def stage(name: str, phase: Phase, budget: int, **how: object) -> Stage:
@@ -150,45 +152,26 @@ class Sweep:
     file: str = ""
     """The user's file that it was read from, without its folders; "" for one that comes with the project."""
 
+    own_looks: tuple[int, ...] = ()
+    """Numbers of searches at which an optimizer of the user's own is judged and may stop (looks.py). Empty: it has
+    as many as the protocol says."""
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of report runs at which cells are judged and may stop: what the analysis spends .05 over."""
+        each = self.protocol.looks[-1] / self.protocol.searches
+        return tuple(round(each * searches) for searches in self.own_looks) or self.protocol.looks
+
+    def searches(self, contestant: Contestant) -> int:
+        """How many searches a contestant may have on a task, at the last look."""
+        usual = self.protocol.searches
+        if contestant.name == self.baseline:
+            return max(usual * self.protocol.baseline_times, *self.own_looks, 0)
+        return self.own_looks[-1] if self.own_looks and contestant.source else usual
+
     def contestant(self, name: str) -> Contestant:
         """The contestant of this name. Raises ValueError if it does not take part."""
         for contestant in self.contestants:
             if contestant.name == name:
                 return contestant
         raise ValueError(f"sweep {self.name} has no optimizer {name!r}")
-
-
-def searched(sweep: Sweep, searches: int) -> Sweep:
-    """The sweep with another number of independent searches, each as large and on as many report seeds as
-    before: a sweep with a name of its own."""
-    protocol, before = sweep.protocol, sweep.protocol.searches
-
-    def share(number: int) -> int:
-        return max(1, round(number * searches / before)) if number else 0
-
-    return dataclasses.replace(
-        sweep,
-        name=f"{sweep.name}-{searches}-searches",
-        stages=tuple(dataclasses.replace(s, budget=share(s.budget)) for s in sweep.stages),
-        protocol=dataclasses.replace(protocol, searches=searches, looks=tuple(map(share, protocol.looks))),
-    )
-
-
-def select(sweep: Sweep, tasks: Sequence[str] = ()) -> Sweep:
-    """The part of a sweep on these tasks (all if none are given), with the tasks that they start from, and
-    the baseline's further ratios that need nothing else. Raises ValueError for a task that it does not have."""
-    if not tasks:
-        return sweep
-    by_name = {s.task.name: s for s in sweep.stages}
-    unknown = [name for name in tasks if name not in by_name]
-    if unknown:
-        raise ValueError(f"sweep {sweep.name} has no task {unknown[0]!r}; choose from {', '.join(by_name)}")
-    wanted, queue = set(), [*tasks]
-    while queue:
-        name = queue.pop()
-        if name not in wanted:
-            wanted.add(name)
-            queue += by_name[name].after
-    beyond = {s.task.name for s in sweep.stages if s.phase == "baseline" and wanted.issuperset(s.after)}
-    kept = tuple(s for s in sweep.stages if s.task.name in wanted | beyond)
-    return dataclasses.replace(sweep, stages=kept)

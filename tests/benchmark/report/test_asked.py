@@ -1,12 +1,18 @@
 """The line about an optimizer of one's own: verdict, what would settle it, or why there is none."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from benchmark import store
 from benchmark.report import answer, nothing_known
+from benchmark.report.asked import searches_wanted, wanted
+from benchmark.report.sentence import study_of as study_of_name
 from benchmark.spec import Record
 
 Writer = Callable[..., Path]
@@ -47,7 +53,36 @@ def test_an_undecided_verdict_says_what_would_settle_it(
 ) -> None:
     line = answer(asked(writer, tmp_path, study_of(("adamw", "lion", "nadamw")), "nadamw"), "quick")[0]
     assert line.startswith("nadamw is undecided against tuned AdamW at 27k-2x: AdamW needs 1.12 times")
-    assert line.endswith("the same command with --searches 2.")
+    assert "known to within 0.0" in line and "a run by 0.0" in line
+    assert line.endswith(
+        "2 searches in place of 1 would tell it from AdamW, about 32 more runs and 5 minutes of one core"
+        " (--searches 2)."
+    )
+    assert (
+        wanted(study_of_name(asked(writer, tmp_path, study_of(), "lion"), "quick")) is None
+    )  # slower: decided
+
+
+@pytest.mark.parametrize(
+    ("gap", "half", "ends", "looks", "expected"),
+    [
+        (0.03, 0.04, (0.9, 1.2, 1.6), [], (8, "tell it from AdamW")),  # a root of 2 narrower, and a little
+        (0.03, 0.04, (0.9, 1.2, 1.6), [2, 4], (8, "tell it from AdamW")),
+        (0.034, 0.04, (0.9, 1.25, 1.6), [], (6, "tell it from AdamW")),
+        (0.034, 0.04, (0.9, 1.25, 1.6), [2, 4], (7, "tell it from AdamW")),  # a third look has its price
+        (0.0, 0.03, (0.8, 1.0, 1.25), [], (6, "show that it is inseparable from AdamW")),
+        (0.0, 0.03, (0.5, 1.0, 2.0), [], (None, "")),
+        (0.001, 0.03, (math.nan, math.nan, math.nan), [], (None, "")),
+    ],
+)
+def test_how_many_searches_would_decide(gap: float, half: float, ends: Any, looks: Any, expected: Any) -> None:
+    """Of four searches with two report seeds each: the noise falls with their root."""
+    row: dict[str, Any] = dict(zip(("lo", "speedup", "hi"), ends, strict=True))
+    row |= {"searches": 4, "n": 8, "gap": gap, "gap_lo": gap - half, "gap_hi": gap + half}
+    manifest = {"own_looks": looks, "protocol": {"searches": 4}}
+    study: Any = SimpleNamespace(manifest=manifest, baseline_title="AdamW")
+    number, outcome = searches_wanted(study, row)
+    assert number == expected[0] and outcome.startswith(expected[1])
 
 
 def test_failures_are_the_answer_where_there_is_no_verdict(

@@ -10,7 +10,8 @@ from benchmark.spec import Outcome
 from optimizers.base import Axis
 from sweeps.search.plan import plan
 from sweeps.search.summary import manifest
-from sweeps.search.sweep import Protocol, select, stage
+from sweeps.search.sweep import Protocol, stage
+from sweeps.search.variants import select
 
 
 def test_of_equals_the_baseline_comes_first(small):

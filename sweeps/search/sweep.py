@@ -153,8 +153,8 @@ class Sweep:
     """The user's file that it was read from, without its folders; "" for one that comes with the project."""
 
     own_looks: tuple[int, ...] = ()
-    """Numbers of searches at which an optimizer of the user's own is judged and may stop (looks.py). Empty: it has
-    as many as the protocol says."""
+    """Numbers of searches at which an optimizer of the user's own is judged and may stop (looks.py). Empty: it
+    has as many as the protocol says."""
 
     @property
     def looks(self) -> tuple[int, ...]:

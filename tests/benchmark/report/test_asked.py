@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from benchmark import store
@@ -79,10 +80,21 @@ def test_how_many_searches_would_decide(gap: float, half: float, ends: Any, look
     """Of four searches with two report seeds each: the noise falls with their root."""
     row: dict[str, Any] = dict(zip(("lo", "speedup", "hi"), ends, strict=True))
     row |= {"searches": 4, "n": 8, "gap": gap, "gap_lo": gap - half, "gap_hi": gap + half}
+    row |= {"scale": "27k", "chinchilla_ratio": 1.0}
     manifest = {"own_looks": looks, "protocol": {"searches": 4}}
-    study: Any = SimpleNamespace(manifest=manifest, baseline_title="AdamW")
-    number, outcome = searches_wanted(study, row)
+
+    def wanted_beside(searches: int) -> tuple[int | None, str]:
+        of = {"optimizer": "adamw", "scale": "27k", "chinchilla_ratio": 1.0, "search": range(searches)}
+        study: Any = SimpleNamespace(
+            manifest=manifest, baseline="adamw", baseline_title="AdamW", losses=pd.DataFrame(of)
+        )
+        return searches_wanted(study, row)
+
+    number, outcome = wanted_beside(4)
     assert number == expected[0] and outcome.startswith(expected[1])
+    if number is not None:  # what the baseline has already is there for nothing, and what it lacks is not
+        fewer, more = wanted_beside(2)[0], wanted_beside(40)[0]
+        assert fewer is not None and fewer <= number and (more is None or more >= number)
 
 
 def test_failures_are_the_answer_where_there_is_no_verdict(

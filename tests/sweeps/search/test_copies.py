@@ -67,7 +67,7 @@ def test_aa_is_a_sweep_of_copies():
 
 def test_another_study_has_other_seeds_and_openings():
     one, two = sweep_of("--copies", "2"), sweep_of("--copies", "2", "--study", "2")
-    trials = [[t for t in plan(sweep, {}).ready if t.optimizer == "adamw"] for sweep in (one, two)]
+    trials = [[t for t in plan(sweep, {}).ready if t.optimizer == "adamw~2"] for sweep in (one, two)]
     assert not {t.seed for t in trials[0]} & {t.seed for t in trials[1]}
     tried = [{key(t.hyperparameters) for t in found} for found in trials]
     assert len(tried[0] & tried[1]) == 1  # the stated start

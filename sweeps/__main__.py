@@ -16,7 +16,7 @@ import optimizers
 import sweeps
 from benchmark import store
 from benchmark.data.corpora import check_size, prepare
-from benchmark.data.sources import absolute
+from benchmark.data.sources import parse
 from benchmark.report import live
 from benchmark.spec import Record
 from optimizers.shared.copies import copy_name
@@ -147,9 +147,11 @@ def _sweep(args: argparse.Namespace) -> Sweep:
 
 def _prepared(sweep: Sweep, args: argparse.Namespace) -> Sweep:
     """The sweep with the command's other choices and the prepared corpus."""
+    corpus = parse(args.corpus or sweep.corpus)
     sweep = dataclasses.replace(
         sweep,
-        corpus=absolute(args.corpus or sweep.corpus),  # workers run in folders of their own
+        corpus=corpus.shown,
+        corpus_at=corpus.spelled if corpus.label else "",  # absolute: workers run in folders of their own
         backend=args.backend,
         precision=args.precision,
     )
@@ -173,7 +175,8 @@ def _policy(sweep: Sweep, args: argparse.Namespace) -> Sweep:
 def _with_corpus(sweep: Sweep) -> Sweep:
     """The sweep with its corpus prepared. Raises ValueError if the corpus is too small for one of its tasks."""
     tasks = [stage.task for stage in sweep.stages]
-    corpus = prepare(sweep.corpus, max(task.scale.vocab for task in tasks))
+    vocab = max(task.scale.vocab for task in tasks)
+    corpus = prepare(sweep.corpus_at or sweep.corpus, vocab, say=lambda note: print(note, file=sys.stderr))
     evaluated = max(sweep.tuning_evaluation.sequences, sweep.report_evaluation.sequences)
     longest = max(task.scale.seq_len for task in tasks)
     check_size(corpus, max(task.tokens for task in tasks), evaluated * longest + 1)

@@ -98,7 +98,8 @@ class Driver:
             self.attempts[trial.trial_id] += 1
         purposes = {t.trial_id: self.current.purposes.get(t.trial_id, "") for t in mates}
         source = self._source(first)
-        return Job(tuple(mates), purposes, source, str(self.folder.resolve()), self._mark, self.timeout_seconds)
+        where = (str(self.folder.resolve()), self._mark)
+        return Job(tuple(mates), purposes, source, *where, self.timeout_seconds, self.sweep.corpus_at)
 
     def receive(self, records: Sequence[Record]) -> None:
         """Take in a job's records; they are on disk when this returns. Raises OSError where that fails."""

@@ -180,6 +180,8 @@ class Sweep:
 
     optimizers: names it is meant for, all there are if empty; `contestants` are filled in from them.
     corpus_hash, tokenizer_hash: the corpus as prepared; filled in before planning.
+    corpus_at: the corpus's name with the whole path, of text of the user's own, which no record or manifest
+        holds; "" where `corpus` is all there is to it.
     file: the user's file that it was read from, without its folders; "" for one that comes with the project.
     """
 
@@ -191,6 +193,7 @@ class Sweep:
     contestants: tuple[Contestant, ...] = ()
     baseline: str = "adamw"
     corpus: str = "gcide"
+    corpus_at: str = ""
     corpus_hash: str = ""
     tokenizer_hash: str = ""
     backend: Literal["jax", "torch"] = "jax"

@@ -20,7 +20,7 @@ from benchmark.data.sources import parse
 from benchmark.report import live
 from benchmark.spec import Record
 from optimizers.shared.copies import copy_name
-from sweeps.run import calibrate, price, time_limit
+from sweeps.run import calibrate, known, price, time_limit
 from sweeps.run.driver import Driver
 from sweeps.run.options import AA, CHALLENGE, PROG, parser
 from sweeps.run.progress import Bar
@@ -63,7 +63,9 @@ def _run(args: argparse.Namespace) -> int:
         print(line, file=sys.stderr)
     sweep = seeds.settled(sweep, args.results, args.reuse, args.sealed)
     if args.dry_run:
-        print(price.table(sweep, _known(sweep, args), workers, speed()))
+        there = _known(sweep, args)
+        _warn(known.made_otherwise(sweep, there))
+        print(price.table(sweep, there, workers, speed()))
         return 0
     args.results.mkdir(parents=True, exist_ok=True)
     driver = Driver(
@@ -77,6 +79,7 @@ def _run(args: argparse.Namespace) -> int:
     )
     for line in driver.damaged:
         print(f"sweeps: ignored a damaged record, its trial will run again: {line}", file=sys.stderr)
+    _warn(known.made_otherwise(sweep, driver.known))
     try:
         driver.write_manifest()  # a sweep that is killed early is planned alike when it is resumed
         if not driver.done and importlib.util.find_spec("jinja2"):
@@ -93,6 +96,11 @@ def _run(args: argparse.Namespace) -> int:
         print("\n".join(aa.verdicts(sweep, driver.current)))
         return 0
     return _report(args, sweep.name)
+
+
+def _warn(line: str) -> None:
+    if line:
+        print(f"sweeps: {line}", file=sys.stderr)
 
 
 def _execute(driver: Driver, args: argparse.Namespace) -> None:
@@ -213,7 +221,7 @@ def _known(sweep: Sweep, args: argparse.Namespace) -> dict[str, Record]:
     found = [*_committed(sweep, args), *(r for root in args.reuse for _, r in store.records(root))]
     if args.results.is_dir():
         found += [r for _, r in store.records(args.results, archives=False)]
-    return {r.trial.trial_id: r for r in found if not (r.status == "failed" and args.retry_failed)}
+    return known.by_id(found, args.retry_failed)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,9 @@ def texts(file: Path, kind: str, left: LeftOut) -> Iterator[str]:
         if isinstance(row, dict) and field is None:
             field = text_field(row)
             if field is None:
-                raise NotText(f"has no field {' or '.join(map(repr, FIELDS))} in its {place}; it has {_names(row)}")
+                raise NotText(
+                    f"has no field {' or '.join(map(repr, FIELDS))} in its {place}; it has {_names(row)}"
+                )
             left.found(field, file)
         found = row.get(field) if isinstance(row, dict) else row
         if found is None or found == "":
@@ -92,7 +94,11 @@ def _parquet(file: Path) -> Iterator[tuple[str, Any]]:
     try:
         with parquet.ParquetFile(file) as table:
             schema = table.schema_arrow
-            row = {field.name: "" for field in schema if str(field.type) in ("string", "large_string", "string_view")}
+            row = {
+                field.name: ""
+                for field in schema
+                if str(field.type) in ("string", "large_string", "string_view")
+            }
             field = text_field(row)
             if field is None:
                 yield "columns of strings", row or dict.fromkeys(schema.names)

@@ -16,6 +16,7 @@ from benchmark.spec import Cost, Outcome, Record, Trial
 from benchmark.train import environment, parameters
 from optimizers.base import Info, Optimizer
 from optimizers.shared.copies import copy_title
+from optimizers.user import identity
 
 
 def run(
@@ -86,6 +87,7 @@ def facts(optimizer: type[Optimizer], trial: Trial) -> dict[str, Any]:
         **about(dataclasses.replace(optimizer.info, title=title)),
         "ablation_of": optimizer.ablation_of,
         "state_floats_per_param": setting(optimizer, trial).state_floats(params) / count,
+        **({"source": source} if (source := identity.registered(optimizer.__module__)) else {}),
     }
 
 

@@ -37,7 +37,9 @@ def source(where: str) -> Source:
     if not found:
         reasons = "; ".join(left.lines()) or "it is empty"
         raise ValueError(f"corpus local:{shown}: no file there ends in one of {files.usage()} ({reasons})")
-    return Source(json.dumps([_mark(file, path) for file in found]), lambda: _documents(found, left), left.lines)
+    return Source(
+        json.dumps([_mark(file, path) for file in found]), lambda: _documents(found, left), left.lines
+    )
 
 
 def _mark(file: Path, root: Path) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`python -m benchmark.corpora NAME`: prepare a corpus and print what is in it; the work is data/corpora.py's."""
+"""`python -m benchmark.corpora NAME`: prepare a corpus and say what is in it (data/corpora.py)."""
 
 import sys
 

@@ -134,7 +134,7 @@ def check_size(corpus: Corpus, tokens_needed: int, eval_tokens: int) -> float:
         if corpus.counts[split] < eval_tokens:
             raise ValueError(
                 f"corpus {corpus.name} is too small: its {split} split has {corpus.counts[split]:,} tokens and"
-                f" an evaluation needs {eval_tokens:,}; choose a larger corpus, of about {needed:.1f} MB of text"
+                f" an evaluation needs {eval_tokens:,}; choose a larger corpus, some {needed:.1f} MB of text"
             )
     return tokens_needed / train
 

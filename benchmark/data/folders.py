@@ -68,7 +68,7 @@ def text_files(root: Path, left: LeftOut) -> list[Path]:
 
 
 def _entries(folder: Path, left: LeftOut, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """Everything that is no folder, depth first; what is hidden, or of a system and not the user's, is left out."""
+    """Everything that is no folder, depth first, but for what is hidden or a system's own."""
     pending = [folder]
     while pending:
         path = pending.pop()

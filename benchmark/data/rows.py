@@ -1,9 +1,10 @@
 """Texts in rows: lines and arrays of JSON, tables, parquet; the text stands in a field that is found."""
 
+import contextlib
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,10 +22,17 @@ def texts(file: Path, kind: str, left: LeftOut) -> Iterator[str]:
     is damaged.
     """
     if kind == "parquet":
-        rows: Iterator[tuple[str, Any]] = _parquet(file)
+        rows = _parquet(file)
     else:
-        reader = text(file)
-        rows = {"lines": _lines, "json": _json, "table": _table}[kind](reader, file)
+        rows = {"lines": _lines, "json": _json, "table": _table}[kind](text(file), file)
+    with contextlib.closing(rows):  # at once, where a row is refused
+        yield from _texts(rows, file, left)
+
+
+Rows = Generator[tuple[str, Any], None, None]  # of the row's place and the row
+
+
+def _texts(rows: Rows, file: Path, left: LeftOut) -> Iterator[str]:
     field = first = None
     for place, row in rows:
         first = first or place
@@ -33,11 +41,10 @@ def texts(file: Path, kind: str, left: LeftOut) -> Iterator[str]:
         if isinstance(row, dict) and field is None:
             field = text_field(row)
             if field is None:
-                raise NotText(
-                    f"has no field {' or '.join(map(repr, FIELDS))} in its {place}; it has {_names(row)}"
-                )
+                known = " or ".join(map(repr, FIELDS))
+                raise NotText(f"has no field {known} in its {place}; it has {_names(row)}")
             left.found(field, file)
-        found = row.get(field) if isinstance(row, dict) else row
+        found = row.get(field) if isinstance(row, dict) and field else row
         if found is None or found == "":
             left.rows_without_text += 1
             continue
@@ -46,7 +53,7 @@ def texts(file: Path, kind: str, left: LeftOut) -> Iterator[str]:
         yield found
 
 
-def _lines(lines: TextIO, file: Path) -> Iterator[tuple[str, Any]]:
+def _lines(lines: TextIO, file: Path) -> Rows:
     with lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
@@ -56,7 +63,7 @@ def _lines(lines: TextIO, file: Path) -> Iterator[tuple[str, Any]]:
                     raise _damaged(file, f"line {number}", None) from None
 
 
-def _json(lines: TextIO, file: Path) -> Iterator[tuple[str, Any]]:
+def _json(lines: TextIO, file: Path) -> Rows:
     """An array of rows, one row, or lines of JSON under another name."""
     with lines:
         content = lines.read()
@@ -73,7 +80,7 @@ def _json(lines: TextIO, file: Path) -> Iterator[tuple[str, Any]]:
         yield f"row {number}", row
 
 
-def _table(lines: TextIO, file: Path) -> Iterator[tuple[str, Any]]:
+def _table(lines: TextIO, file: Path) -> Rows:
     csv.field_size_limit(sys.maxsize)
     with lines:
         header = lines.readline()
@@ -85,7 +92,7 @@ def _table(lines: TextIO, file: Path) -> Iterator[tuple[str, Any]]:
             raise ValueError(f"{printable(file)} cannot be read ({error})") from None
 
 
-def _parquet(file: Path) -> Iterator[tuple[str, Any]]:
+def _parquet(file: Path) -> Rows:
     try:
         import pyarrow
         from pyarrow import parquet

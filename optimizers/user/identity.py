@@ -1,9 +1,10 @@
 """The identity of a rule: a digest of all that decides what it does.
 
-Of a file that is not in the registry, its syntax tree, so that comments and line ends make no new rule; of every
-package that it imports, but for the standard library and the frameworks, the source as it is on this machine;
-and of the files beside it that it names, as modules (`import_module("helper")`) or as data ("table.json").
-What it reads in another way (a name that is put together, a download, the environment) is not seen.
+Of a file that is not in the registry, its syntax tree, so that comments and line ends make no new rule; of
+every package that it imports, but for the standard library and the frameworks, the source as it is on this
+machine; and of the files beside it that it names, as modules (`import_module("helper")`) or as data
+("table.json"). What it reads in another way (a name that is put together, a download, the environment) is
+not seen.
 Of an optimizer of the registry, which a version identifies, the code that the version stands for.
 """
 

@@ -57,7 +57,7 @@ def usage() -> str:
 
 
 def parse(name: str) -> Name:
-    """Read a corpus's name; `~` and `file://` are understood in a path. Raises ValueError that lists the names."""
+    """Read a corpus's name; a path may have `~` and `file://`. Raises ValueError that lists the names."""
     kind, colon, where = name.partition(":")
     if kind not in names() or bool(colon) != bool(where) or bool(where) != bool(_module(kind).WHERE):
         hint = f" (for a file or folder of yours: local:{name})" if os.path.exists(name) else ""  # noqa: PTH110
@@ -71,7 +71,8 @@ def parse(name: str) -> Name:
     if path.startswith("file://"):
         path = url2pathname(urlsplit(path).path)
     try:
-        path = os.path.abspath(Path(path).expanduser())  # noqa: PTH100: a link keeps its own name
+        # not resolved: a link keeps the name that the user gave it
+        path = os.path.abspath(Path(path).expanduser())  # noqa: PTH100
     except RuntimeError:
         raise ValueError(f"corpus {name}: whose home folder ~ is cannot be found; write the path out") from None
     return Name(kind, path, _label(label or path))

@@ -36,7 +36,7 @@ class Source:
 
 
 def text_field(row: Mapping[str, Any]) -> str | None:
-    """The field of a row that holds its text: the first of FIELDS that is a string there, else that is there."""
+    """The field of a row that holds its text: the first of FIELDS that is a string, else that is there."""
     strings = (name for name in FIELDS if isinstance(row.get(name), str))
     return next(strings, None) or next((name for name in FIELDS if name in row), None)
 

@@ -1,4 +1,4 @@
-"""`hub:NAME[:CONFIG/SPLIT][@MEGABYTES]`: a data set streamed from a hub, its text in the column `text` (or see FIELDS)."""
+"""`hub:NAME[:CONFIG/SPLIT][@MEGABYTES]`: a data set streamed from a hub, its text in a column of FIELDS."""
 
 import importlib.util
 import io

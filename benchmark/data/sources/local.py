@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from benchmark.data import files, folders, rows
 from benchmark.data.folders import LeftOut
@@ -25,7 +26,8 @@ def source(where: str) -> Source:
     """
     path = Path(where).absolute()
     shown = files.printable(path)
-    if not os.path.exists(path):  # noqa: PTH110: False where a path is too long or leads through closed folders
+    # Path.exists raises where a path is too long or leads through closed folders
+    if not os.path.exists(path):  # noqa: PTH110
         raise ValueError(f"corpus local:{shown}: there is no such file or folder")
     left = LeftOut(path)
     if path.is_dir():
@@ -74,7 +76,7 @@ def _documents(found: list[Path], left: LeftOut) -> Iterator[Document]:
         raise ValueError(f"corpus local:{files.printable(left.root)} has no text: {'; '.join(left.lines())}")
 
 
-def _prose(lines: io.TextIOBase) -> Iterator[Document]:
+def _prose(lines: TextIO) -> Iterator[Document]:
     document: list[str] = []
     size = 0
     for paragraph in paragraphs(lines):

@@ -12,7 +12,7 @@ import ast
 import functools
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 FRAMEWORKS = {"jax", "jaxlib", "optax", "torch", "numpy", "scipy", "flax", "chex", "optimizers", "benchmark"}
@@ -48,15 +48,16 @@ def registered(module: str) -> str:
         for path in _registry_imports(queue.pop()) - seen:
             seen.add(path)
             queue.append(path)
-    parts = [_dump(_code(ast.parse(path.read_bytes()))) for path in sorted(seen)]
+    parts = [tree(path, _code) for path in sorted(seen)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
-def tree(path: Path) -> str:
-    """A file's syntax tree as text, without comments, positions and layout; its bytes where it is no Python."""
+def tree(path: Path, cut: Callable[[ast.Module], ast.Module] = lambda parsed: parsed) -> str:
+    """A file's syntax tree as text, without comments, positions, layout and what is `cut`; a hash of its bytes
+    where it is no Python."""
     data = path.read_bytes()
     try:
-        return _dump(ast.parse(data))
+        return _dump(cut(ast.parse(data)))
     except (SyntaxError, ValueError):
         return hashlib.sha256(data).hexdigest()
 
@@ -85,7 +86,7 @@ def _declares(part: ast.stmt) -> bool:
 def _registry_imports(source: Path) -> set[Path]:
     """The files of `optimizers` that one of them imports, anywhere in it."""
     found = set()
-    for node in ast.walk(ast.parse(source.read_bytes())):
+    for node in _nodes(source):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import importlib
-import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,7 +39,7 @@ def run(
         outcomes = trainer.train(trials, settings, corpus, path)
     except Exception as error:
         lines = str(error).strip().splitlines()
-        reason = without_folders(f"{type(error).__name__}: {lines[0] if lines else 'no message'}")
+        reason = environment.without_folders(f"{type(error).__name__}: {lines[0] if lines else 'no message'}")
         cost = Cost(wall_seconds=(time.perf_counter() - started) / len(trials))
         outcomes = [Outcome("failed", reason, cost=cost) for _ in trials]
     where = environment.describe(trainer.device())
@@ -50,12 +49,6 @@ def run(
         record(trial, optimizer, outcome, where, (purposes or {}).get(trial.trial_id, ""))
         for trial, outcome in zip(trials, outcomes, strict=True)
     ]
-
-
-def without_folders(text: str) -> str:
-    """A message with every absolute path cut to its last component: records are published, folders are not."""
-    text = re.sub(r"""(['"])/(?:[^'"/]*/)*([^'"/]*)\1""", r"\1\2\1", text)  # quoted, so blanks belong to it
-    return re.sub(r"""(?<![\w:/.'"])/(?:[^/\s'"]+/)+([^/\s'"]*)""", r"\1", text)
 
 
 def record(

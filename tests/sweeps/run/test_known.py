@@ -9,7 +9,7 @@ import sweeps
 from benchmark import store
 from benchmark.data.corpora import Corpus, kept
 from benchmark.spec import Outcome, Record
-from benchmark.train import runner
+from benchmark.train import environment, runner
 from optimizers.user import identity
 from sweeps.run import known, worker
 from sweeps.run.driver import Driver
@@ -121,4 +121,4 @@ def test_a_worker_takes_the_tokens_by_their_hashes(
     ],
 )
 def test_a_reason_holds_no_folders(message: str, kept: str | None) -> None:
-    assert runner.without_folders(message) == (kept or message)
+    assert environment.without_folders(message) == (kept or message)

@@ -77,7 +77,7 @@ class Trial:
     """What the run counts for: choosing hyperparameters ("tuning"), or the leaderboard ("report")."""
 
     corpus: str
-    """Name of the corpus."""
+    """Name of the corpus; of text of the user's own its kind alone ("local"), whatever its path."""
 
     corpus_hash: str
     """Hash of its text, so that a changed corpus makes another trial."""

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark import scales
+from benchmark.data import sources
 from benchmark.spec import SCHEMA, Record, record_from_json
 
 
@@ -183,6 +184,8 @@ def load(results: str | Path) -> Results:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             if manifest["schema"] != SCHEMA:
                 raise ValueError(f"schema {manifest['schema']}, but this version reads schema {SCHEMA}")
+            if isinstance(corpus := manifest.get("corpus"), str):  # which once was a path
+                manifest["corpus"] = sources.shown(corpus)
             sweeps[_name(path.parent)] = manifest
         except (OSError, ValueError, KeyError, TypeError) as error:
             damaged.append(f"{path}: not a sweep manifest ({error})")
@@ -212,7 +215,7 @@ def _run_row(sweep: str, record: Record) -> dict[str, Any]:
         "bits_per_byte": record.bits_per_byte,
         "train_loss": record.train_loss,
         "data_epochs": record.data_epochs,
-        "corpus": trial.corpus,
+        "corpus": sources.shown(trial.corpus),
         "corpus_hash": trial.corpus_hash,
         "tokenizer_hash": trial.tokenizer_hash,
         "backend": trial.backend,

@@ -17,11 +17,11 @@ import optimizers
 import sweeps
 from benchmark import store
 from benchmark.data.corpora import check_size, prepare
-from benchmark.data.sources import absolute
+from benchmark.data.sources import parse
 from benchmark.report import live
 from benchmark.spec import Record
 from optimizers.shared.copies import copy_name
-from sweeps.run import calibrate, price, time_limit
+from sweeps.run import calibrate, known, price, time_limit
 from sweeps.run.driver import Driver
 from sweeps.run.options import AA, CHALLENGE, PROG, parser
 from sweeps.run.progress import Bar
@@ -69,9 +69,10 @@ def _run(args: argparse.Namespace) -> int:
     if not (challenged and sweep.protocol.report_seeds):  # else on the seeds of what it is set beside
         sweep = seeds.settled(sweep, args.results, args.reuse, args.sealed)
     if args.dry_run:
-        known = _known(sweep, args)
-        state = plan(sweep, known)
-        print(price.table(sweep, known, workers, speed(), state))
+        there = _known(sweep, args)
+        _warn(known.made_otherwise(sweep, there))
+        state = plan(sweep, there)
+        print(price.table(sweep, there, workers, speed(), state))
         if challenged and (line := price.beside(sweep, state, workers, speed)):
             print(line)
         return 0
@@ -91,6 +92,7 @@ def _run(args: argparse.Namespace) -> int:
     )
     for line in driver.damaged:
         print(f"sweeps: ignored a damaged record, its trial will run again: {line}", file=sys.stderr)
+    _warn(known.made_otherwise(sweep, driver.known))
     try:
         driver.write_manifest()  # a sweep that is killed early is planned alike when it is resumed
         if challenged and (line := price.beside(sweep, driver.current, workers, speed)):
@@ -109,6 +111,11 @@ def _run(args: argparse.Namespace) -> int:
         print("\n".join(aa.verdicts(sweep, driver.current)))
         return 0
     return _report(args, sweep.name)
+
+
+def _warn(line: str) -> None:
+    if line:
+        print(f"sweeps: {line}", file=sys.stderr)
 
 
 def _execute(driver: Driver, args: argparse.Namespace) -> None:
@@ -179,9 +186,11 @@ def _sweep(args: argparse.Namespace) -> Sweep:
 
 def _prepared(sweep: Sweep, args: argparse.Namespace) -> Sweep:
     """The sweep with the command's other choices and the prepared corpus."""
+    corpus = parse(args.corpus or sweep.corpus)
     sweep = dataclasses.replace(
         sweep,
-        corpus=absolute(args.corpus or sweep.corpus),  # workers run in folders of their own
+        corpus=corpus.shown,
+        corpus_at=corpus.spelled if corpus.label else "",  # absolute: workers run in folders of their own
         backend=args.backend,
         precision=args.precision,
     )
@@ -205,7 +214,8 @@ def _policy(sweep: Sweep, args: argparse.Namespace) -> Sweep:
 def _with_corpus(sweep: Sweep) -> Sweep:
     """The sweep with its corpus prepared. Raises ValueError if the corpus is too small for one of its tasks."""
     tasks = [stage.task for stage in sweep.stages]
-    corpus = prepare(sweep.corpus, max(task.scale.vocab for task in tasks))
+    vocab = max(task.scale.vocab for task in tasks)
+    corpus = prepare(sweep.corpus_at or sweep.corpus, vocab, say=lambda note: print(note, file=sys.stderr))
     evaluated = max(sweep.tuning_evaluation.sequences, sweep.report_evaluation.sequences)
     longest = max(task.scale.seq_len for task in tasks)
     check_size(corpus, max(task.tokens for task in tasks), evaluated * longest + 1)
@@ -243,7 +253,7 @@ def _known(sweep: Sweep, args: argparse.Namespace) -> dict[str, Record]:
     found = [*_committed(sweep, args), *(r for root in args.reuse for _, r in store.records(root))]
     if args.results.is_dir():
         found += [r for _, r in store.records(args.results, archives=False)]
-    return {r.trial.trial_id: r for r in found if not (r.status == "failed" and args.retry_failed)}
+    return known.by_id(found, args.retry_failed)
 
 
 if __name__ == "__main__":

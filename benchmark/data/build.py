@@ -28,6 +28,8 @@ HELD_OUT = 0.03  # share of validation, and of test; more where that is less tha
 HELD_OUT_MOST = 0.1
 HELD_OUT_BYTES = 500_000  # at vocabulary 512 about twice the 1024 x 129 tokens that an evaluation reads
 
+SMALLEST_MEGABYTES = 3  # at vocabulary 512 HELD_OUT_MOST of it is an evaluation's 1024 x 129 tokens
+
 
 def short_hash(data: bytes) -> str:
     """16 hex digits of the SHA-256."""
@@ -80,10 +82,21 @@ def build(documents: list[Document], vocab: int, folder: Path, bar: tqdm) -> Non
 
     Raises ValueError if the documents do not fill the three splits.
     """
-    number = len(documents)
-    texts = {name: [d.text for d in part if d.paragraphs] for name, part in split(documents).items()}
+    number, repeated = len(documents), _paragraphs(documents)
+    parts = split(documents)
+    dropped = {
+        "paragraphs": repeated - sum(map(_paragraphs, parts.values())),
+        "of": repeated,
+        "documents": sum(not _paragraphs([d]) for part in parts.values() for d in part),
+    }
+    texts = {name: [d.text for d in part if d.paragraphs] for name, part in parts.items()}
     if not all(texts.values()):
-        raise ValueError(f"its {number} documents do not fill train, validation and test")
+        different = sum(1 for _ in groupby(documents, lambda d: d.text))  # alike ones have the same place
+        alike = f" ({different:,} different)" if different < number else ""
+        raise ValueError(
+            f"its {number:,} documents{alike} do not fill train, validation and test; the smallest tasks need"
+            f" some {SMALLEST_MEGABYTES} MB of text"
+        )
     texts = {name: sorted(part, key=_place) for name, part in texts.items()}
     bar.reset(total=sum(map(len, texts.values())))
     tokenizer = bpe.train(bpe.sample(texts["train"], vocab), vocab)
@@ -101,8 +114,14 @@ def build(documents: list[Document], vocab: int, folder: Path, bar: tqdm) -> Non
         "documents": {name: len(part) for name, part in texts.items()},
         "bytes": {name: sum(len(text.encode()) for text in part) for name, part in texts.items()},
         "token_bytes": bpe.token_bytes(tokenizer, vocab).tolist(),
+        "dropped": dropped,
     }
     write_atomically(folder / "meta.json", json.dumps(meta))
+
+
+def _paragraphs(documents: Iterable[Document]) -> int:
+    """How many paragraphs hold text."""
+    return sum(bool(p.strip()) for d in documents for p in d.paragraphs)
 
 
 def dtype(vocab: int) -> np.dtype:

@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ import platformdirs
 from tqdm import tqdm
 
 from benchmark.data import bpe, build
-from benchmark.data.build import PREPARATION, SPLITS, Split, dtype, short_hash
-from benchmark.data.sources import find, usage
+from benchmark.data.build import HELD_OUT_MOST, PREPARATION, SPLITS, Split, dtype, short_hash
+from benchmark.data.sources import find, identity, parse, shown, usage
 from benchmark.data.sources.base import Document, Source
 from benchmark.store import write_atomically
 
@@ -38,6 +38,7 @@ class Corpus:
     token_bytes: [vocab] bytes that each token stands for, 0 for the end of text.
     counts, documents, bytes: tokens, documents and bytes of text in each split.
     folder: where tokenizer.json and the tokens are.
+    notes: what was left out of the text or dropped from it, and why, in lines for people.
     """
 
     name: str
@@ -49,16 +50,25 @@ class Corpus:
     documents: Mapping[str, int]
     bytes: Mapping[str, int]
     folder: Path
+    notes: tuple[str, ...] = ()
 
     def tokens(self, split: Split) -> np.ndarray:
         """All token ids of a split, 1-D and read-only: uint16, or uint32 where the vocabulary needs it."""
         return np.memmap(self.folder / f"{split}.bin", dtype(self.vocab), mode="r")
 
 
-def prepare(name: str, vocab: int = 512, *, cache_dir: Path | None = None, progress: bool = True) -> Corpus:
+def prepare(
+    name: str,
+    vocab: int = 512,
+    *,
+    cache_dir: Path | None = None,
+    progress: bool = True,
+    say: Callable[[str], object] = lambda _: None,
+) -> Corpus:
     """Return the corpus of this name, prepared now or found in the cache.
 
     name: a file of sources/ and what it asks for after a colon: `gcide`, `local:PATH`.
+    say: called with each of the corpus's notes if it is prepared now.
     vocab: size of the byte-level BPE.
     cache_dir: instead of $OPTIMIZER_BENCHMARK_CACHE or the user's cache folder. Two processes may prepare at
     once, and either may be killed: a corpus appears in the cache whole or not at all. Text is held in memory
@@ -67,17 +77,36 @@ def prepare(name: str, vocab: int = 512, *, cache_dir: Path | None = None, progr
     """
     if vocab < bpe.SMALLEST_VOCAB:
         raise ValueError(f"a byte-level vocabulary has at least {bpe.SMALLEST_VOCAB} tokens, not {vocab}")
-    source = find(name)
-    cache = cache_dir or cache_folder()
-    pointer = cache / "sources" / short_hash(f"{PREPARATION} {vocab} {name} {source.stamp}".encode())
     try:
-        found = pointer.is_file() and _load(name, vocab, cache / "corpora" / pointer.read_text())
-        return found or _prepared(name, vocab, source, cache, pointer, None if progress else True)
+        source, name = find(name), parse(name).shown
+    except OSError as error:
+        raise ValueError(f"corpus {name} cannot be read ({error})") from None
+    cache = cache_dir or cache_folder()
+    pointer = cache / "sources" / short_hash(f"{PREPARATION} {vocab} {identity(name)} {source.stamp}".encode())
+    try:
+        if pointer.is_file():
+            folder, *notes = pointer.read_text(encoding="utf-8").splitlines() or [""]
+            if folder and (found := _load(name, vocab, cache / "corpora" / folder, notes)):
+                return found
+        made = _prepared(name, vocab, source, cache, pointer, None if progress else True)
     except OSError as error:
         raise ValueError(
             f"cannot keep corpus {name} in {cache} ({error.strerror}); free space there, or set"
             " OPTIMIZER_BENCHMARK_CACHE to another folder"
         ) from error
+    for note in made.notes:
+        say(f"corpus {name}: {note}")
+    return made
+
+
+def kept(name: str, vocab: int, corpus_hash: str, tokenizer_hash: str) -> Corpus | None:
+    """The corpus of these hashes from the cache, whatever became of the text that it was made of; None if it
+    is not there. name: what to call it."""
+    for meta in sorted((cache_folder() / "corpora").glob("[!.]*/meta.json")):
+        found = _load(shown(name), vocab, meta.parent)
+        if found and (found.corpus_hash, found.tokenizer_hash) == (corpus_hash, tokenizer_hash):
+            return found
+    return None
 
 
 def cache_folder() -> Path:
@@ -92,23 +121,26 @@ def check_size(corpus: Corpus, tokens_needed: int, eval_tokens: int) -> float:
     Raises ValueError if that is more than MAX_EPOCHS, or if validation or test holds fewer than `eval_tokens`.
     """
     train = corpus.counts["train"]
+    per_token = sum(corpus.bytes.values()) / max(1, sum(corpus.counts.values())) / 1e6  # MB
+    trained = tokens_needed / MAX_EPOCHS / (1 - 2 * HELD_OUT_MOST)  # tokens of all splits together
+    needed = per_token * max(trained, eval_tokens / HELD_OUT_MOST)
     if tokens_needed > MAX_EPOCHS * train:
         raise ValueError(
             f"corpus {corpus.name} is too small: it has {train:,} training tokens and the task needs"
             f" {tokens_needed:,}, {tokens_needed / train:.1f} epochs where at most {MAX_EPOCHS} are allowed;"
-            " choose a larger corpus or a smaller task"
+            f" choose a larger corpus or a smaller task; it takes about {needed:.1f} MB of text"
         )
     for split in ("validation", "test"):
         if corpus.counts[split] < eval_tokens:
             raise ValueError(
                 f"corpus {corpus.name} is too small: its {split} split has {corpus.counts[split]:,} tokens and"
-                f" an evaluation needs {eval_tokens:,}; choose a larger corpus"
+                f" an evaluation needs {eval_tokens:,}; choose a larger corpus, some {needed:.1f} MB of text"
             )
     return tokens_needed / train
 
 
-def _load(name: str, vocab: int, folder: Path) -> Corpus | None:
-    """The corpus in this folder, or None if it is not there or damaged."""
+def _load(name: str, vocab: int, folder: Path, notes: Sequence[str] = ()) -> Corpus | None:
+    """The corpus in this folder, or None if it is not there, damaged, or of another vocabulary."""
     try:
         meta: dict[str, Any] = json.loads((folder / "meta.json").read_text())
         sizes = {split: (folder / f"{split}.bin").stat().st_size for split in SPLITS}
@@ -117,7 +149,16 @@ def _load(name: str, vocab: int, folder: Path) -> Corpus | None:
     if any(sizes[split] != meta["counts"][split] * dtype(vocab).itemsize for split in SPLITS):
         return None
     token_bytes = np.array(meta.pop("token_bytes"), np.int32)
-    return Corpus(name=name, vocab=vocab, token_bytes=token_bytes, folder=folder, **meta)
+    if len(token_bytes) != vocab:
+        return None
+    dropped = meta.pop("dropped", {})  # what was made before it was counted has none
+    said = (*notes, *([_repeats(dropped)] if dropped.get("paragraphs") else []))
+    return Corpus(name=name, vocab=vocab, token_bytes=token_bytes, folder=folder, notes=said, **meta)
+
+
+def _repeats(dropped: Mapping[str, int]) -> str:
+    whole = f", {dropped['documents']:,} of them whole documents" if dropped["documents"] else ""
+    return f"dropped {dropped['paragraphs']:,} of {dropped['of']:,} paragraphs, which repeat others{whole}"
 
 
 def _prepared(name: str, vocab: int, source: Source, cache: Path, pointer: Path, silent: bool | None) -> Corpus:
@@ -130,8 +171,9 @@ def _prepared(name: str, vocab: int, source: Source, cache: Path, pointer: Path,
     if not _load(name, vocab, folder):
         with tqdm(desc=f"{name}: encoding", unit=" documents", disable=silent, leave=False) as bar:
             _build(name, documents, vocab, folder, bar)
-    write_atomically(pointer, folder.name)
-    corpus = _load(name, vocab, folder)
+    notes = source.notes()
+    write_atomically(pointer, "\n".join([folder.name, *notes]))
+    corpus = _load(name, vocab, folder, notes)
     assert corpus, f"{folder} was just written"
     return corpus
 
@@ -165,9 +207,9 @@ def _remove_leftovers(parent: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, prog: str = "python -m benchmark.data.corpora") -> int:
     """Prepare a corpus and print what is in it; the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark.data.corpora", description="Prepare a corpus.")
+    parser = argparse.ArgumentParser(prog=prog, description="Prepare a corpus.")
     parser.add_argument("name", help=usage())
     parser.add_argument("--vocab", type=int, default=512, help="size of the byte-level BPE (default: 512)")
     options = parser.parse_args(arguments)
@@ -180,6 +222,8 @@ def main(arguments: list[str] | None = None) -> int:
     for split in SPLITS:
         sizes = corpus.documents[split], corpus.bytes[split], corpus.counts[split]
         print("{:>11}: {:>10,} documents {:>14,} bytes {:>13,} tokens".format(split, *sizes))
+    for note in corpus.notes:
+        print(note)
     print(f"in {corpus.folder}")
     return 0
 

@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 
@@ -47,6 +48,12 @@ def commit() -> str:
     if head.returncode:
         return ""
     return head.stdout.strip() + ("+" if dirty.returncode else "")
+
+
+def without_folders(text: str) -> str:
+    """A message with every absolute path cut to its last component: records are published, folders are not."""
+    text = re.sub(r"""(['"])/(?:[^'"/]*/)*([^'"/]*)\1""", r"\1\2\1", text)  # quoted, so blanks belong to it
+    return re.sub(r"""(?<![\w:/.'"])/(?:[^/\s'"]+/)+([^/\s'"]*)""", r"\1", text)
 
 
 def _cpu_model() -> str:

@@ -15,6 +15,7 @@ from benchmark.spec import Cost, Outcome, Record, Trial
 from benchmark.train import environment, parameters
 from optimizers.base import Info, Optimizer
 from optimizers.shared.copies import copy_title
+from optimizers.user import identity
 
 
 def run(
@@ -38,10 +39,12 @@ def run(
         outcomes = trainer.train(trials, settings, corpus, path)
     except Exception as error:
         lines = str(error).strip().splitlines()
-        reason = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+        reason = environment.without_folders(f"{type(error).__name__}: {lines[0] if lines else 'no message'}")
         cost = Cost(wall_seconds=(time.perf_counter() - started) / len(trials))
         outcomes = [Outcome("failed", reason, cost=cost) for _ in trials]
     where = environment.describe(trainer.device())
+    if corpus.name != trials[0].corpus:  # the label of the user's own text, which is no part of a trial
+        where = {**where, "corpus": corpus.name}
     return [
         record(trial, optimizer, outcome, where, (purposes or {}).get(trial.trial_id, ""))
         for trial, outcome in zip(trials, outcomes, strict=True)
@@ -77,6 +80,7 @@ def facts(optimizer: type[Optimizer], trial: Trial) -> dict[str, Any]:
         **about(dataclasses.replace(optimizer.info, title=title)),
         "ablation_of": optimizer.ablation_of,
         "state_floats_per_param": setting(optimizer, trial).state_floats(params) / count,
+        **({"source": source} if (source := identity.registered(optimizer.__module__)) else {}),
     }
 
 

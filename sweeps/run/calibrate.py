@@ -90,4 +90,4 @@ def _job(sweep: Sweep, scale: Scale) -> worker.Job:
     trial = dataclasses.replace(
         whole, tokens=steps * per_step, steps=steps, evaluation=Evaluation(sequences=64)
     )
-    return worker.Job((trial,), {}, contestant.source, folder="", mark="", timeout_seconds=0.0)
+    return worker.Job((trial,), {}, contestant.source, "", "", 0.0, sweep.corpus_at)

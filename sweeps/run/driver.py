@@ -18,6 +18,7 @@ from typing import Any
 from benchmark import store
 from benchmark.spec import Outcome, Record, Trial
 from benchmark.train import runner
+from sweeps.run.known import by_id
 from sweeps.run.worker import Job, mark_file
 from sweeps.search.contestants import optimizer_class
 from sweeps.search.plan import Memory, Plan, plan
@@ -66,14 +67,14 @@ class Driver:
         for root in self.reuse:
             self._learn(record for _, record in store.records(root, self.damaged))
         self.reused = set(self.known)
-        self._learn(record for _, record in store.records(self.results, self.damaged, archives=False))
+        own = [record for _, record in store.records(self.results, self.damaged, archives=False)]
+        self._learn(own)
+        self.reused |= set(self.known) - {record.trial.trial_id for record in own}
         self._memory = Memory()
         self.current = plan(self.sweep, self.known, self._memory)
 
     def _learn(self, found: Iterable[Record]) -> None:
-        for record in found:
-            if not (record.status == "failed" and self.retry_failed):
-                self.known[record.trial.trial_id] = record
+        self.known |= by_id(found, self.retry_failed)
 
     @property
     def folder(self) -> Path:
@@ -98,7 +99,8 @@ class Driver:
             self.attempts[trial.trial_id] += 1
         purposes = {t.trial_id: self.current.purposes.get(t.trial_id, "") for t in mates}
         source = self._source(first)
-        return Job(tuple(mates), purposes, source, str(self.folder.resolve()), self._mark, self.timeout_seconds)
+        where = (str(self.folder.resolve()), self._mark)
+        return Job(tuple(mates), purposes, source, *where, self.timeout_seconds, self.sweep.corpus_at)
 
     def receive(self, records: Sequence[Record]) -> None:
         """Take in a job's records; they are on disk when this returns. Raises OSError where that fails."""

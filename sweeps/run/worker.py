@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark import scales, store
-from benchmark.data.corpora import Corpus, cache_folder, prepare
+from benchmark.data.corpora import Corpus, cache_folder, kept, prepare
+from benchmark.data.sources import parse
 from benchmark.spec import Cost, Outcome, Record, Trial
 from benchmark.train import parameters, runner
 from optimizers.base import Optimizer
@@ -32,6 +33,7 @@ class Job:
     folder: the sweep's folder on the driver's machine; mark: what the driver has put into `mark_file(folder)`,
         by which a worker knows whether it sees that folder.
     timeout_seconds: a trial that takes longer, and longer than its FLOPs do at SLOWEST, has hung (0: no limit).
+    corpus: the name to prepare the trials' corpus by where it is not in the cache; "" for the trials' own.
     """
 
     trials: tuple[Trial, ...]
@@ -40,6 +42,7 @@ class Job:
     folder: str
     mark: str
     timeout_seconds: float
+    corpus: str = ""
 
 
 def mark_file(folder: Path) -> Path:
@@ -61,9 +64,10 @@ def work(job: Job) -> list[Record]:
     first = job.trials[0]
     optimizer = optimizer_class(first.optimizer, job.source)
     runner.trainer_of(first.backend).set_up(cache_folder() / "compiled")
-    corpus = _corpus(first.corpus, first.vocab)
+    name = job.corpus or first.corpus
+    corpus = _corpus(name, first.vocab, first.corpus_hash, first.tokenizer_hash)
     if (corpus.corpus_hash, corpus.tokenizer_hash) != (first.corpus_hash, first.tokenizer_hash):
-        raise ValueError(f"corpus {first.corpus!r} on this machine is not the one that was planned with")
+        raise ValueError(f"corpus {name!r} on this machine is not the one that was planned with")
     folder, shared = Path(job.folder), sees(job)
     checkpoints = (folder if shared else cache_folder()) / "checkpoints"
     with _watchdog(job, optimizer, shared):
@@ -76,8 +80,10 @@ def work(job: Job) -> list[Record]:
 
 
 @functools.lru_cache(maxsize=2)
-def _corpus(name: str, vocab: int) -> Corpus:
-    return prepare(name, vocab, progress=False)
+def _corpus(name: str, vocab: int, corpus_hash: str, tokenizer_hash: str) -> Corpus:
+    """By its hashes from the cache, so that a text may be moved while a sweep runs; else prepared."""
+    found = kept(parse(name).shown, vocab, corpus_hash, tokenizer_hash)
+    return found or prepare(name, vocab, progress=False)
 
 
 @contextlib.contextmanager

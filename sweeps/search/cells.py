@@ -7,6 +7,7 @@ from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
 
+from benchmark.data import sources
 from benchmark.spec import SearchRole, Status, Trial
 from optimizers.base import Axis
 from sweeps.search.contestant import Contestant
@@ -227,7 +228,7 @@ def trial_of(sweep: Sweep, cell: Cell, setting: Setting, seed: int, role: Search
         hyperparameters=setting,
         seed=seed,
         role=role,
-        corpus=sweep.corpus,
+        corpus=sources.identity(sweep.corpus),
         corpus_hash=sweep.corpus_hash,
         tokenizer_hash=sweep.tokenizer_hash,
         evaluation=sweep.tuning_evaluation if role == "tuning" else sweep.report_evaluation,

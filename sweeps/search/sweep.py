@@ -129,7 +129,10 @@ class Sweep:
     """The contestant that all others are compared with."""
 
     corpus: str = "gcide"
-    """Name of the corpus, or "local:" or "hub:" and where it is."""
+    """Name of the corpus; of text of the user's own, "local:" and a label."""
+
+    corpus_at: str = ""
+    """Such a text's name with its path, which no record holds; "" for any other corpus."""
 
     corpus_hash: str = ""
     """Of the corpus as prepared; filled in before planning."""

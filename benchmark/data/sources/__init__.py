@@ -4,13 +4,45 @@ A file is named after its corpus. It has `source(where) -> Source` and `WHERE`, 
 after the colon is written: `PATH` for a file or folder, empty where nothing follows. base.py has the types.
 """
 
+import functools
 import importlib
+import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from benchmark.data.sources.base import Source
 
+PATH = "PATH"  # the WHERE of a source that reads the user's own files
+LONGEST_LABEL = 60
 _HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Name:
+    """A corpus's name as it was typed, `KIND`, `KIND:WHERE` or, of the user's own files, `KIND:[LABEL=]PATH`.
+
+    where: what follows the colon; a path is absolute. label: what a path is called, "" for any other name.
+    """
+
+    kind: str
+    where: str = ""
+    label: str = ""
+
+    @property
+    def spelled(self) -> str:
+        """What `parse` reads back, in whatever folder."""
+        where = f"{self.label}={self.where}" if self.label else self.where
+        return f"{self.kind}:{where}" if where else self.kind
+
+    @property
+    def shown(self) -> str:
+        """What tables, manifests and records call it: without the folders that a path leads through."""
+        where = self.label or self.where
+        return f"{self.kind}:{where}" if where else self.kind
 
 
 def names() -> list[str]:
@@ -24,20 +56,62 @@ def usage() -> str:
     return ", ".join(f"{kind}:{where}" if (where := _module(kind).WHERE) else kind for kind in names())
 
 
-def find(name: str) -> Source:
-    """The source of this name. Raises ValueError that lists the names, or says what is missing."""
+def parse(name: str) -> Name:
+    """Read a corpus's name; a path may have `~` and `file://`. Raises ValueError that lists the names."""
     kind, colon, where = name.partition(":")
     if kind not in names() or bool(colon) != bool(where) or bool(where) != bool(_module(kind).WHERE):
-        raise ValueError(f"unknown corpus {name!r}; choose from {usage()}")
-    return _module(kind).source(where)
+        hint = f" (for a file or folder of yours: local:{name})" if os.path.exists(name) else ""  # noqa: PTH110
+        raise ValueError(f"unknown corpus {name!r}; choose from {usage()}{hint}")
+    if _module(kind).WHERE != PATH:
+        return Name(kind, where)
+    label, equals, path = where.partition("=")
+    labelled = bool(equals and path and re.fullmatch(r"[\w.+-]+", label))
+    if not labelled or os.path.lexists(where):  # `lang=en` may be a folder of that name
+        label, path = "", where
+    if path.startswith("file://"):
+        path = url2pathname(urlsplit(path).path)
+    try:
+        # not resolved: a link keeps the name that the user gave it
+        path = os.path.abspath(Path(path).expanduser())  # noqa: PTH100
+    except RuntimeError:
+        raise ValueError(f"corpus {name}: whose home folder ~ is cannot be found; write the path out") from None
+    return Name(kind, path, _label(label or path))
 
 
-def absolute(name: str) -> str:
-    """The name with its path absolute, for processes that run in other folders; any other name as it is."""
+def find(name: str) -> Source:
+    """The source of this name. Raises ValueError that lists the names, or says what is missing."""
+    parsed = parse(name)
+    return _module(parsed.kind).source(parsed.where)
+
+
+def identity(name: str) -> str:
+    """What a trial's identity has of a corpus's name: of the user's own files nothing but their kind, because
+    the same text under another path is the same, and its hash tells it apart."""
     kind, _, where = name.partition(":")
-    if where and kind in names() and _module(kind).WHERE == "PATH":
-        return f"{kind}:{Path(where).expanduser().resolve()}"
-    return name
+    return kind if where and _is_path(kind) else name
+
+
+def shown(name: str) -> str:
+    """A name from a record or a manifest without the folders of a path, which records once held."""
+    kind, _, where = name.partition(":")
+    return Name(kind, where, _label(where)).shown if where and _is_path(kind) else name
+
+
+def to_type(name: str) -> str:
+    """What to type for a corpus that a manifest names: of the user's own files where the path goes."""
+    kind, _, where = name.partition(":")
+    return f"{kind}:path/to/{_label(where)}" if where and _is_path(kind) else name
+
+
+def _label(path: str) -> str:
+    """What a path is called: its last component, as one word that can be typed and printed anywhere."""
+    last = Path(path).name
+    return re.sub(r"[^\w.+-]+", "-", last)[:LONGEST_LABEL].strip("-") or "text"
+
+
+@functools.cache
+def _is_path(kind: str) -> bool:
+    return kind in names() and _module(kind).WHERE == PATH
 
 
 def _module(kind: str) -> ModuleType:

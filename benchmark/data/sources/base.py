@@ -1,11 +1,11 @@
 """What a source of text is, and what several of them need."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from typing import TextIO
+from typing import Any, TextIO
 
-FIELD = "text"  # of a line of JSONL and of a row from a hub
+FIELDS = ("text", "content", "raw_content", "body", "document")  # what the text of a row may be called
 PARAGRAPH = 8_000  # characters: a longer one is cut
 
 
@@ -27,10 +27,18 @@ class Document:
 @dataclass(frozen=True)
 class Source:
     """A corpus's text. `stamp` is cheap to get and changes whenever the text may have; `documents()` reads
-    the text from its start and raises ValueError where it cannot."""
+    the text from its start and raises ValueError where it cannot; `notes()` says in lines for people, once it
+    was read, what of it was left out and why."""
 
     stamp: str
     documents: Callable[[], Iterator[Document]]
+    notes: Callable[[], list[str]] = list
+
+
+def text_field(row: Mapping[str, Any]) -> str | None:
+    """The field of a row that holds its text: the first of FIELDS that is a string, else that is there."""
+    strings = (name for name in FIELDS if isinstance(row.get(name), str))
+    return next(strings, None) or next((name for name in FIELDS if name in row), None)
 
 
 def versions(corpus: str, *packages: str, extra: str = "") -> str:

@@ -1,18 +1,18 @@
-"""`hub:NAME[:CONFIG/SPLIT][@MEGABYTES]`: a data set streamed from a hub, its text in the column `text`."""
+"""`hub:NAME[:CONFIG/SPLIT][@MEGABYTES]`: a data set streamed from a hub, its text in a column of FIELDS."""
 
 import importlib.util
 import io
 import re
 from collections.abc import Iterator
 
-from benchmark.data.sources.base import FIELD, Document, Source, paragraphs
+from benchmark.data.sources.base import FIELDS, Document, Source, paragraphs, text_field
 
 WHERE = "NAME[:CONFIG/SPLIT][@MEGABYTES]"
 MEGABYTES = 1000  # of text, where the name does not say how much
 
 
 def source(where: str) -> Source:
-    """A data set from a hub, `NAME[:CONFIG/SPLIT][@MEGABYTES]`, its text in the column `text`.
+    """A data set from a hub, `NAME[:CONFIG/SPLIT][@MEGABYTES]`, its text in a column that FIELDS names.
 
     The first megabytes of text are streamed (1000 unless said). What is cached stays as it is when the data
     set changes.
@@ -35,12 +35,15 @@ def source(where: str) -> Source:
 def _documents(name: str, config: str | None, split: str, room: int) -> Iterator[Document]:
     import datasets  # type: ignore[import-not-found]  # an extra
 
+    field = None
     try:
         for row in datasets.load_dataset(name, config, split=split, streaming=True):
-            if not isinstance(row.get(FIELD), str):
-                raise ValueError(f"no text in a column {FIELD!r}; there are {', '.join(row)}")
-            yield Document(list(paragraphs(io.StringIO(row[FIELD]))))
-            room -= len(row[FIELD].encode())
+            field = field or text_field(row)
+            if not field or not isinstance(row.get(field), str | None):
+                raise ValueError(f"no text in a column {' or '.join(FIELDS)}; there are {', '.join(row)}")
+            text = row.get(field) or ""
+            yield Document(list(paragraphs(io.StringIO(text))))
+            room -= len(text.encode())
             if room <= 0:
                 return
     except (OSError, ValueError) as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.data import sources
 from benchmark.frames import column, groups, rows, where
 from benchmark.report import style, text
 from benchmark.report.curves import Curves, Run
@@ -122,7 +123,8 @@ def command(study: Study, optimizer: str, task: str) -> str:
     words += [word for n in files for word in ("--optimizer", f"path/to/{n}.py")]
     words += ["--tasks", ",".join(tasks), *options]
     for key in ("corpus", "backend", "precision"):
-        words += [f"--{key}", str(manifest[key])] if manifest[key] else []
+        value = sources.to_type(str(manifest[key])) if key == "corpus" else str(manifest[key])
+        words += [f"--{key}", value] if value else []
     return shlex.join(["python", "-m", "sweeps", own or name, *words])
 
 

@@ -1,5 +1,6 @@
 """Where text comes from: kinds of file, data sets from a hub, packages; and what is said when it does not."""
 
+import bz2
 import gzip
 import io
 import json
@@ -22,6 +23,7 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
     ".gz": gzip.compress,
     ".xz": lzma.compress,
+    ".bz2": bz2.compress,
     ".zst": zstandard.ZstdCompressor().compress,
 }
 STORIES = [f"Story {i}: café, 漢字.\nA second line.\n\nAnother paragraph of story {i}." for i in range(20)]
@@ -113,10 +115,23 @@ def test_a_file_that_is_not_what_it_is_called(packing: str, tmp_path: Path) -> N
         ("a.txt", b"", "is empty: there is no text in it"),
         ("a.txt", b" \n \n", "is empty: there is no text in it"),
         ("a.txt", b"one short story", r"is too small: its 1 documents do not fill train, validation and test"),
-        ("a.csv", b"a,b", r"no file there ends in one of \.txt, "),
+        ("a.csv", b"a,b\n1,2", r"a\.csv has no field 'text' or 'content' .* in its header; it has a, b"),
         ("a.jsonl", b'{"text": "ok"}\n{"text": ', r"a\.jsonl, line 2: not a JSON object with a string 'text'"),
-        ("a.jsonl", b'{"content": "x"}', r"line 1: not a JSON object with a string 'text'"),
-        ("a.jsonl", b'{"text": null}', r"line 1: not a JSON object with a string 'text'"),
+        (
+            "a.jsonl",
+            b'{"words": "x"}',
+            r"a\.jsonl has no field 'text' or 'content' .* in its line 1; it has words",
+        ),
+        ("a.jsonl", b'{"text": null}', r"is empty: there is no text in it"),
+        ("a.jsonl", b'{"text": "ok"}\n{"text": 7}', r"line 2: not a JSON object with a string 'text'"),
+        ("a.json", b"{// settings\n}", r"a\.json is not JSON that can be read"),
+        ("a.parquet", b"PAR1 and no more of it", r"a\.parquet cannot be read \(Parquet"),
+        ("a.txt", b"\0\1\2 binary", r"a\.txt holds NUL bytes"),
+        ("a.txt", "no mark".encode("utf-16-le"), r"a\.txt holds NUL bytes: no text, or UTF-16 without"),
+        ("a.txt", b"\xff\xfeh\0i", r"a\.txt is not UTF-16 text"),
+        ("a b,c:d\n.txt", b"caf\xe9", r"a b,c:d\\n\.txt is not UTF-8 text"),
+        ("a.txt", b"the same\n" * 9, r"its 1 documents do not fill .*need some 3 MB of text"),
+        ("a.jsonl", b'{"text": "same"}\n' * 9, r"its 9 documents \(1 different\) do not fill train, val"),
         ("a.jsonl", b'["text"]', r"line 1: not a JSON object with a string 'text'"),
         ("a.jsonl", b'{"text": "\\ud800"}', r"line 1: not a JSON object with a string 'text'"),
     ],
@@ -146,13 +161,54 @@ def test_what_is_wrong_with_a_name(name: str, message: str) -> None:
         prepare(name, progress=False)
 
 
-def test_only_a_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("typed", "spelled", "shown", "identity", "to_type"),
+    [
+        ("local:a.txt", "local:a.txt=HERE/a.txt", "local:a.txt", "local", "local:path/to/a.txt"),
+        ("local:../b", "local:b=PARENT/b", "local:b", "local", "local:path/to/b"),
+        ("local:~/a b,c:d\n/é.txt/", "local:é.txt=/home/me/a b,c:d\n/é.txt", "local:é.txt", "local", None),
+        ("local:~/my  text\t(2)", "local:my-text-2=/home/me/my  text\t(2)", "local:my-text-2", "local", None),
+        ("local:mine=~/x", "local:mine=/home/me/x", "local:mine", "local", "local:path/to/mine"),
+        ("local:/d/a=b/x", "local:x=/d/a=b/x", "local:x", "local", None),
+        ("local:lang=en", "local:lang-en=HERE/lang=en", "local:lang-en", "local", None),  # a folder there
+        ("local:file:///d/x%20y", "local:x-y=/d/x y", "local:x-y", "local", None),
+        ("local:/", "local:text=/", "local:text", "local", None),
+        ("gcide", "gcide", "gcide", "gcide", "gcide"),
+        ("hub:owner/web@1", "hub:owner/web@1", "hub:owner/web@1", "hub:owner/web@1", "hub:owner/web@1"),
+    ],
+)
+def test_names(
+    typed: str, spelled: str, shown: str, identity: str, to_type: str | None, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/me")
-    assert sources.absolute("local:a.txt") == f"local:{tmp_path / 'a.txt'}"
-    assert sources.absolute("local:~/a.txt") == "local:/home/me/a.txt"
-    for name in ("gcide", "hub:owner/web", "local:", "unknown:a.txt"):
-        assert sources.absolute(name) == name
+    (tmp_path / "lang=en").mkdir()
+    spelled = spelled.replace("HERE", str(tmp_path)).replace("PARENT", str(tmp_path.parent))
+    name = sources.parse(typed)
+    assert (name.spelled, name.shown) == (spelled, shown)
+    monkeypatch.chdir("/")  # a worker's folder is another
+    assert sources.parse(name.spelled) == name
+    for known in (
+        name.shown,
+        f"{name.kind}:{name.where}" if name.where else name.kind,
+    ):  # now, and as once kept
+        assert sources.identity(known) == identity
+        assert sources.shown(known) == shown or typed.startswith("local:mine=")
+    if to_type:
+        assert sources.to_type(name.shown) == to_type
+
+
+def test_no_home_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: None)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(ValueError, match="home folder ~ is cannot be found; write the path out"):
+        sources.parse("local:~/a")
+
+
+def test_a_path_without_its_kind_is_told_how_to_write_it(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"for a file or folder of yours: local:{tmp_path}"):
+        sources.parse(str(tmp_path))
 
 
 def test_a_source_without_its_two_names_is_one_clear_line(
@@ -244,7 +300,7 @@ def fake_datasets(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         calls.append((name, config, split, streaming))
         if name == "gone":
             raise FileNotFoundError("Dataset 'gone' doesn't exist on the Hub\nor cannot be accessed.")
-        column = "content" if name == "other" else "text"
+        column = {"other": "words", "named": "content"}.get(name, "text")
         return ({column: f"{i}\n\n" + "é" * 200_000} for i in range(10**9))
 
     vars(module)["load_dataset"] = load_dataset
@@ -257,6 +313,8 @@ def test_hub_streams_as_many_megabytes_as_asked_for(fake_datasets: list[tuple[An
     assert [text[:3] for text in found] == ["0\n\n", "1\n\n", "2\n\n"]
     assert len(read("hub:owner/web@2")) == 5
     next(iter(find("hub:owner/web:en").documents()))
+    assert len(read("hub:named@1")) == 3  # its text is in the column `content`
+    fake_datasets.pop()
     assert fake_datasets == [
         ("owner/web", "sample-10BT", "validation", True),
         ("owner/web", None, "train", True),
@@ -271,7 +329,11 @@ def test_hub_streams_as_many_megabytes_as_asked_for(fake_datasets: list[tuple[An
             "hub:gone",
             "hub:gone cannot be streamed: Dataset 'gone' doesn't exist on the Hub or cannot be accessed.",
         ),
-        ("hub:other", "hub:other cannot be streamed: no text in a column 'text'; there are content"),
+        (
+            "hub:other",
+            "hub:other cannot be streamed: no text in a column text or content or raw_content or body or"
+            " document; there are words",
+        ),
     ],
 )
 def test_hub_says_what_is_wrong(fake_datasets: list[tuple[Any, ...]], name: str, message: str) -> None:

@@ -51,6 +51,7 @@ def trial() -> Trial:
 class RandomCorpus:
     """Random tokens of the study's vocabulary."""
 
+    name = "random"
     token_bytes = np.full(128_256, 4)
 
     def tokens(self, split: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 """How much of this machine is ours: cores, memory and processes, from affinity and control groups.
 
-A container or a scheduler's job sees all of the machine's cores and memory, but is held to less: by affinity, or
-by a quota or limit of its control group or of one above it (cgroups v1 and v2; proc(5), cgroups(7) and the
+A container or a scheduler's job sees all of the machine's cores and memory, but is held to less: by affinity,
+or by a quota or limit of its control group or of one above it (cgroups v1 and v2; proc(5), cgroups(7) and the
 kernel's Documentation/admin-guide/cgroup-v2.rst). Needs no package; `root` is another "/" in tests.
 """
 
@@ -57,6 +57,18 @@ def workers(root: Path = ROOT) -> int:
     return max(1, min(cores(root), int(memory_bytes(root) / WORKER_BYTES)))
 
 
+def gpus(root: Path = ROOT) -> int:
+    """GPUs of NVIDIA's that this process may use: those there are, or fewer by CUDA_VISIBLE_DEVICES."""
+    there = len(list((root / "proc/driver/nvidia/gpus").glob("*")))
+    devices = len(list((root / "dev").glob("nvidia[0-9]*")))  # a container is given some of those in /proc
+    there = min(there, devices) if devices else there
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return there
+    named = [name.strip() for name in visible.split(",")]
+    return min(there, next((i for i, name in enumerate(named) if not name or name.startswith("-")), len(named)))
+
+
 def idle_first(numbers: Sequence[int], root: Path = ROOT) -> list[int]:
     """These cores, those that did least in the last moment first: others may have pinned processes here too."""
     before = _busy(root)
@@ -105,7 +117,7 @@ def _paths(controller: str, root: Path) -> dict[str, list[str]]:
     """Kind of file system -> this process's group there, from lines "ID:CONTROLLERS:PATH"."""
     found: dict[str, list[str]] = {}
     for line in _lines(root / "proc/self/cgroup"):
-        number, names, path = (line.split(":", 2) + ["", ""])[:3]
+        number, names, path = [*line.split(":", 2), "", ""][:3]
         if number == "0" and not names:
             found.setdefault("cgroup2", []).append(path or "/")
         elif controller in names.split(","):

@@ -7,7 +7,6 @@ sources/ (text), dedup.py, bpe.py and build.py.
 import argparse
 import contextlib
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -18,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from tqdm import tqdm
 
-from benchmark.data import bpe, build
+from benchmark import stopping
+from benchmark.data import bpe, build, user_cache
 from benchmark.data.build import PREPARATION, SPLITS, Split, dtype, short_hash
 from benchmark.data.sources import find, usage
 from benchmark.data.sources.base import Document, Source
@@ -81,9 +80,11 @@ def prepare(name: str, vocab: int = 512, *, cache_dir: Path | None = None, progr
 
 
 def cache_folder() -> Path:
-    """Where prepared corpora are kept: $OPTIMIZER_BENCHMARK_CACHE, or this application's place for the user."""
-    chosen = os.environ.get("OPTIMIZER_BENCHMARK_CACHE")
-    return Path(chosen or platformdirs.user_cache_dir("optimizer-benchmark"))
+    """Where prepared corpora are kept: $OPTIMIZER_BENCHMARK_CACHE, or this application's place for the user.
+
+    See user_cache.py for a user who has none. Raises ValueError where there is no place at all.
+    """
+    return user_cache.folder()
 
 
 def check_size(corpus: Corpus, tokens_needed: int, eval_tokens: int) -> float:
@@ -185,4 +186,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stopping.run(main, "Interrupted; nothing of the corpus was kept, run the command again."))

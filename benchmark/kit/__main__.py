@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import optimizers
+from benchmark import stopping
 from benchmark.kit import conformance
 from benchmark.kit.admission import attempt
 from optimizers.base import Optimizer
@@ -52,4 +53,4 @@ def named(subject: str) -> type[Optimizer]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stopping.run(main, "Interrupted; run the command again."))

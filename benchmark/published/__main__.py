@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from benchmark import stopping
 from benchmark.published import fantastic, importers
 
 
@@ -41,4 +42,4 @@ def main(arguments: list[str] | None = None, prog: str = "python -m benchmark.pu
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stopping.run(main, "Interrupted; run the command again."))

@@ -23,7 +23,11 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setattr(resources, "affinity", lambda: list(range(8)))
 
     def make(groups: str, mounts: str, files: dict[str, str]):
-        every = {"proc/self/cgroup": groups, "proc/self/mountinfo": mounts, "proc/meminfo": "MemTotal: 16777216 kB"}
+        every = {
+            "proc/self/cgroup": groups,
+            "proc/self/mountinfo": mounts,
+            "proc/meminfo": "MemTotal: 16777216 kB",
+        }
         every |= {f"sys/fs/cgroup/{name}": text for name, text in files.items()}
         for name, text in every.items():
             path = tmp_path / name

@@ -23,7 +23,7 @@ def check(folder: Path, option: str) -> None:
 
 
 def check_later(folder: Path, option: str) -> None:
-    """The same of a folder that is written at the end, without making it: it or the first above it is looked at."""
+    """The same of a folder that is written at the end, without making it: by the first above it."""
     there = folder.absolute()
     while not os.path.lexists(there) and there != there.parent:
         there = there.parent

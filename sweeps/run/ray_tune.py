@@ -174,9 +174,11 @@ def run(driver: Driver, slots_per_gpu: int = 1, workers: int | None = None) -> N
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
     before = stopping.descendants(os.getpid())
-    with scratch.folder() as home:
+    address = advice.cluster()
+    with scratch.folder() as home, contextlib.nullcontext() if address else _alone():
         try:
-            with watched(), _join(workers, home):
+            with watched():
+                _connect(address) if address else _start(workers, home)
                 searcher = _fit(driver, _slot(slots_per_gpu), workers, str(home / "tune"))
             if searcher.error:
                 raise searcher.error
@@ -184,19 +186,6 @@ def run(driver: Driver, slots_per_gpu: int = 1, workers: int | None = None) -> N
             started = stopping.descendants(os.getpid()) - before
             ray.shutdown()
             stopping.end_all(started, patience=2.0)
-
-
-@contextlib.contextmanager
-def _join(workers: int | None, home: Path) -> Iterator[None]:
-    """Ray, here and for this process alone, or the cluster at RAY_ADDRESS. Raises ValueError if that fails."""
-    address = advice.cluster()
-    if address:
-        _connect(address)
-        yield
-        return
-    with _alone():
-        _start(workers, home)
-        yield
 
 
 def _connect(address: str) -> None:
@@ -312,6 +301,11 @@ def _slots(driver: Driver, slot: dict[str, float], workers: int | None) -> Slots
     if workers and workers > there:
         print(f"sweeps: there is room for {there} workers, not for {workers}", file=sys.stderr)
     count = min(there, workers or there, driver.current.remaining)
+    if pin and (held := worker.held_cores(cores)) and count > len(cores) - held:
+        print(
+            f"sweeps: another sweep's workers hold {held} of {len(cores)} cores; both share them",
+            file=sys.stderr,
+        )
     # where there is room for more, a trial that waits would start one more
     name = f"optimizer-benchmark-{uuid.uuid4().hex}"
     return Slots(count, int(count == there), tuple(cores), slot.get("gpu", 1.0), name)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 PREFIX = "ob-"
 LONGEST_SOCKET = 107  # bytes of a path, unix(7)
-BELOW = len("/ob-12345678/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
+BELOW = len("/ob-12345678/r/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
 LEAST_BYTES = 50e6  # logs, and room for what else writes there
 NEW_SECONDS = 60.0  # a younger folder is not taken for one that was left
 
@@ -29,8 +29,10 @@ def folder() -> Iterator[Path]:
     handle = os.open(made / "lock", os.O_CREAT | os.O_RDWR, 0o600)
     with contextlib.suppress(OSError):  # no locks there: nobody removes it but we
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    inner = made / "r"  # Ray opens the folder that it is given to everyone; nobody else comes as far
+    inner.mkdir()
     try:
-        yield made
+        yield inner
     finally:
         shutil.rmtree(made, ignore_errors=True)
         os.close(handle)

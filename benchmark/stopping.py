@@ -7,6 +7,7 @@ order. It ends at once where nothing is to be put in order, if it is told twice,
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -17,21 +18,25 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ORDER_SECONDS = 8.0  # `docker stop` kills after ten
+RETELL_SECONDS = 0.05
 TWICE_SECONDS = 1.0  # `timeout` sends every signal twice; what comes later is meant
 
 _line = "Interrupted before anything was begun; run the command again."
 _received: tuple[int, float] | None = None  # the first signal, and when it came
+_retold = threading.Semaphore(0)  # how many signals are to come that nobody sent
+_told = False  # whether the main thread has been told, by a KeyboardInterrupt or a handler of a library's
+_temporary: list[Path] = []
 _working = False  # whether a KeyboardInterrupt would be caught
 
 
 def run(main: Callable[[], int], line: str) -> int:
     """What main() returns, or 128 + the signal that stopped it, with the line on stderr."""
-    global _line, _received, _working
+    global _line, _received, _working, _told
     if threading.current_thread() is not threading.main_thread():
         return main()  # signals go to the main thread, and so to whoever holds that
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    outer = _line, _received, _working
-    _line, _received, _working = line, None, True
+    outer = _line, _received, _working, _told
+    _line, _received, _working, _told = line, None, True, False
     _install()
     with _watched():
         try:
@@ -45,7 +50,7 @@ def run(main: Callable[[], int], line: str) -> int:
                 raise
             return _stopped()
         finally:
-            _line, _received, _working = outer
+            _line, _received, _working, _told = outer
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -105,10 +110,13 @@ def _install() -> None:
 
 
 def _heed(number: int, frame: FrameType | None) -> None:
-    global _received
+    global _received, _told
     _received = _received or (number, time.monotonic())
     if not _working:
         end()
+    if _told:  # it is being heeded: what comes again is counted by the watcher alone
+        return
+    _told = True
     theirs = signal.getsignal(signal.SIGINT)  # Tune's, while it runs: it lets go of its workers
     if theirs is _heed or not callable(theirs):
         raise KeyboardInterrupt
@@ -122,10 +130,23 @@ def _status() -> int:
 def end(status: int | None = None, line: str | None = None) -> None:
     """End this process and all below it now, with this line and status or those of a stop."""
     status = _status() if status is None else status
-    with contextlib.suppress(Exception):  # such as a closed terminal
-        print(f"\n{_line if line is None else line}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # such as a closed terminal; sys.stderr may be in use where this came
+        os.write(2, f"\n{_line if line is None else line}\n".encode())
     end_all(descendants(os.getpid()))
+    for folder in _temporary:
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(status)
+
+
+@contextlib.contextmanager
+def removing(folder: Path) -> Iterator[None]:
+    """Remove a folder when the block ends, and where end() ends the process in it."""
+    _temporary.append(folder)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _temporary.remove(folder)
 
 
 @contextlib.contextmanager
@@ -134,30 +155,44 @@ def _watched() -> Iterator[None]:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    timer = threading.Timer(ORDER_SECONDS, end)
-    timer.daemon = True
+    timers: list[threading.Timer] = []
 
     def watch() -> None:
         global _received
         while number := os.read(reading, 1)[0]:
-            if number not in SIGNALS:
+            if number not in SIGNALS or _retold.acquire(blocking=False):
                 continue
             now = time.monotonic()
             _received = _received or (number, now)
             if now - _received[1] > TWICE_SECONDS:
                 end()
-            if timer.ident is None:
-                timer.start()
+            if not timers:
+                timers.append(threading.Timer(ORDER_SECONDS, end))
+                timers[0].daemon = True
+                timers[0].start()
+
+    def lost(about: "sys.UnraisableHookArgs") -> None:
+        """A KeyboardInterrupt that came in a destructor, which cannot raise: tell it again."""
+        global _told
+        if about.exc_type is not KeyboardInterrupt or not _received:
+            return hook(about)
+        _told = False
+        _retold.release()
+        main, number = threading.main_thread().ident, _received[0]
+        return threading.Timer(RETELL_SECONDS, signal.pthread_kill, (main, number)).start()
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
+    hook, sys.unraisablehook = sys.unraisablehook, lost
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         signal.set_wakeup_fd(before)
         os.write(writing, b"\0")
         watcher.join()
-        timer.cancel()
+        for timer in timers:
+            timer.cancel()
         os.close(reading)
         os.close(writing)
 

@@ -4,6 +4,9 @@
 sources/ (text), dedup.py, bpe.py and build.py.
 """
 
+from benchmark import stopping  # before imports that take long: one may be interrupted in them
+
+# isort: split
 import argparse
 import contextlib
 import json
@@ -19,7 +22,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmark import stopping
 from benchmark.data import bpe, build, user_cache
 from benchmark.data.build import PREPARATION, SPLITS, Split, dtype, short_hash
 from benchmark.data.sources import find, usage

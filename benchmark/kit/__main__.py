@@ -1,12 +1,14 @@
 """`python -m benchmark.kit lion` or `... path/to/mine.py`: what every optimizer must do, checked."""
 
+from benchmark import stopping  # before imports that take long: one may be interrupted in them
+
+# isort: split
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import optimizers
-from benchmark import stopping
 from benchmark.kit import conformance
 from benchmark.kit.admission import attempt
 from optimizers.base import Optimizer

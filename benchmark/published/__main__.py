@@ -1,10 +1,12 @@
 """`python -m benchmark.published`: write the study's figures, or anyone's, as a results set."""
 
+from benchmark import stopping  # before imports that take long: one may be interrupted in them
+
+# isort: split
 import argparse
 import sys
 from pathlib import Path
 
-from benchmark import stopping
 from benchmark.published import fantastic, importers
 
 

@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmark import stopping
+
 PREFIX = "ob-"
 LONGEST_SOCKET = 107  # bytes of a path, unix(7)
 BELOW = len("/ob-12345678/r/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
@@ -32,9 +34,9 @@ def folder() -> Iterator[Path]:
     inner = made / "r"  # Ray opens the folder that it is given to everyone; nobody else comes as far
     inner.mkdir()
     try:
-        yield inner
+        with stopping.removing(made):
+            yield inner
     finally:
-        shutil.rmtree(made, ignore_errors=True)
         os.close(handle)
 
 

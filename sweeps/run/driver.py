@@ -149,8 +149,6 @@ class Driver:
         store.write_atomically(self.folder / "sweep.json", text + "\n")
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            os.ftruncate(self._lock, 0)  # whose it was is nobody's business once it is over
         os.close(self._lock)
 
     def _program(self, trial: Trial) -> tuple:

@@ -76,7 +76,7 @@ def listening(pids: frozenset[int]) -> dict[int, set[str]]:
     for pid in pids:
         for handle in Path(f"/proc/{pid}/fd").glob("*"):
             try:
-                target = os.readlink(handle)
+                target = str(handle.readlink())
             except OSError:
                 continue
             if target in sockets:

@@ -18,6 +18,7 @@ from pathlib import Path
 import optimizers
 import sweeps
 from benchmark import resources, store
+from benchmark.data import user_cache
 from benchmark.data.corpora import cache_folder, check_size, prepare
 from benchmark.data.sources import absolute
 from benchmark.report import live
@@ -63,6 +64,7 @@ def _said(error: Exception, args: argparse.Namespace) -> str:
 
 
 def _run(args: argparse.Namespace) -> int:
+    user_cache.give_home()
     copies = args.name == AA
     if args.name == CHALLENGE:
         args = challenge(args)

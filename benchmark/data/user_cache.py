@@ -1,6 +1,7 @@
 """The cache folder: what can be made again, such as prepared corpora and compiled programs."""
 
 import functools
+import getpass
 import os
 import stat
 import sys
@@ -30,6 +31,19 @@ def folder() -> Path:
     if not usual.is_absolute() or (not (usual / "corpora").is_dir() and not _writable(usual)):
         return _temporary(f"{usual} cannot be written to")
     return usual
+
+
+def give_home() -> None:
+    """Where this user has no home or no name, make them up, for this process and those that it starts: libraries
+    ask for them when they are imported. The home is the cache folder. Raises ValueError as folder() does."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ[CHOICE] = os.environ["HOME"] = str(folder())
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = str(os.getuid())
 
 
 def _writable(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Machines that are not ours: folders, limits and clusters as users have them, each with its remedy in a line."""
+"""Machines that are not ours: folders, limits and clusters as users have them, each with its remedy."""
 
 import errno
 import fcntl
@@ -32,10 +32,9 @@ def test_ray_s_folder_is_where_it_can_be(usual, monkeypatch, tmp_path, unfit):
     place.write_text("") if unfit == "a file" else unfit == "not there" or place.mkdir()
     monkeypatch.setattr(scratch, "LONGEST_SOCKET", 107 if unfit == "too long" else 1000)
     if unfit == "full":
-        room = shutil.disk_usage("/")._replace(free=1000)
-        monkeypatch.setattr(
-            scratch.shutil, "disk_usage", lambda path: room if path == place else shutil.disk_usage
-        )
+        room = shutil.disk_usage("/")
+        full = room._replace(free=1000)
+        monkeypatch.setattr(scratch.shutil, "disk_usage", lambda path: full if path == place else room)
     if unfit == "not writable":  # root may write everywhere
         monkeypatch.setattr(scratch.os, "access", lambda path, _: path != place)
     monkeypatch.setenv("TMPDIR", str(place))
@@ -188,7 +187,7 @@ def test_folders_are_tried_before_anything_runs(monkeypatch, tmp_path):
                 with pytest.raises(ValueError, match=f"cannot write to {bad} .*another.* with --there"):
                     check(bad, "--there")
     monkeypatch.setattr(places.os, "access", lambda *_: False)
-    with pytest.raises(ValueError, match="no permission to write to .*--out"):
+    with pytest.raises(ValueError, match=r"no permission to write to .*--out"):
         places.check_later(tmp_path / "new", "--out")
 
 
@@ -234,8 +233,21 @@ def test_the_cache_is_where_it_can_be(usual, monkeypatch, tmp_path, capsys, home
         user_cache._temporary.cache_clear()
         monkeypatch.setattr(user_cache.os, "getuid", lambda: 1 + other.stat().st_uid)
         (tmp_path / f"optimizer-benchmark-cache-{os.getuid()}").symlink_to(tmp_path)
-        with pytest.raises(ValueError, match="belongs to somebody else and .* set OPTIMIZER_BENCHMARK_CACHE"):
+        with pytest.raises(ValueError, match=r"belongs to somebody else and .* set OPTIMIZER_BENCHMARK_CACHE"):
             user_cache.folder()
+
+
+def test_a_user_without_home_and_name_is_given_both(tmp_path):
+    """Ray Tune asks for a home when it is imported; the processes that are started must find the same cache."""
+    text = (
+        "import os, pathlib\n"
+        "def none(*_): raise KeyError('uid not found')\n"
+        "import pwd; pwd.getpwuid = none\n"
+        "from benchmark.data import user_cache; user_cache.give_home()\n"
+        "print(pathlib.Path.home() == user_cache.folder(), __import__('getpass').getuser() == str(os.getuid()))"
+    )
+    env = {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
+    assert subprocess.check_output([sys.executable, "-c", text], text=True, env=env, stderr=-3) == "True True\n"
 
 
 def test_gpus_that_are_ours(monkeypatch, tmp_path):

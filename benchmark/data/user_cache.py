@@ -34,8 +34,10 @@ def folder() -> Path:
 
 
 def give_home() -> None:
-    """Where this user has no home or no name, make them up, for this process and those that it starts: libraries
-    ask for them when they are imported. The home is the cache folder. Raises ValueError as folder() does."""
+    """Where this user has no home or no name, make them up, for this process and those that it starts.
+
+    Libraries ask for them when they are imported. The home is the cache folder. Raises ValueError as folder().
+    """
     try:
         Path.home()
     except RuntimeError:

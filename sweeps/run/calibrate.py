@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass
 
-from benchmark import resources
+from benchmark import resources, stopping
 from benchmark.scales import Scale
 from benchmark.spec import Evaluation
 from benchmark.train import parameters
@@ -59,7 +59,12 @@ def _timed(sweep: Sweep, scales: Sequence[Scale], processes: int) -> dict[str, f
     cores = resources.affinity()
     try:
         with ProcessPoolExecutor(processes, context, _begin, (cores,)) as pool:
-            found = [future.result() for future in [pool.submit(_train, jobs) for _ in range(processes)]]
+            futures = [pool.submit(_train, jobs) for _ in range(processes)]
+            try:
+                found = [future.result() for future in futures]
+            except KeyboardInterrupt:  # leaving the block would wait for them
+                stopping.end_all({child.pid for child in multiprocessing.active_children() if child.pid})
+                raise
     except BrokenExecutor as error:
         raise ValueError(f"cannot time a training step here ({error}); give --flops-per-second") from None
     return {s.name: sum(rates[i] for rates in found) / processes for i, s in enumerate(scales)}

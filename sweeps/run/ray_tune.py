@@ -29,7 +29,7 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # our records are the
 import ray
 from ray import tune
 from ray._private import ray_constants, services
-from ray._private.authentication.authentication_token_setup import AuthenticationTokenLoader
+from ray._raylet import AuthenticationTokenLoader  # pyright: ignore[reportAttributeAccessIssue]  # compiled
 from ray.exceptions import RayError
 from ray.tune.search import Searcher
 

@@ -3,25 +3,29 @@
 import sweeps.siblings  # first of all: it may end the command
 
 # isort: split
+from benchmark import stopping  # second: what follows takes a second, in which one may be interrupted
+
+# isort: split
 import argparse
 import dataclasses
 import functools
 import importlib.util
-import os
 import shlex
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
 import optimizers
 import sweeps
-from benchmark import store
-from benchmark.data.corpora import check_size, prepare
+from benchmark import resources, store
+from benchmark.data import user_cache
+from benchmark.data.corpora import cache_folder, check_size, prepare
 from benchmark.data.sources import parse
 from benchmark.report import live
 from benchmark.spec import Record
 from optimizers.shared.copies import copy_name
-from sweeps.run import calibrate, known, price, time_limit
+from sweeps.run import advice, calibrate, known, places, price, time_limit
 from sweeps.run.driver import Driver
 from sweeps.run.options import AA, CHALLENGE, PROG, parser
 from sweeps.run.progress import Bar
@@ -32,32 +36,45 @@ from sweeps.search.sweep import Sweep
 from sweeps.search.transfer import transferred
 from sweeps.search.variants import extended, searched, select
 
+INTERRUPTED = "Interrupted. What is finished is kept; the same command goes on from there."
 LARGE_VOCAB = 65_536  # beyond it a corpus takes long to prepare
 
 
 def main(argv: list[str] | None = None, prog: str = PROG) -> int:
     """Run the command; the exit status is 0, 1 (an error, in one line, or nothing known of
-    one's own optimizer), 2 (bad usage) or 130 (interrupted)."""
+    one's own optimizer), 2 (bad usage) or 128 + the signal that stopped it (130: Ctrl-C, 143: SIGTERM)."""
     args = parser(prog).parse_args(argv)
     args.words, args.prog = sys.argv[1:] if argv is None else argv, prog  # to print a command that goes on
+    return stopping.run(lambda: _heeded(args), INTERRUPTED)
+
+
+def _heeded(args: argparse.Namespace) -> int:
     # a user's optax file loads jax here, which warns of forks; what is started from here executes at once
     warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
     try:
         return _run(args)
     except (ValueError, OSError) as error:
-        print(f"sweeps: {error}", file=sys.stderr)
+        if stopping.requested():  # what was stopped with us broke first
+            raise KeyboardInterrupt from None
+        print(f"sweeps: {_said(error, args)}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
-        return 130
+
+
+def _said(error: Exception, args: argparse.Namespace) -> str:
+    if not isinstance(error, OSError) or error.errno not in places.FULL:
+        return str(error)
+    writes = {"--results": args.results, "--out": args.out, "OPTIMIZER_BENCHMARK_CACHE": cache_folder()}
+    return places.full(error, {**writes, "TMPDIR": Path(tempfile.gettempdir())})
 
 
 def _run(args: argparse.Namespace) -> int:
-    copies, challenged, workers = args.name == AA, args.name == CHALLENGE, _workers(args)
+    user_cache.give_home()
+    copies, challenged = args.name == AA, args.name == CHALLENGE
     if challenged:
         sweep, args = _challenge(args)
     else:
         sweep = _prepared(aa.sweep(args) if copies else _sweep(args), args)
+    workers = _workers(args)
 
     @functools.cache
     def speed() -> calibrate.Speed:
@@ -76,11 +93,11 @@ def _run(args: argparse.Namespace) -> int:
         if challenged and (line := price.beside(sweep, state, workers, speed)):
             print(line)
         return 0
+    places.check(args.results, "--results")
+    places.check_later(args.out, "--out")
     args.results.mkdir(parents=True, exist_ok=True)
-    if args.reuse:
-        print(
-            "Planning from what is finished already.", file=sys.stderr
-        )  # some seconds for each ten optimizers
+    if args.reuse:  # some seconds for each ten optimizers
+        print("Planning from what is finished already.", file=sys.stderr)
     driver = Driver(
         sweep,
         args.results,
@@ -105,8 +122,7 @@ def _run(args: argparse.Namespace) -> int:
         driver.write_manifest()
         driver.close()
     if not driver.done:
-        print("Interrupted. What is finished is kept; the same command goes on from there.", file=sys.stderr)
-        return 130
+        raise KeyboardInterrupt
     if copies:
         print("\n".join(aa.verdicts(sweep, driver.current)))
         return 0
@@ -227,7 +243,7 @@ def _workers(args: argparse.Namespace) -> int:
     """How many trials run at once; of a price, any number. Raises ValueError where that must be known and only
     the cluster knows, or where it is more than can run at once here."""
     serial = args.executor == "serial"
-    address = "" if serial else os.environ.get("RAY_ADDRESS", "")
+    address = "" if serial else advice.cluster()
     if args.max_hours and address and not args.workers:
         raise ValueError("--max-hours on a cluster needs --workers, the number of trials that it runs at once")
     if args.workers and serial and not args.dry_run:
@@ -239,8 +255,8 @@ def _workers(args: argparse.Namespace) -> int:
 
 
 def _slots_here(slots_per_gpu: int) -> int:
-    cores, gpus = len(os.sched_getaffinity(0)), len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
-    return min(cores, gpus * slots_per_gpu) if gpus else cores
+    workers, gpus = resources.workers(), resources.gpus()
+    return min(workers, gpus * slots_per_gpu) if gpus else workers
 
 
 def _committed(sweep: Sweep, args: argparse.Namespace) -> list[Record]:

@@ -12,6 +12,8 @@ COMMANDS = {
     "published": ("benchmark.published.__main__", "write published figures, or yours, as results"),
 }
 
+INTERRUPTED = "Interrupted; run the command again."
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status is its own, or 2 where there is no such command."""
@@ -23,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"{NAME}: unknown command {name!r}; choose from {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
-    return importlib.import_module(COMMANDS[name][0]).main(rest, prog=f"{NAME} {name}")
+    stopping = importlib.import_module("benchmark.stopping")  # after siblings, which knows whose that is
+    module = COMMANDS[name][0]
+    return stopping.run(lambda: importlib.import_module(module).main(rest, prog=f"{NAME} {name}"), INTERRUPTED)
 
 
 def usage() -> str:

@@ -4,10 +4,12 @@
 sources/ (text), dedup.py, bpe.py and build.py.
 """
 
+from benchmark import stopping  # before imports that take long: one may be interrupted in them
+
+# isort: split
 import argparse
 import contextlib
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -18,10 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from tqdm import tqdm
 
-from benchmark.data import bpe, build
+from benchmark.data import bpe, build, user_cache
 from benchmark.data.build import HELD_OUT_MOST, PREPARATION, SPLITS, Split, dtype, short_hash
 from benchmark.data.sources import find, identity, parse, shown, usage
 from benchmark.data.sources.base import Document, Source
@@ -110,9 +111,11 @@ def kept(name: str, vocab: int, corpus_hash: str, tokenizer_hash: str) -> Corpus
 
 
 def cache_folder() -> Path:
-    """Where prepared corpora are kept: $OPTIMIZER_BENCHMARK_CACHE, or this application's place for the user."""
-    chosen = os.environ.get("OPTIMIZER_BENCHMARK_CACHE")
-    return Path(chosen or platformdirs.user_cache_dir("optimizer-benchmark"))
+    """Where prepared corpora are kept: $OPTIMIZER_BENCHMARK_CACHE, or this application's place for the user.
+
+    See user_cache.py for a user who has none. Raises ValueError where there is no place at all.
+    """
+    return user_cache.folder()
 
 
 def check_size(corpus: Corpus, tokens_needed: int, eval_tokens: int) -> float:
@@ -229,4 +232,4 @@ def main(arguments: list[str] | None = None, prog: str = "python -m benchmark.da
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stopping.run(main, "Interrupted; nothing of the corpus was kept, run the command again."))

@@ -1,5 +1,8 @@
 """`python -m benchmark.kit lion` or `... path/to/mine.py`: what every optimizer must do, checked."""
 
+from benchmark import stopping  # before imports that take long: one may be interrupted in them
+
+# isort: split
 import argparse
 import sys
 from collections.abc import Sequence
@@ -52,4 +55,4 @@ def named(subject: str) -> type[Optimizer]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stopping.run(main, "Interrupted; run the command again."))

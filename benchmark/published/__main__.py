@@ -1,5 +1,8 @@
 """`python -m benchmark.published`: write the study's figures, or anyone's, as a results set."""
 
+from benchmark import stopping  # before imports that take long: one may be interrupted in them
+
+# isort: split
 import argparse
 import re
 import sys
@@ -121,4 +124,4 @@ def _one_line(message: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stopping.run(main, "Interrupted; run the command again."))

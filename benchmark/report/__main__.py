@@ -5,6 +5,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from benchmark import stopping
+
 
 def main(arguments: list[str] | None = None, prog: str = "python -m benchmark.report") -> int:
     parser = argparse.ArgumentParser(prog=prog, description="Build the site and say where it is.")
@@ -35,4 +37,4 @@ def _require_our_optimizers() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stopping.run(main, "Interrupted; the site is not complete, run the command again."))

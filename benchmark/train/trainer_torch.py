@@ -9,7 +9,6 @@ import ctypes
 import functools
 import io
 import math
-import os
 import resource
 import sys
 import time
@@ -22,7 +21,7 @@ import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from benchmark import scales
+from benchmark import resources, scales
 from benchmark.data import batches
 from benchmark.data.corpora import Corpus
 from benchmark.spec import Outcome, Point, Trial
@@ -75,9 +74,8 @@ def set_up(cache: Path) -> None:
 
 
 def _use_own_cores() -> None:
-    """No more threads than the cores this process may run on: more would wait for each other."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(min(torch.get_num_threads(), cores))
+    """No more threads than the cores that are ours: more would wait for each other."""
+    torch.set_num_threads(min(torch.get_num_threads(), resources.cores()))
 
 
 def _keep_freed_memory() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass
 
+from benchmark import resources, stopping
 from benchmark.scales import Scale
 from benchmark.spec import Evaluation
 from benchmark.train import parameters
@@ -44,7 +45,7 @@ def speed(sweep: Sweep, workers: int, peak: float | None = None) -> Speed:
         kind = "" if peak else ", an H100 in bfloat16"
         words.append(f"{EFFICIENCY:.0%} of {(peak or GPU_PEAK) / 1e12:,.4g} TFLOP/s a worker{kind}")
     if timed:
-        found |= _timed(sweep, timed, min(workers, len(os.sched_getaffinity(0))))
+        found |= _timed(sweep, timed, min(workers, resources.workers()))
         reached = ", ".join(f"{s.name} {found[s.name] / 1e9:.0f}" for s in timed)
         words.append(f"{sweep.baseline} timed here with every worker busy, GFLOP/s: {reached}")
     return Speed(found, "; ".join(words))
@@ -55,10 +56,15 @@ def _timed(sweep: Sweep, scales: Sequence[Scale], processes: int) -> dict[str, f
     own, as in the sweep."""
     jobs = [_job(sweep, scale) for scale in scales]
     context = multiprocessing.get_context("spawn")
-    cores = sorted(os.sched_getaffinity(0))
+    cores = resources.affinity()
     try:
         with ProcessPoolExecutor(processes, context, _begin, (cores,)) as pool:
-            found = [future.result() for future in [pool.submit(_train, jobs) for _ in range(processes)]]
+            futures = [pool.submit(_train, jobs) for _ in range(processes)]
+            try:
+                found = [future.result() for future in futures]
+            except KeyboardInterrupt:  # leaving the block would wait for them
+                stopping.end_all({child.pid for child in multiprocessing.active_children() if child.pid})
+                raise
     except BrokenExecutor as error:
         raise ValueError(f"cannot time a training step here ({error}); give --flops-per-second") from None
     return {s.name: sum(rates[i] for rates in found) / processes for i, s in enumerate(scales)}

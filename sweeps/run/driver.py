@@ -4,10 +4,13 @@ ray_tune.py (Ray) and serial.py pull jobs from it and push records to it. Killed
 reads the records that are there and goes on.
 """
 
+import contextlib
 import fcntl
 import itertools
 import json
 import os
+import socket
+import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -60,7 +63,7 @@ class Driver:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._mark = uuid.uuid4().hex
+        self._mark = f"{os.getpid()} {socket.gethostname()} {uuid.uuid4().hex}"
         self._lock = _lock(mark_file(self.folder), self._mark)
         _clear_temporary(self.folder)
         self._learn(self.committed)
@@ -170,18 +173,51 @@ class Driver:
 
 
 def _lock(path: Path, mark: str) -> int:
-    """Claim the results folder and mark it. Two sweeps in one folder could run the same trial twice."""
+    """Claim the results folder and mark it. Two sweeps in one folder could run the same trial twice.
+
+    The lock goes with the process that holds it, however that ends; where the file system has none, the mark
+    says who holds it.
+    """
     handle = os.open(path, os.O_CREAT | os.O_RDWR)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
+        owner = _owner(path)
         os.close(handle)
-        raise ValueError(
-            f"another sweep is writing to {path.parent}; wait for it, or choose another folder with --results"
-        ) from None
+        raise ValueError(_taken(path, owner)) from None
+    except OSError as error:  # such as a network file system mounted without locks
+        owner = _owner(path)
+        if owner and _runs(owner):
+            os.close(handle)
+            raise ValueError(f"{_taken(path, owner)}; if it is no more, remove {path}") from None
+        print(
+            f"sweeps: {path.parent} is on a file system without locks ({error.strerror}); start no other sweep"
+            " there before this one ends",
+            file=sys.stderr,
+        )
     os.ftruncate(handle, 0)
     os.write(handle, mark.encode())
     return handle
+
+
+def _taken(path: Path, owner: tuple[int, str] | None) -> str:
+    who = f"process {owner[0]} on {owner[1]}" if owner else "its process is not known"
+    where = f"another sweep is writing to {path.parent} ({who})"
+    return f"{where}; wait for it, or choose another folder with --results"
+
+
+def _owner(path: Path) -> tuple[int, str] | None:
+    """Process id and host of the sweep that marked a folder, if it did so in words that we know."""
+    with contextlib.suppress(OSError, ValueError):
+        number, host, _ = path.read_text().split()
+        return int(number), host
+    return None
+
+
+def _runs(owner: tuple[int, str]) -> bool:
+    """Whether a sweep still runs, as far as can be told from here: one on another host counts as running."""
+    number, host = owner
+    return host != socket.gethostname() or (number != os.getpid() and Path(f"/proc/{number}").exists())
 
 
 def _clear_temporary(folder: Path) -> None:

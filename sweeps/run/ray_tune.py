@@ -8,11 +8,11 @@ imports ray; its environment must be set before that.
 import contextlib
 import logging
 import os
-import shutil
+import secrets
 import sys
-import tempfile
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,17 +28,21 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # our records are the
 
 import ray
 from ray import tune
+from ray._private import ray_constants, services
+from ray._raylet import AuthenticationTokenLoader  # pyright: ignore[reportAttributeAccessIssue]  # compiled
 from ray.exceptions import RayError
 from ray.tune.search import Searcher
 
+from benchmark import resources, stopping
 from benchmark.spec import record_from_json
-from sweeps.run import worker
+from sweeps.run import advice, scratch, worker
 from sweeps.run.barrier import Barrier
 from sweeps.run.driver import Driver
 from sweeps.run.raylet import watched
 from sweeps.run.worker import Job
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds; a wait backs off while nothing becomes ready
+OBJECT_BYTES = (80e6, 200e6)  # Ray's least, and what is plenty: only configurations and records pass through
 LONGEST_START = 60.0  # seconds in which all workers should be there
 
 
@@ -165,43 +169,93 @@ class PlanSearcher(Searcher):
 
 def run(driver: Driver, slots_per_gpu: int = 1, workers: int | None = None) -> None:
     """Run until the plan is done, on at most so many workers (None: as many as there is room for). Returns
-    early if interrupted; raises what the driver raised."""
+    early if interrupted; raises what the driver raised. No process of Ray's is left here when it returns."""
     # Tune warns of metrics files that we switched off; a trial's own failure is shown by the driver
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    storage = tempfile.mkdtemp(prefix="optimizer-benchmark-tune-")  # for Tune's own files, which nobody reads
+    before = stopping.descendants(os.getpid())
+    address = advice.cluster()
+    with scratch.folder() as home, contextlib.nullcontext() if address else _alone():
+        try:
+            with watched():
+                _connect(address) if address else _start(workers, home)
+                searcher = _fit(driver, _slot(slots_per_gpu), workers, str(home / "tune"))
+            if searcher.error:
+                raise searcher.error
+        finally:
+            started = stopping.descendants(os.getpid()) - before
+            ray.shutdown()
+            stopping.end_all(started, patience=2.0)
+
+
+def _connect(address: str) -> None:
+    """Join a running cluster, or raise ValueError within half a minute."""
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # else it tells of each attempt
+    line = f"no Ray cluster answers at RAY_ADDRESS={address} (what listens there lets nobody in)"
+    remedy = "correct the address, or unset RAY_ADDRESS to run on this machine"
     try:
-        with watched():
-            _start(workers, storage)
-            searcher = _fit(driver, _slot(slots_per_gpu), workers, storage)
-        if searcher.error:
-            raise searcher.error
-    finally:
-        ray.shutdown()
-        shutil.rmtree(storage, ignore_errors=True)
+        there = services.canonicalize_bootstrap_address(address) if "://" not in address else address
+        if there:
+            advice.check_cluster(there, address)
+        with advice.at_most(advice.JOIN_SECONDS, f"sweeps: {line}; {remedy}"):
+            ray.init(address=address, log_to_driver=False, configure_logging=False)
+    except Exception as error:  # what Ray raises is a plain Exception
+        raise ValueError(f"Ray did not start {advice.said(error)}") from None
+    stopping.again()
 
 
-def _start(workers: int | None, elsewhere: str) -> None:
-    """Start Ray here, with a core a worker, or join the cluster at RAY_ADDRESS. Raises ValueError if that
-    fails.
+def _start(workers: int | None, home: Path) -> None:
+    """Start Ray here, with a core a worker. Raises ValueError if that fails.
 
-    elsewhere: an empty folder. Ray has its workers import from the folder that it is started in before all
-    others; where this process does not, neither must they.
+    home: a folder with a short path, for Ray's own files. Ray has its workers import from the folder that it is
+    started in before all others; where this process does not, neither must they.
     """
-    address = os.environ.get("RAY_ADDRESS")
-    cores = len(os.sched_getaffinity(0))
-    here = {"num_cpus": min(cores, workers or cores), "include_dashboard": False}
+    most = resources.workers()
+    count = min(most, workers or most)
+    advice.check_room(count)
+    elsewhere = home / "empty"
+    elsewhere.mkdir(exist_ok=True)
+    memory = resources.memory_bytes()
     try:
         # "local": without it Ray would join whatever cluster was last started on this machine
         with contextlib.chdir(elsewhere) if _only_installed() else contextlib.nullcontext():
             ray.init(
-                address=address or "local",
+                address="local",
+                num_cpus=count,
+                include_dashboard=False,
+                object_store_memory=int(max(OBJECT_BYTES[0], min(OBJECT_BYTES[1], memory / 10))),
                 log_to_driver=False,
                 configure_logging=False,
-                **({} if address else here),
+                _memory=memory,
+                _temp_dir=str(home),
             )
     except Exception as error:  # what Ray raises when it cannot start is a plain Exception
-        raise ValueError(f"Ray did not start ({_gist(error)}); run again, or use --executor serial") from None
+        raise ValueError(f"Ray did not start {advice.said(error, home)}") from None
+    stopping.again()
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """While inside, Ray started here listens on loopback alone and asks whoever connects for a new secret.
+
+    Both hold for all its processes: they are told this machine's address, and listen where that is; and they
+    inherit the secret. Ray would else write one to the user's home, which may not exist.
+    """
+    kept = {name: os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_MODE")}
+    cluster = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False  # what Ray does where it makes no clusters; read with each address
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    AuthenticationTokenLoader.instance().reset_cache()
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = cluster
+        for name, value in kept.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _only_installed() -> bool:
@@ -235,18 +289,23 @@ def _fit(driver: Driver, slot: dict[str, float], workers: int | None, storage: s
         tuner.fit()
         ray.kill(barrier)
     except (RayError, tune.TuneError) as error:
-        raise ValueError(f"Ray stopped ({_gist(error)}); what is finished is kept, run again") from None
+        raise ValueError(f"Ray stopped ({advice.gist(error)}); what is finished is kept, run again") from None
     return searcher
 
 
 def _slots(driver: Driver, slot: dict[str, float], workers: int | None) -> Slots:
     # a pinned worker is one core; with GPUs, or on nodes whose cores we do not know, nothing is pinned
-    pin = "gpu" not in slot and not os.environ.get("RAY_ADDRESS")
-    cores = sorted(os.sched_getaffinity(0)) if pin else []
+    pin = "gpu" not in slot and not advice.cluster()
+    cores = resources.idle_first(resources.affinity()) if pin else []
     there = _count(slot)
     if workers and workers > there:
         print(f"sweeps: there is room for {there} workers, not for {workers}", file=sys.stderr)
     count = min(there, workers or there, driver.current.remaining)
+    if pin and (held := worker.held_cores(cores)) and count > len(cores) - held:
+        print(
+            f"sweeps: another sweep's workers hold {held} of {len(cores)} cores; both share them",
+            file=sys.stderr,
+        )
     # where there is room for more, a trial that waits would start one more
     name = f"optimizer-benchmark-{uuid.uuid4().hex}"
     return Slots(count, int(count == there), tuple(cores), slot.get("gpu", 1.0), name)
@@ -261,8 +320,3 @@ def _count(slot: dict[str, float]) -> int:
     """How many of these slots the machine or the cluster has."""
     there = ray.cluster_resources()
     return max(1, min(int(there.get(name.upper(), 0) / share + 1e-6) for name, share in slot.items()))
-
-
-def _gist(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[-1] if lines[0].startswith("Traceback") else lines[0]

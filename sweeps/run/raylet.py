@@ -4,14 +4,14 @@ Every finished trial is on disk, so ending at once loses nothing and the same co
 """
 
 import contextlib
-import os
-import signal
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmark import stopping
+
 POLL_SECONDS = 0.2
+STOP_SECONDS = 0.5
 
 
 @contextlib.contextmanager
@@ -26,12 +26,12 @@ def watched() -> Iterator[None]:
             children = _children()
             seen |= {pid for pid in children if _program(pid) == "raylet"}
             if any(_dead(pid) for pid in seen):
-                line = "sweeps: Ray's raylet died; what is finished is kept, run the same command again"
-                print(f"\n{line}", file=sys.stderr, flush=True)
-                for pid in children:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-                os._exit(1)
+                # whoever stops a job may signal all its processes, and ours may hear it last
+                if over.wait(STOP_SECONDS) or stopping.requested():
+                    return
+                stopping.end(
+                    1, "sweeps: Ray's raylet died; what is finished is kept, run the same command again"
+                )
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

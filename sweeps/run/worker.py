@@ -123,20 +123,43 @@ def limit_seconds(job: Job) -> float:
 
 
 def hold_a_core(cores: Sequence[int]) -> int | None:
-    """Pin this process to the first of `cores` that no other worker holds; None if all are taken.
+    """Pin this process to the first of `cores` that no other worker holds; None if all are taken, or where it
+    cannot be done.
 
     Must come before jax is imported, which sizes its thread pool by the affinity. The lock is a file's, so
     it goes with the process however that ends.
     """
-    folder = Path(tempfile.gettempdir()) / f"optimizer-benchmark-cores-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
-    for core in cores:
-        handle = os.open(folder / str(core), os.O_CREAT | os.O_RDWR)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            continue
-        os.sched_setaffinity(0, {core})
-        return core
+    with contextlib.suppress(
+        OSError
+    ):  # no such folder for us, no locks there, or no right to pin: run unpinned
+        folder = _cores_folder()
+        folder.mkdir(exist_ok=True)
+        for core in cores:
+            handle = os.open(folder / str(core), os.O_CREAT | os.O_RDWR)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(handle)
+                continue
+            os.sched_setaffinity(0, {core})
+            return core
     return None
+
+
+def held_cores(cores: Sequence[int]) -> int:
+    """How many of these cores workers of other sweeps of this user's hold now."""
+    held = 0
+    for core in cores:
+        with contextlib.suppress(OSError):
+            handle = os.open(_cores_folder() / str(core), os.O_RDWR)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held += 1
+            finally:
+                os.close(handle)
+    return held
+
+
+def _cores_folder() -> Path:
+    return Path(tempfile.gettempdir()) / f"optimizer-benchmark-cores-{os.getuid()}"

@@ -1,13 +1,13 @@
 """Slots: what a trial asks Ray for. Whole sweeps through Ray are in test_end_to_end.py and test_cluster.py."""
 
 import dataclasses
-import os
 import sys
 from pathlib import Path
 
 import pytest
 
 import sweeps
+from benchmark import resources
 from benchmark.spec import Cost, Outcome
 from benchmark.train import runner
 from sweeps import __main__ as command
@@ -34,7 +34,10 @@ def test_a_slot_is_a_core_and_its_share_of_a_gpu(monkeypatch, resources, slots_p
     assert ray_tune._count(slot) == count
 
 
-@pytest.mark.parametrize(("stated", "used"), [(None, "local"), ("10.0.0.1:6379", "10.0.0.1:6379")])
+@pytest.mark.parametrize(
+    ("stated", "used"),
+    [(None, "local"), ("local", "local"), (" ", "local"), ("10.0.0.1:6379", "10.0.0.1:6379")],
+)
 def test_a_cluster_is_joined_only_when_it_is_named(monkeypatch, tmp_path, stated, used):
     """Ray itself, given no address, joins whatever was started last on the machine."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -47,6 +50,7 @@ def test_a_cluster_is_joined_only_when_it_is_named(monkeypatch, tmp_path, stated
         raise RuntimeError("this test starts nothing")
 
     monkeypatch.setattr(ray_tune.ray, "init", init)
+    monkeypatch.setattr(ray_tune.advice, "check_cluster", lambda *_: None)
     smoke = dataclasses.replace(sweeps.get("smoke"), contestants=contestants(("adamw",)))
     driver = Driver(smoke, tmp_path)
     with pytest.raises(ValueError, match="Ray did not start \\(this test starts nothing"):
@@ -90,9 +94,9 @@ def test_here_ray_gets_no_more_cores_than_workers(monkeypatch, tmp_path):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     given = []
     monkeypatch.setattr(ray_tune.ray, "init", lambda **options: given.append(options["num_cpus"]))
-    cores = len(os.sched_getaffinity(0))
+    cores = resources.workers()
     for workers in (1, None):
-        ray_tune._start(workers, str(tmp_path))
+        ray_tune._start(workers, tmp_path)
     assert given == [1, cores]
 
 
@@ -103,8 +107,8 @@ def test_workers_import_from_the_folder_of_the_call_where_this_process_does(monk
     others = [path for path in sys.path if path not in ("", str(here))]
     monkeypatch.setattr(sys, "path", others if alone else [str(here), *others])
     monkeypatch.setattr(ray_tune.ray, "init", lambda **_: started.append(Path.cwd()))
-    ray_tune._start(1, str(tmp_path))
-    assert started == [tmp_path if alone else here] and Path.cwd() == here
+    ray_tune._start(1, tmp_path)
+    assert started == [tmp_path / "empty" if alone else here] and Path.cwd() == here
 
 
 @pytest.mark.parametrize("raised", [ValueError("the corpus is another"), FileNotFoundError("mine.py")])

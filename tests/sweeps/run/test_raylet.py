@@ -34,7 +34,7 @@ def test_a_child_missing_from_one_listing_is_not_dead(child, monkeypatch):
     monkeypatch.setattr(raylet, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(raylet, "_children", children)
     ended: list[int] = []
-    monkeypatch.setattr(raylet.os, "_exit", ended.append)
+    monkeypatch.setattr(raylet.stopping.os, "_exit", ended.append)
     with raylet.watched():
         deadline = time.monotonic() + 10
         while listings < 5 and time.monotonic() < deadline:

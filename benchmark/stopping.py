@@ -1,0 +1,207 @@
+"""Ctrl-C, SIGTERM (a scheduler, `docker stop`, `timeout`) and SIGHUP (a closed terminal) end a command alike.
+
+One line says what is kept and how to go on; the exit status is 128 + the signal; no process of the command's is
+left. While a command's own work runs, a signal is a KeyboardInterrupt in its main thread, which puts things in
+order. It ends at once where nothing is to be put in order, if it is told twice, and if order takes too long.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ORDER_SECONDS = 8.0  # `docker stop` kills after ten
+RETELL_SECONDS = 0.05
+TWICE_SECONDS = 1.0  # `timeout` sends every signal twice; what comes later is meant
+
+_line = "Interrupted before anything was begun; run the command again."
+_received: tuple[int, float] | None = None  # the first signal, and when it came
+_retold = threading.Semaphore(0)  # how many signals are to come that nobody sent
+_told = False  # whether the main thread has been told, by a KeyboardInterrupt or a handler of a library's
+_temporary: list[Path] = []
+_working = False  # whether a KeyboardInterrupt would be caught
+
+
+def run(main: Callable[[], int], line: str) -> int:
+    """What main() returns, or 128 + the signal that stopped it, with the line on stderr."""
+    global _line, _received, _working, _told
+    if threading.current_thread() is not threading.main_thread():
+        return main()  # signals go to the main thread, and so to whoever holds that
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    outer = _line, _received, _working, _told
+    _line, _received, _working, _told = line, None, True, False
+    _install()
+    with _watched():
+        try:
+            status = main()
+            # what broke because its processes were told to stop, too
+            return _stopped() if _received and status else status
+        except KeyboardInterrupt:
+            return _stopped()
+        except SystemExit:
+            if not _received:
+                raise
+            return _stopped()
+        finally:
+            _line, _received, _working, _told = outer
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _stopped() -> int:
+    print(f"\n{_line}", file=sys.stderr, flush=True)
+    return _status()
+
+
+def requested() -> bool:
+    """Whether a signal has come that this command is about to heed."""
+    return _received is not None
+
+
+def again() -> None:
+    """Take the signals back from a library that has taken them since. Does nothing outside run()."""
+    if _working and threading.current_thread() is threading.main_thread():
+        _install()
+
+
+def descendants(pid: int) -> set[int]:
+    """Process ids of all below a process. One may be missing while others end: see proc(5), children."""
+    found, queue = set(), [pid]
+    while queue:
+        for listing in Path(f"/proc/{queue.pop()}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                new = set(map(int, listing.read_text().split())) - found
+                found |= new
+                queue += new
+    return found
+
+
+def end_all(pids: set[int], patience: float = 0.0) -> None:
+    """Kill those of these processes that have not ended by themselves after so many seconds."""
+    deadline = time.monotonic() + patience
+    while any(map(_alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for pid in pids:
+        if _alive(pid):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] not in ("Z", "X", "")
+    except OSError:
+        return False
+
+
+def _install() -> None:
+    for number in SIGNALS:
+        handler = signal.getsignal(number)
+        # `nohup` ignores SIGHUP, and a shell SIGINT for what runs in the background: so do we
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, _heed)
+
+
+def _heed(number: int, frame: FrameType | None) -> None:
+    global _received, _told
+    _received = _received or (number, time.monotonic())
+    if not _working:
+        end()
+    if _told:  # it is being heeded: what comes again is counted by the watcher alone
+        return
+    _told = True
+    theirs = signal.getsignal(signal.SIGINT)  # Tune's, while it runs: it lets go of its workers
+    if theirs is _heed or not callable(theirs):
+        raise KeyboardInterrupt
+    theirs(signal.SIGINT, frame)
+
+
+def _status() -> int:
+    return 128 + (_received[0] if _received else signal.SIGINT)
+
+
+def end(status: int | None = None, line: str | None = None) -> None:
+    """End this process and all below it now, with this line and status or those of a stop."""
+    status = _status() if status is None else status
+    with contextlib.suppress(OSError):  # such as a closed terminal; sys.stderr may be in use where this came
+        os.write(2, f"\n{_line if line is None else line}\n".encode())
+    end_all(descendants(os.getpid()))
+    for folder in _temporary:
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(status)
+
+
+@contextlib.contextmanager
+def removing(folder: Path) -> Iterator[None]:
+    """Remove a folder when the block ends, and where end() ends the process in it."""
+    _temporary.append(folder)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _temporary.remove(folder)
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[None]:
+    """Count signals in a thread: the main one may be in a library that waits for something else."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    timers: list[threading.Timer] = []
+
+    def watch() -> None:
+        global _received
+        while number := os.read(reading, 1)[0]:
+            if number not in SIGNALS or _retold.acquire(blocking=False):
+                continue
+            now = time.monotonic()
+            _received = _received or (number, now)
+            if now - _received[1] > TWICE_SECONDS:
+                end()
+            if not timers:
+                timers.append(threading.Timer(ORDER_SECONDS, end))
+                timers[0].daemon = True
+                timers[0].start()
+
+    def lost(about: "sys.UnraisableHookArgs") -> None:
+        """A KeyboardInterrupt that came in a destructor, which cannot raise: tell it again."""
+        global _told
+        if about.exc_type is not KeyboardInterrupt or not _received:
+            return hook(about)
+        _told = False
+        _retold.release()
+        main, number = threading.main_thread().ident, _received[0]
+        return threading.Timer(RETELL_SECONDS, signal.pthread_kill, (main, number)).start()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    hook, sys.unraisablehook = sys.unraisablehook, lost
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+        signal.set_wakeup_fd(before)
+        os.write(writing, b"\0")
+        watcher.join()
+        for timer in timers:
+            timer.cancel()
+        os.close(reading)
+        os.close(writing)
+
+
+def _own_process() -> bool:
+    """Whether this is the process of one of the project's commands, and not one that it started."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return getattr(spec, "name", "").partition(".")[0] in ("sweeps", "benchmark")
+
+
+if _own_process():  # imports come next, which are slow and have nothing to put in order
+    _install()

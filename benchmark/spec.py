@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from benchmark import validate
 from optimizers.base import RECIPE as RECIPE  # part of a trial: read from here too
 from optimizers.base import Value
 
@@ -236,23 +237,101 @@ class Record(Outcome):
         return json.dumps(body, allow_nan=False, separators=(",", ":"))
 
 
-def record_from_json(text: str) -> Record:
-    """Parse one record. Raises ValueError that says what is wrong: not JSON, another schema, another id."""
+# the hyperparameters of every optimizer that are numbers
+NUMERIC = frozenset(("peak_lr", "weight_decay", *RECIPE)) - {"decay_kind"}
+SIGNED = validate.number(-1e30, 1e30)
+LOSS = validate.number(0.0, 1e6)  # nats per token of a finished run; one that diverges may be anywhere
+
+
+def check_value(value: Any) -> Value:
+    """A check of a hyperparameter's value: a number, or a word."""
+    if isinstance(value, str):
+        return validate.name(value)
+    return value if isinstance(value, bool) else SIGNED(value)
+
+
+_GIVEN: Mapping[str, validate.Check] = {
+    **dict.fromkeys(NUMERIC, SIGNED),
+    "peak_lr": validate.number(1e-30, 1e30),
+    "decay_kind": validate.name,
+    "batch_size": validate.whole(0, 10**9),
+}
+
+
+def check_settings(value: Any) -> Mapping[str, Value]:
+    """A check of hyperparameters: numbers, and words where the recipe has words."""
+    found, name = {}, ""
     try:
-        body = json.loads(text)
-        schema, trial_id = body.pop("schema"), body.pop("trial_id")
-    except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"not a record ({type(error).__name__}: {error})") from None
-    if schema != SCHEMA:
-        raise ValueError(f"schema {schema}, but this version reads schema {SCHEMA}")
+        for name, one in validate.mapping(value).items():
+            found[name] = _GIVEN.get(name, check_value)(one)
+    except validate.Wrong as error:
+        raise error.within(name) from None
+    return found
+
+
+_AXIS = {"grid": validate.several(check_value), "start": check_value, "scale": validate.name}
+check_facts = validate.tree(
+    {
+        **dict.fromkeys(("title", "paper", "url", "family", "rule", "ablation_of"), validate.name),
+        "summary": validate.prose,
+        "essential": validate.several(validate.name),
+        "space": validate.each(validate.tree(_AXIS)),
+    }
+)
+"""A check of what is known of an optimizer; in a manifest its search space is too."""
+
+RANGES: Mapping[str, validate.Check] = {
+    "chinchilla_ratio": validate.number(1e-6, 1e9),
+    "tokens": validate.whole(0, 10**18),
+    "Trial.tokens": validate.whole(1, 10**18),
+    "steps": validate.whole(0, 10**15),
+    "step": validate.whole(0, 10**15),
+    "Record.val_loss": validate.maybe(LOSS),
+    "bits_per_byte": validate.maybe(LOSS),
+    "hyperparameters": check_settings,
+    "facts": check_facts,
+    "environment": validate.tree({"machine": validate.name}),
+    "reason": validate.prose,
+}
+"""What fields of a record hold beyond their annotation."""
+
+_record = validate.shape(Record, RANGES)
+
+
+def record_from_json(text: str | bytes) -> Record:
+    """Parse one record. Raises ValueError that says what is wrong: not JSON, another schema, a field that
+    cannot be, an outcome that contradicts itself, another id."""
     try:
-        raw = dict(body.pop("trial"))
-        raw["evaluation"] = Evaluation(**raw["evaluation"])
-        body["curve"] = tuple(Point(**p) for p in body.get("curve", ()))
-        body["cost"] = Cost(**body.get("cost", {}))
-        record = Record(trial=Trial(**raw), **body)
-    except (KeyError, TypeError, ValueError) as error:
+        body = validate.parse(text)
+    except ValueError as error:
+        raise ValueError(f"not a record ({error})") from None
+    if not isinstance(body, dict) or not {"schema", "trial_id", "trial"} <= body.keys():
+        raise ValueError("not a record (schema, trial_id or trial is missing)")
+    schema, trial_id = body.pop("schema"), body.pop("trial_id")
+    if isinstance(schema, bool) or schema != SCHEMA:
+        raise ValueError(f"schema {validate.shown(schema)}, but this version reads schema {SCHEMA}")
+    try:
+        record: Record = _record(body)
+        if problem := _contradiction(record):
+            raise ValueError(problem)
+    except ValueError as error:
         raise ValueError(f"not a record of schema {SCHEMA} ({error})") from None
     if record.trial.trial_id != trial_id:
-        raise ValueError(f"its content hashes to {record.trial.trial_id}, not to {trial_id}: it was edited")
+        shown = validate.shown(trial_id)
+        raise ValueError(f"its content hashes to {record.trial.trial_id}, not to {shown}: it was edited")
     return record
+
+
+def _contradiction(record: Record) -> str:
+    """Why an outcome cannot be of its trial; empty if it can. Of a run that did not finish there is no final
+    loss: a loss that is not finite is what `diverged` says."""
+    trial = record.trial
+    if (record.status == "finished") != (record.val_loss is not None):
+        known = "no val_loss" if record.val_loss is None else "a val_loss"
+        return f"it is {record.status} and has {known}"
+    last = max((point.step for point in record.curve), default=0)
+    if record.curve and last > trial.steps:
+        return f"its curve goes to step {last} of {trial.steps}"
+    if not (trial.optimizer and trial.rule and trial.scale and "batch_size" in trial.hyperparameters):
+        return "optimizer, rule, scale or batch size is not stated"
+    return ""

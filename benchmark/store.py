@@ -176,6 +176,7 @@ def compact(sweep_dir: Path) -> Path:
     return target
 
 
+MEASUREMENTS = "bench"  # the folder of figures of how fast the benchmark itself is, which are no sweep
 # One corpus, one backend, one precision: losses of different experiments are not compared.
 SAME = ["corpus", "corpus_hash", "tokenizer_hash", "backend", "precision", "experiment", "eval_split"]
 RUN = ["optimizer", "scale", "chinchilla_ratio", "search", "seed"]
@@ -214,7 +215,8 @@ def load(results: str | Path) -> Results:
     curves = pd.DataFrame([row for _, record in pairs for row in _curve_rows(record)])
     sweeps = {}
     for path in (folder / "sweep.json" for folder in _sweep_folders(results)):
-        if not os.path.lexists(path):
+        figures = path.parent.name == MEASUREMENTS and not any(sweep == MEASUREMENTS for sweep, _ in pairs)
+        if figures or not os.path.lexists(path):
             continue
         try:
             sweeps[_name(path.parent)], without = manifests.read(files.content(path))

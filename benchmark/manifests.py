@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from benchmark import spec, validate
+from benchmark import recorded, validate
+from benchmark.spec import SCHEMA
 from benchmark.validate import Check, Wrong
 
 CELL = re.compile(r"(.+/.+?)(#[0-9]{1,6})?", re.DOTALL)  # optimizer/task, and the number of its search
@@ -19,9 +20,9 @@ def read(content: bytes) -> tuple[Mapping[str, Any], list[str]]:
     body = validate.parse(content)
     if not isinstance(body, dict) or "schema" not in body:
         raise ValueError("no object with a schema")
-    if isinstance(body["schema"], bool) or body["schema"] != spec.SCHEMA:
+    if isinstance(body["schema"], bool) or body["schema"] != SCHEMA:
         shown = validate.shown(body["schema"])
-        raise ValueError(f"schema {shown}, but this version reads schema {spec.SCHEMA}")
+        raise ValueError(f"schema {shown}, but this version reads schema {SCHEMA}")
     given = body.pop("cells", {})
     manifest = _manifest(body)
     _once("task", [task["name"] for task in manifest.get("tasks", ())])
@@ -88,7 +89,7 @@ _SEEDS = validate.maybe(validate.several(validate.whole()))
 _TASK: Mapping[str, Check] = {
     "name": validate.name,
     "scale": validate.name,
-    "chinchilla_ratio": spec.RANGES["chinchilla_ratio"],
+    "chinchilla_ratio": recorded.RANGES["chinchilla_ratio"],
     "tokens": validate.whole(0, 10**18),
     "num_params": validate.whole(0, 10**18),
 }
@@ -99,16 +100,16 @@ _entry = validate.tree(
         **dict.fromkeys(("search", "seed_offset", "diverged", "failed"), validate.whole()),
         "budget": validate.maybe(validate.whole(0, 10**9)),
         "complete": validate.flag,
-        "winner": validate.maybe(spec.check_settings),
-        "tuning_loss": validate.maybe(spec.LOSS),
+        "winner": validate.maybe(recorded.check_settings),
+        "tuning_loss": validate.maybe(recorded.LOSS),
         "spent": validate.each(validate.whole()),
         "badges": _WORDS,
         "tuning": _IDS,
         "reports": _IDS,
         "unbracketed": validate.each(validate.name),
         "noise": validate.tree({"sd": _SD, "band": _SD, "df": validate.whole()}),
-        "swings": validate.each(spec.SIGNED),
-        "near": validate.each(validate.several(spec.check_value)),
+        "swings": validate.each(recorded.SIGNED),
+        "near": validate.each(validate.several(recorded.check_value)),
         "tuned": _IDS,
     }
 )
@@ -123,7 +124,7 @@ _manifest = validate.tree(
         "source": validate.prose,
         "published": validate.flag,
         "tasks": validate.several(_task),
-        "optimizers": validate.each(spec.check_facts),
+        "optimizers": validate.each(recorded.check_facts),
         "protocol": validate.tree(
             {
                 **dict.fromkeys(("looks", "report_seeds", "tuning_seeds"), _SEEDS),

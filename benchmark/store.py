@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 
 from benchmark import files, manifests, scales, validate
-from benchmark.spec import Record, record_from_json
+from benchmark.recorded import record_from_json
+from benchmark.spec import Record
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

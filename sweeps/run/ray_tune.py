@@ -31,7 +31,7 @@ from ray import tune
 from ray.exceptions import RayError
 from ray.tune.search import Searcher
 
-from benchmark.spec import record_from_json
+from benchmark.recorded import record_from_json
 from sweeps.run import worker
 from sweeps.run.barrier import Barrier
 from sweeps.run.driver import Driver

@@ -192,10 +192,11 @@ _ENVIRONMENT = validate.tree(dict.fromkeys(("machine", "cpu", "device", "commit"
 _ROWS = validate.several(
     validate.shape(Measurement, dict.fromkeys(("median", "lo", "hi"), validate.number(-1e39)))
 )
+_BODY = validate.tree({"environment": _ENVIRONMENT, "rows": _ROWS})
 
 
 def _body(body: Mapping[str, Any]) -> dict[str, Any]:
-    environment = _ENVIRONMENT(body.get("environment"))
-    if missing := {"machine", "cpu", "device"} - environment.keys():
+    found = dict(_BODY({"environment": None, "rows": None, **body}))
+    if missing := {"machine", "cpu", "device"} - found["environment"].keys():
         raise ValueError(f"environment.{min(missing)}: it is missing")
-    return {**body, "environment": dict(environment), "rows": _ROWS(body.get("rows"))}
+    return found

@@ -32,8 +32,8 @@ def test_what_takes_too_long_or_writes_elsewhere_is_a_failure(
         time.sleep(60)
 
     monkeypatch.setattr(studies, "load", slow)
-    monkeypatch.setattr(results, "LIMIT", 1)
-    assert "more than 1 s" in results.run(1, seed=0)[0]
+    monkeypatch.setattr(results, "LIMIT", 0.5)
+    assert "more than 0.5 s" in results.run(1, seed=0)[0]
     monkeypatch.setattr(studies, "load", lambda path: (path.parent / "elsewhere").touch() or _Nothing)
     assert "outside" in results.run(1, seed=0)[0]
 

@@ -37,11 +37,17 @@ __all__ = ["build", "load"]
 def load(results: str | Path = "results") -> "Studies":
     """Every sweep below a results folder, or the one whose own folder it is.
 
-    Raises ValueError that says what to do where there is no such folder, or no record in it.
+    What cannot be used is left out, with one warning; `.results.damaged` lists it. Raises ValueError that says
+    what to do where there is no such folder, or no record in it.
     """
-    from benchmark import studies
+    import warnings
 
-    return studies.load(results)
+    from benchmark import store, studies
+
+    found = studies.load(results)
+    if found.results.damaged:
+        warnings.warn(store.skipped(found.results.damaged), stacklevel=2)
+    return found
 
 
 def build(results: "str | Path | Studies", out: str | Path = "reports") -> Path:

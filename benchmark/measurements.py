@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark import files, validate
 from benchmark.store import write_atomically
 
 SCHEMA = 2
@@ -101,9 +102,7 @@ def write(figures: Sequence[Measurement], environment: Mapping[str, Any], path: 
         path = beside
         before = _read(path) if path.is_file() else None
     new = {(f.group, f.name) for f in figures}
-    kept = [
-        f for row in (before["rows"] if before else ()) if ((f := Measurement(**row)).group, f.name) not in new
-    ]
+    kept = [f for f in (before["rows"] if before else ()) if (f.group, f.name) not in new]
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     stamp = {"measured_at": now, "commit": str(environment["commit"]), "load": environment["load"]}
     rows = [*kept, *(dataclasses.replace(f, **stamp) for f in figures)]
@@ -121,17 +120,25 @@ def previous(folder: Path, machine: str) -> list[Measurement]:
     return [f for described, rows in machines(folder) if described["machine"] == machine for f in rows]
 
 
-def machines(folder: Path) -> list[tuple[dict[str, Any], list[Measurement]]]:
+def machines(folder: Path, damaged: list[str] | None = None) -> list[tuple[dict[str, Any], list[Measurement]]]:
     """Each machine's description and its figures, by file name, which is by group. Of a figure that stands in
-    two files of a machine the later one counts."""
+    two files of a machine the later one counts. A file that cannot be used is skipped and a line about it
+    appended to `damaged`; without one it raises ValueError."""
     described: dict[str, dict[str, Any]] = {}
     found: dict[str, dict[tuple[str, str], Measurement]] = {}
-    for path in sorted(folder.glob("*.json")):
-        if body := _read(path):
+    for path in sorted(folder.glob("[!.]*.json")):
+        try:
+            body = _read(path)
+        except ValueError as error:
+            if damaged is None:
+                raise
+            damaged.append(str(error))
+            continue
+        if body:
             machine = body["environment"]["machine"]
             described.setdefault(machine, body["environment"])
             known = found.setdefault(machine, {})
-            for f in (Measurement(**row) for row in body["rows"]):
+            for f in body["rows"]:
                 twin = known.setdefault((f.group, f.name), f)
                 known[f.group, f.name] = max(twin, f, key=lambda one: one.measured_at)
     return [(described[machine], list(known.values())) for machine, known in found.items()]
@@ -170,9 +177,26 @@ def _change(name: str, old: Any, new: Any, unit: str) -> str:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A file of figures, or None if it is another schema's."""
+    """A file of figures with its rows as Measurements, or None if it is another schema's. Raises ValueError
+    that names a file of anything else."""
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON ({error}); delete it and measure again") from None
-    return body if body.get("schema") == SCHEMA else None
+        body = validate.mapping(validate.parse(files.content(path)))
+        return _body(body) if body.get("schema") == SCHEMA else None
+    except ValueError as error:
+        raise ValueError(
+            f"{files.name(path)} is not JSON of figures ({error}); delete it and measure again"
+        ) from None
+
+
+_ENVIRONMENT = validate.tree(dict.fromkeys(("machine", "cpu", "device", "commit"), validate.name))
+_ROWS = validate.several(
+    validate.shape(Measurement, dict.fromkeys(("median", "lo", "hi"), validate.number(-1e39)))
+)
+_BODY = validate.tree({"environment": _ENVIRONMENT, "rows": _ROWS})
+
+
+def _body(body: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(_BODY({"environment": None, "rows": None, **body}))
+    if missing := {"machine", "cpu", "device"} - found["environment"].keys():
+        raise ValueError(f"environment.{min(missing)}: it is missing")
+    return found

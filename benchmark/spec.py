@@ -235,25 +235,3 @@ class Record(Outcome):
         first = {name: rest.pop(name) for name in ("trial", "status", "reason", "purpose")}
         body = {"schema": SCHEMA, "trial_id": self.trial.trial_id, **first, **rest}
         return json.dumps(body, allow_nan=False, separators=(",", ":"))
-
-
-def record_from_json(text: str) -> Record:
-    """Parse one record. Raises ValueError that says what is wrong: not JSON, another schema, another id."""
-    try:
-        body = json.loads(text)
-        schema, trial_id = body.pop("schema"), body.pop("trial_id")
-    except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"not a record ({type(error).__name__}: {error})") from None
-    if schema != SCHEMA:
-        raise ValueError(f"schema {schema}, but this version reads schema {SCHEMA}")
-    try:
-        raw = dict(body.pop("trial"))
-        raw["evaluation"] = Evaluation(**raw["evaluation"])
-        body["curve"] = tuple(Point(**p) for p in body.get("curve", ()))
-        body["cost"] = Cost(**body.get("cost", {}))
-        record = Record(trial=Trial(**raw), **body)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"not a record of schema {SCHEMA} ({error})") from None
-    if record.trial.trial_id != trial_id:
-        raise ValueError(f"its content hashes to {record.trial.trial_id}, not to {trial_id}: it was edited")
-    return record

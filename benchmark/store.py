@@ -8,7 +8,6 @@ Needs neither jax nor torch nor ray.
 """
 
 import contextlib
-import json
 import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,9 +18,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 
-from benchmark import scales
+from benchmark import files, manifests, scales, validate
 from benchmark.data import sources
-from benchmark.spec import SCHEMA, Record, record_from_json
+from benchmark.recorded import record_from_json
+from benchmark.spec import Record
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -64,11 +64,15 @@ def save(record: Record, sweep_dir: Path) -> Path:
 
 
 def read(path: Path) -> Record:
-    """One record file. Raises ValueError that names the file and says what is wrong with it."""
+    """The record of a file that is named by its trial. Raises ValueError that names the file and says what is
+    wrong with it."""
     try:
-        return record_from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
+        record = record_from_json(files.content(path, files.LONGEST_LINE))
+        if record.trial.trial_id != path.stem:
+            raise ValueError(f"it holds the record {record.trial.trial_id}")
+    except ValueError as error:
+        raise ValueError(f"{files.name(path)}: {error}") from None
+    return record
 
 
 def records(
@@ -83,40 +87,69 @@ def records(
     """
     if not results.is_dir():
         raise ValueError(f"no results folder at {results}; run a sweep first, or name another with --results")
-    best: dict[str, tuple[str, Record]] = {}
-    for folder, text, source in _texts(results, damaged, archives):
+    told = [] if damaged is None else damaged
+    best: dict[str, tuple[Path, Record]] = {}
+    for folder, text, source in _texts(results, told, archives):
         try:
             record = record_from_json(text)
         except ValueError as error:
-            if damaged is not None:
-                damaged.append(f"{source}: {error}")
+            told.append(f"{source}: {error}")
             continue
         key = record.trial.trial_id
-        if key not in best or (best[key][1].status == "failed" and record.status != "failed"):
-            best[key] = (_name(folder), record)
-    yield from best.values()
+        place, known = best.get(key, (folder, record))
+        if key not in best or (known.status == "failed" and record.status != "failed"):
+            best[key] = (folder, record)
+        elif place == folder and known.val_loss != record.val_loss and record.status != "failed":
+            told.append(f"{source}: another outcome of record {key}; the first one counts")
+    yield from ((_name(folder), record) for folder, record in best.values())
 
 
-def _texts(results: Path, damaged: list[str] | None, archives: bool) -> Iterator[tuple[Path, str, Path]]:
-    """(sweep folder, text of one record, file) for everything that should be a record."""
-    for folder in _sweep_folders(results):
-        archive = [folder / "trials.jsonl"] if archives and (folder / "trials.jsonl").exists() else []
-        for path in [*sorted((folder / "trials").glob("*.json")), *archive]:
+def _texts(results: Path, damaged: list[str], archives: bool) -> Iterator[tuple[Path, bytes, str]]:
+    """(sweep folder, text of one record, where it stands) for everything that should be a record."""
+    for folder in _sweep_folders(results, damaged):
+        for name in _listed(folder / "trials", damaged):
+            path = folder / "trials" / name
+            if path.suffix == ".json" and not name.startswith("."):  # some systems put notes beside files
+                try:
+                    yield folder, files.content(path, files.LONGEST_LINE), files.name(path)
+                except ValueError as error:
+                    damaged.append(f"{files.name(path)}: {error}")
+        archive = folder / "trials.jsonl"
+        if archives and os.path.lexists(archive):
             try:
-                text = path.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                if damaged is not None:
-                    damaged.append(f"{path}: cannot be read ({error})")
-                continue
-            if path.suffix == ".json":
-                yield folder, text, path
-            else:
-                yield from ((folder, line, path) for line in text.splitlines() if line.strip())
+                for number, line in files.lines(archive):
+                    if isinstance(line, ValueError):
+                        damaged.append(f"{files.name(archive)}: line {number}: {line}")
+                    else:
+                        yield folder, line, f"{files.name(archive)}: line {number}"
+            except ValueError as error:
+                damaged.append(f"{files.name(archive)}: {error}")
 
 
-def _sweep_folders(results: Path) -> list[Path]:
-    """Where a sweep may lie: in the folder itself, or in one below it."""
-    return [results, *sorted(path for path in results.iterdir() if path.is_dir())]
+def _listed(folder: Path, damaged: list[str]) -> list[str]:
+    """The names in a folder, sorted; none where it is not there."""
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        damaged.append(f"{files.name(folder)}: cannot be read ({error.strerror})")
+        return []
+
+
+def _sweep_folders(results: Path, damaged: list[str] | None = None) -> list[Path]:
+    """Where a sweep may lie: in the folder itself, or in one below it whose name can be shown."""
+    told, found = [] if damaged is None else damaged, [results]
+    for name in _listed(results, told):
+        try:
+            if (results / name).is_dir():
+                validate.name(name)
+                found.append(results / name)
+        except OSError as error:
+            told.append(f"{files.name(results / name)}: cannot be read ({error.strerror})")
+        except ValueError as error:
+            told.append(f"{files.name(results / name)}: the folder's name {error}")
+    return found
 
 
 def _name(folder: Path) -> str:
@@ -128,9 +161,14 @@ def compact(sweep_dir: Path) -> Path:
     """Gather a sweep's record files into one `trials.jsonl` (by id) and remove them; for committed results."""
     folder = sweep_dir / "trials"
     target = sweep_dir / "trials.jsonl"
-    lines = (
-        {} if not target.exists() else {json.loads(x)["trial_id"]: x for x in target.read_text().splitlines()}
-    )
+    lines: dict[str, str] = {}
+    for number, line in files.lines(target) if target.exists() else ():
+        try:
+            if isinstance(line, ValueError):
+                raise line
+            lines[record_from_json(line).trial.trial_id] = line.decode().strip()
+        except ValueError as error:
+            raise ValueError(f"{files.name(target)}: line {number}: {error}") from None
     for path in sorted(folder.glob("*.json")):
         record = read(path)
         lines[record.trial.trial_id] = record.to_json()
@@ -140,6 +178,7 @@ def compact(sweep_dir: Path) -> Path:
     return target
 
 
+MEASUREMENTS = "bench"  # the folder of figures of how fast the benchmark itself is, which are no sweep
 # One corpus, one backend, one precision: losses of different experiments are not compared.
 SAME = ["corpus", "corpus_hash", "tokenizer_hash", "backend", "precision", "experiment", "eval_split"]
 RUN = ["optimizer", "scale", "chinchilla_ratio", "search", "seed"]
@@ -158,7 +197,7 @@ class Results:
     curves: one row per evaluation along a run: trial_id, optimizer, scale, chinchilla_ratio, task, seed,
         role, step, fraction (of the run), tokens, seconds, val_loss.
     sweeps: the manifests by sweep name; a manifest's `trial_ids` says which runs are that sweep's.
-    damaged: one line for each file that could not be read.
+    damaged: one line for each record, file or folder that could not be used.
     """
 
     runs: pd.DataFrame
@@ -178,18 +217,26 @@ def load(results: str | Path) -> Results:
     curves = pd.DataFrame([row for _, record in pairs for row in _curve_rows(record)])
     sweeps = {}
     for path in (folder / "sweep.json" for folder in _sweep_folders(results)):
-        if not path.exists():
+        figures = path.parent.name == MEASUREMENTS and not any(sweep == MEASUREMENTS for sweep, _ in pairs)
+        if figures or not os.path.lexists(path):
             continue
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-            if manifest["schema"] != SCHEMA:
-                raise ValueError(f"schema {manifest['schema']}, but this version reads schema {SCHEMA}")
+            manifest, without = manifests.read(files.content(path))
             if isinstance(corpus := manifest.get("corpus"), str):  # which once was a path
                 manifest["corpus"] = sources.shown(corpus)
             sweeps[_name(path.parent)] = manifest
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            damaged.append(f"{path}: not a sweep manifest ({error})")
+            damaged += [f"{files.name(path)}: {problem}" for problem in without]
+        except ValueError as error:
+            damaged.append(f"{files.name(path)}: not a sweep manifest ({error})")
     return Results(runs, curves, sweeps, tuple(damaged), {r.trial.trial_id: r for _, r in pairs})
+
+
+def skipped(damaged: Sequence[str]) -> str:
+    """One line for what was left out of a results folder; empty where nothing was."""
+    if not damaged:
+        return ""
+    more = f"; and {len(damaged) - 1:,} more" if len(damaged) > 1 else ""
+    return f"skipped {len(damaged):,} of what is in the results, the rest is used: {damaged[0]}{more}"
 
 
 def _run_row(sweep: str, record: Record) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark import scales, store
+from benchmark import files, scales, store
 from benchmark.frames import column, rows, together, where
 from benchmark.spec import Record
 from benchmark.store import Results
@@ -18,6 +18,7 @@ NEEDED = [  # of runs, where there are none
     "trial_id", "role", "status", "task", "sweep", "tokens", "optimizer", "scale", "chinchilla_ratio", "seed",
     "val_loss",
 ]  # fmt: skip
+MOST = {"optimizers": 200, "tasks": 100}  # of one sweep: every pair is compared, every cell is a page
 EXPERIMENT = [c for c in store.SAME if c != "eval_split"]  # what tells experiments apart, whatever the role
 
 
@@ -94,11 +95,12 @@ def load(results: str | Path) -> Studies:
     """
     path = Path(results)
     loaded = store.load(path)
-    found = studies(loaded)
+    found, left_out = sorted_out(loaded)
+    loaded = dataclasses.replace(loaded, damaged=(*loaded.damaged, *left_out.values()))
     if not found:
-        hint = f"; {len(loaded.damaged)} damaged file(s), first {loaded.damaged[0]}" if loaded.damaged else ""
+        hint = f"; {store.skipped(loaded.damaged)}".replace(", the rest is used", "") if loaded.damaged else ""
         raise ValueError(
-            f"no records in {path}; run a sweep first, or name another folder with --results{hint}"
+            f"no records in {files.name(path)}; run a sweep first, or name another folder with --results{hint}"
         )
     return Studies(path, loaded, found)
 
@@ -106,9 +108,32 @@ def load(results: str | Path) -> Studies:
 def studies(results: Results) -> list[Study]:
     """Every sweep below a results folder: ours before others', what has no speedup yet after what has, those
     just run before the committed reference, larger headline tasks first."""
+    return sorted_out(results)[0]
+
+
+def sorted_out(results: Results) -> tuple[list[Study], dict[str, str]]:
+    """The studies in their order, and for each sweep of which nothing can be shown a line that says why."""
     names = dict.fromkeys([*results.sweeps, *(str(s) for s in column(results.runs, "sweep"))])
-    found = [study for name in names for study in _studies(name, results)]
-    return sorted(found, key=lambda s: (s.theirs, not s.compares, s.name == "reference", -s.largest, s.name))
+    found, left_out = [], {}
+    for name in names:
+        for study in _studies(name, results):
+            try:
+                _require_readable(study)
+                found.append(study)
+            except (ValueError, ArithmeticError) as error:  # losses that no curve and no model fits
+                left_out[study.name] = f"sweep {study.name}: left out: {error}"
+    order = sorted(found, key=lambda s: (s.theirs, not s.compares, s.name == "reference", -s.largest, s.name))
+    return order, left_out
+
+
+def _require_readable(study: Study) -> None:
+    """Raise ValueError where a study has nothing to show, more than pages can show, or cannot be compared."""
+    if not len(study.runs):
+        raise ValueError("none of its records is here")
+    for what, things in (("optimizers", study.optimizers), ("tasks", study.tasks)):
+        if len(things) > MOST[what]:
+            raise ValueError(f"it has {len(things):,} {what}; pages show at most {MOST[what]}")
+    _ = study.compares
 
 
 def _studies(name: str, results: Results) -> list[Study]:
@@ -138,7 +163,23 @@ def _study(name: str, given: Mapping[str, Any], runs: pd.DataFrame, results: Res
     if len(curves):
         curves = curves.loc[curves["trial_id"].isin(sorted(ids))].reset_index(drop=True)
     by_id = {str(i): results.by_id[str(i)] for i in mine["trial_id"]}
-    return Study(name, {**_described(name, mine, by_id), **given}, mine, curves, by_id)
+    described = _described(name, mine, by_id)
+    return Study(name, {**described, **given, **_completed(described, given)}, mine, curves, by_id)
+
+
+def _completed(described: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest's optimizers and tasks, and after them those that its runs have beside."""
+    if not {"optimizers", "tasks"} & given.keys():
+        return {}
+    optimizers, tasks = given.get("optimizers", {}), given.get("tasks", [])
+    named = {task["name"] for task in tasks}
+    return {
+        "optimizers": {
+            **optimizers,
+            **{o: f for o, f in described["optimizers"].items() if o not in optimizers},
+        },
+        "tasks": [*tasks, *(task for task in described["tasks"] if task["name"] not in named)],
+    }
 
 
 def _described(name: str, runs: pd.DataFrame, by_id: Mapping[str, Record]) -> dict[str, Any]:

@@ -107,8 +107,8 @@ def _run(args: argparse.Namespace) -> int:
         timeout_seconds=args.timeout,
         retry_failed=args.retry_failed,
     )
-    for line in driver.damaged:
-        print(f"sweeps: ignored a damaged record, its trial will run again: {line}", file=sys.stderr)
+    if driver.damaged:
+        print(f"sweeps: {store.skipped(driver.damaged)}; their trials will run again", file=sys.stderr)
     _warn(known.made_otherwise(sweep, driver.known))
     try:
         driver.write_manifest()  # a sweep that is killed early is planned alike when it is resumed

@@ -15,13 +15,16 @@ def main(arguments: list[str] | None = None, prog: str = "python -m benchmark.re
     chosen = parser.parse_args(arguments)
     try:
         _require_our_optimizers()
-        from benchmark.report.builder import build
+        from benchmark.report.builder import build_site
+        from benchmark.store import skipped
 
-        index = build(chosen.results, chosen.out)
+        site = build_site(chosen.results, chosen.out)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"The site is at {index.resolve()}")
+    if site.damaged:
+        print(f"warning: {skipped(site.damaged)}; a sweep's method.html lists them", file=sys.stderr)
+    print(f"The site is at {(site.out / 'index.html').resolve()}")
     return 0
 
 

@@ -15,6 +15,11 @@ from benchmark.studies import Studies, load
 def build(results: str | Path | Studies, out: str | Path) -> Path:
     """Write the site for `results`, a folder or what `benchmark.load` made of one, into `out` and return its
     index. Raises ValueError without records."""
+    return build_site(results, out).out / "index.html"
+
+
+def build_site(results: str | Path | Studies, out: str | Path) -> Site:
+    """The same; returns the site, which knows what was `damaged` among the results."""
     loaded = results if isinstance(results, Studies) else load(results)
     found, out = list(loaded.each), Path(out)
     site = Site(out, found, loaded.results, loaded.path, pages.found())
@@ -27,7 +32,7 @@ def build(results: str | Path | Studies, out: str | Path) -> Path:
         if page.write_site:
             page.write_site(site)
     site.finish()
-    return out / "index.html"
+    return site
 
 
 def _write_assets(site: Site) -> None:

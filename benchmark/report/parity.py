@@ -3,22 +3,30 @@
 The figures are measured by `python -m tools.parity`, which writes results/reference/parity.json.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
+from benchmark import files, validate
 from benchmark.report import text
 
+_ROW = {
+    **dict.fromkeys(("optimizer", "dtype"), validate.name),
+    **dict.fromkeys(("steps", "lm_steps"), validate.maybe(validate.whole())),
+    **dict.fromkeys(("oracle", "lm_task", "note"), validate.maybe(validate.prose)),
+}
+_ROWS = validate.several(validate.tree(_ROW))
 
-def load(results: Path) -> dict[str, list[tuple[str, str]]]:
-    """Optimizer -> facts for its page; empty if nothing was measured. Raises ValueError for a damaged file."""
+
+def load(results: Path, damaged: list[str]) -> dict[str, list[tuple[str, str]]]:
+    """Optimizer -> facts for its page; empty if nothing was measured. A damaged file is skipped and a line
+    about it appended to `damaged`."""
     found: dict[str, list[tuple[str, str]]] = {}
     for path in [*results.glob("parity.json"), *sorted(results.glob("*/parity.json"))]:
         try:
-            measured = json.loads(path.read_text(encoding="utf-8"))
+            measured = validate.tree({"rows": _ROWS})(validate.parse(files.content(path)))
             found |= {row["optimizer"]: _facts(row) for row in measured["rows"]}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: not a parity table ({error}); run `python -m tools.parity`") from None
+        except (ValueError, KeyError) as error:
+            damaged.append(f"{files.name(path)}: not a parity table ({error}); run `python -m tools.parity`")
     return found
 
 

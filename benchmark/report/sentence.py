@@ -10,7 +10,7 @@ from benchmark.analysis.speedup import EQUIVALENCE
 from benchmark.frames import rows, where
 from benchmark.report import asked, text
 from benchmark.store import Results
-from benchmark.studies import studies
+from benchmark.studies import sorted_out
 from benchmark.study import Study
 
 Lines = tuple[str, ...]
@@ -23,7 +23,10 @@ def answer(results: Results, sweep: str, against: Sequence[str] = ()) -> Lines:
 
 def study_of(results: Results, sweep: str) -> Study:
     """A sweep of the results. Raises ValueError that lists them if there is none of this name."""
-    found = {study.name: study for study in studies(results)}
+    known, left_out = sorted_out(results)
+    found = {study.name: study for study in known}
+    if sweep in left_out:
+        raise ValueError(left_out[sweep])
     if sweep not in found:
         raise ValueError(f"no sweep {sweep!r} in the results; there are {', '.join(found) or 'none'}")
     return found[sweep]

@@ -17,9 +17,10 @@ from typing import Any
 
 import jinja2
 
-from benchmark.report import style, text
+from benchmark import measurements
+from benchmark.report import parity, style, text
 from benchmark.report.pages import Page
-from benchmark.store import Results, write_atomically
+from benchmark.store import MEASUREMENTS, Results, write_atomically
 from benchmark.study import Study
 
 HERE = Path(__file__).parent
@@ -27,11 +28,15 @@ FILES = "assets/files.json"
 PUBLISHED = 65  # the place in the head of others' figures, among the pages' ORDER
 
 
+OURS = ("index", "index.html", "speed.html", "records", "assets")  # no sweep's folder, no optimizer's page
+
+
 def slug(name: str) -> str:
     """A file name for any name: unchanged where it is harmless, else marked by a hash so that none collide."""
     plain = name.replace("/", "--")
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip(".")[:80]
-    return safe if safe == plain else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    own = safe == plain and safe.lower() not in OURS and "--" not in name
+    return safe if own else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def safe_url(url: str) -> str:
@@ -48,7 +53,8 @@ class Site:
     """Where pages go and what they share. Call `finish` when everything is written.
 
     results, source: all records, and the folder that they are from. pages: those that there are; the head of
-    each leads to the others. before, written: path -> digest, of the last build and of this one.
+    each leads to the others. before, written: path -> digest, of the last build and of this one. machines,
+    parity: what else was measured. damaged: a line for each thing among the results that could not be used.
     """
 
     out: Path
@@ -60,6 +66,9 @@ class Site:
 
     def __post_init__(self) -> None:
         self._made: set[Path] = set()
+        self.damaged = list(self.results.damaged)
+        self.machines = measurements.machines(self.source / MEASUREMENTS, self.damaged)
+        self.parity = parity.load(self.source, self.damaged)
         self.before = _listed(self.out)
         self.env = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"),

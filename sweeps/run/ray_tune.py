@@ -34,7 +34,7 @@ from ray.exceptions import RayError
 from ray.tune.search import Searcher
 
 from benchmark import resources, stopping
-from benchmark.spec import record_from_json
+from benchmark.recorded import record_from_json
 from sweeps.run import advice, scratch, worker
 from sweeps.run.barrier import Barrier
 from sweeps.run.driver import Driver

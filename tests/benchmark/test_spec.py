@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from benchmark.spec import SCHEMA, Cost, Evaluation, Point, Record, Trial, record_from_json
+from benchmark.recorded import record_from_json
+from benchmark.spec import SCHEMA, Cost, Evaluation, Point, Record, Trial
 
 HYPERPARAMETERS = {"peak_lr": 0.032, "weight_decay": 0.1, "batch_size": 8, "decay_kind": "cosine"}
 

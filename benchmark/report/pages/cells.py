@@ -109,6 +109,10 @@ def command(study: Study, optimizer: str, task: str) -> str:
     if study.theirs:
         return "# figures of others: there is nothing here to run again"
     manifest = study.manifest
+    named = [str(manifest["name"]), *study.optimizers, *(str(t["name"]) for t in manifest["tasks"])]
+    if any(name.startswith("-") or re.search(r"[/,]|\.py$", name) for name in named):
+        # an option, or the path of a file to execute, which whoever made these records could have chosen
+        return "# a name in these records would not be read as a name on a command line"
     own = f"path/to/{manifest['file']}" if "file" in manifest else ""  # a user's sweep is asked for by its file
     if study.copies:
         name, _, number = str(manifest["name"]).removeprefix("aa-").rpartition("-")

@@ -1,5 +1,6 @@
 """The rules of comparison as this sweep kept them: protocol, corpus, seeds, machines, what was left out."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from benchmark.analysis import residuals
@@ -10,13 +11,14 @@ from benchmark.report.table import TASK, Column, Table, fixed, numbers, titled
 from benchmark.study import Study
 
 LABEL, ORDER, FILE = "Method", 70, "method.html"
+LISTED = 100  # lines about damaged records: the first tell what happened to the rest
 
 
 def write(site: Site, study: Study) -> None:
-    site.put(study, FILE, page(study, site.results.damaged), FILE, LABEL)
+    site.put(study, FILE, page(study, site.damaged), FILE, LABEL)
 
 
-def page(study: Study, damaged: tuple[str, ...]) -> dict[str, Any]:
+def page(study: Study, damaged: Sequence[str]) -> dict[str, Any]:
     manifest, runs = study.manifest, study.runs
     shown = ("corpus", "corpus_hash", "tokenizer_hash", "backend", "precision", "source")
     return {
@@ -35,7 +37,10 @@ def page(study: Study, damaged: tuple[str, ...]) -> dict[str, Any]:
         "machines": _machines(study),
         "outcomes": [(s, len(where(runs, status=s))) for s in ("finished", "diverged", "failed")],
         "excluded": _excluded(study),
-        "damaged": damaged,
+        "damaged": [
+            *damaged[:LISTED],
+            *([f"and {more:,} more"] if (more := len(damaged) - LISTED) > 0 else []),
+        ],
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.frames import groups, rows, where
-from benchmark.report import parity, text
+from benchmark.report import text
 from benchmark.report.site import Site, slug
 from benchmark.report.table import (
     FLAGS,
@@ -36,7 +36,7 @@ LAW_POINTS = 3  # tasks: through fewer points runs every law
 
 def write(site: Site, study: Study) -> None:
     """Write optimizers/index.html and optimizers/<name>.html."""
-    builds = parity.load(site.source)
+    builds = site.parity
     entries = [(o, study.titles[o], facts) for o, facts in study.optimizers.items()]
     site.put(study, FILE, {"heading": "Optimizers", "entries": entries}, "optimizers.html", LABEL)
     for name in study.optimizers:

@@ -41,7 +41,7 @@ def write_site(site: Site) -> None:
     """Write speed.html: a table per machine and group, from the files that there are."""
     machines = [
         (" · ".join(str(described[key]) for key in ("cpu", "device", "machine")), tables(rows))
-        for described, rows in measurements.machines(site.source / "bench")
+        for described, rows in site.machines
     ]
     told = {"heading": "Speed", "lead": LEAD, "nothing": "" if machines else "Nothing was measured yet."}
     site.write("speed.html", "page.html", None, sections=machines, **told)

@@ -113,6 +113,14 @@ def _texts(results: Path, damaged: list[str] | None, archives: bool) -> Iterator
                 yield from ((folder, line, path) for line in text.splitlines() if line.strip())
 
 
+def holds_records(results: Path) -> bool:
+    """Whether a folder has anything for `records` to read."""
+    return any(
+        (folder / "trials.jsonl").is_file() or any((folder / "trials").glob("*.json"))
+        for folder in _sweep_folders(results)
+    )
+
+
 def _sweep_folders(results: Path) -> list[Path]:
     """Where a sweep may lie: in the folder itself, or in one below it."""
     return [results, *sorted(path for path in results.iterdir() if path.is_dir())]

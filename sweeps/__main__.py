@@ -17,9 +17,10 @@ import sweeps
 from benchmark import store
 from benchmark.data.corpora import check_size, prepare
 from benchmark.data.sources import absolute
-from benchmark.report import live
+from benchmark.report import live, place
 from benchmark.spec import Record
 from optimizers.shared.copies import copy_name
+from optimizers.shared.near import near
 from sweeps.run import calibrate, price, time_limit
 from sweeps.run.driver import Driver
 from sweeps.run.options import AA, CHALLENGE, PROG, parser
@@ -50,6 +51,8 @@ def main(argv: list[str] | None = None, prog: str = PROG) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     copies = args.name == AA
+    if not args.dry_run:
+        place.check(args.out, args.results)
     if args.name == CHALLENGE:
         args = challenge(args)
     sweep, workers = _prepared(aa.sweep(args) if copies else _sweep(args), args), _workers(args)
@@ -65,6 +68,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(price.table(sweep, _known(sweep, args), workers, speed()))
         return 0
+    place.claim(args.out, args.results)
     args.results.mkdir(parents=True, exist_ok=True)
     driver = Driver(
         sweep,
@@ -129,7 +133,8 @@ def challenge(args: argparse.Namespace) -> argparse.Namespace:
         raise ValueError("challenge asks about an optimizer of your own; name it with --optimizer mine.py")
     unknown = [name for name in args.against if name not in optimizers.names()]
     if unknown:
-        raise ValueError(f"--against {unknown[0]}: choose from {', '.join(optimizers.names())}")
+        like, there = near(unknown[0], optimizers.names()), ", ".join(optimizers.names())
+        raise ValueError(f"--against {unknown[0]}{like}: choose from {there}")
     known = committed.ROOT.is_dir() and args.backend == "jax" and not args.corpus
     chosen = {"reuse": [*args.reuse, committed.ROOT]} if known else {"optimizers": args.against or ["adamw"]}
     return argparse.Namespace(**{**vars(args), "name": "quick", **chosen})

@@ -21,7 +21,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(usage())
         return 0
     if name not in COMMANDS:
-        print(f"{NAME}: unknown command {name!r}; choose from {', '.join(COMMANDS)}", file=sys.stderr)
+        from optimizers.shared.near import near  # ours, as is known by now
+
+        print(
+            f"{NAME}: unknown command {name!r}{near(name, COMMANDS)}; choose from {', '.join(COMMANDS)}",
+            file=sys.stderr,
+        )
         return 2
     return importlib.import_module(COMMANDS[name][0]).main(rest, prog=f"{NAME} {name}")
 

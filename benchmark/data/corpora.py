@@ -4,7 +4,6 @@
 sources/ (text), dedup.py, bpe.py and build.py.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -21,6 +20,7 @@ import numpy as np
 import platformdirs
 from tqdm import tqdm
 
+from benchmark.arguments import Parser, at_least
 from benchmark.data import bpe, build
 from benchmark.data.build import PREPARATION, SPLITS, Split, dtype, short_hash
 from benchmark.data.sources import find, usage
@@ -167,9 +167,18 @@ def _remove_leftovers(parent: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Prepare a corpus and print what is in it; the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark.data.corpora", description="Prepare a corpus.")
+    parser = Parser(
+        prog="python -m benchmark.data.corpora",
+        usage="%(prog)s NAME [options]",
+        description="Prepare a corpus.",
+    )
     parser.add_argument("name", help=usage())
-    parser.add_argument("--vocab", type=int, default=512, help="size of the byte-level BPE (default: 512)")
+    parser.add_argument(
+        "--vocab",
+        type=at_least(bpe.SMALLEST_VOCAB, 512),
+        default=512,
+        help="size of the byte-level BPE (default: 512)",
+    )
     options = parser.parse_args(arguments)
     try:
         corpus = prepare(options.name, options.vocab)

@@ -1,11 +1,11 @@
 """`python -m benchmark.kit lion` or `... path/to/mine.py`: what every optimizer must do, checked."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import optimizers
+from benchmark.arguments import Parser
 from benchmark.kit import conformance
 from benchmark.kit.admission import attempt
 from optimizers.base import Optimizer
@@ -15,7 +15,7 @@ from optimizers.user import files
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmark.kit") -> int:
     """Print one line per check; the exit status is 1 if any failed and 2 if there is no such optimizer. A note
     is of what differs from common practice and may be the method."""
-    parser = argparse.ArgumentParser(prog=prog, description="What every optimizer must do, checked.")
+    parser = Parser(prog=prog, usage="%(prog)s OPTIMIZER", description="What every optimizer must do, checked.")
     known = (
         "a built-in optimizer's name, a file (mine.py, mine.py:Fast) or what is installed (torch.optim:RMSprop)"
     )

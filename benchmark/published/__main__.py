@@ -1,22 +1,21 @@
 """`python -m benchmark.published`: write the study's figures, or anyone's, as a results set."""
 
-import argparse
 import sys
-from pathlib import Path
 
+from benchmark import arguments as kinds
 from benchmark.published import fantastic, importers
 
 
 def main(arguments: list[str] | None = None, prog: str = "python -m benchmark.published") -> int:
     """Parse, write, say where. Returns the exit status: 1 with one line on stderr for bad input."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description="Write the study's figures, or anyone's, as a results set."
-    )
-    parser.add_argument("--results", type=Path, default=Path("results"), help="results folder to write into")
+    parser = kinds.Parser(prog=prog, description="Write the study's figures, or anyone's, as a results set.")
+    parser.add_argument("--results", type=kinds.folder, default="results", help="results folder to write into")
     parser.add_argument("--name", help="name of the results set (default: the file's or folder's)")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--result-json", type=Path, help="folder OPTIMIZER/SCALE/RATIO/result.json")
-    source.add_argument("--csv", type=Path, help="losses: optimizer, scale, chinchilla_ratio, val_loss ...")
+    source.add_argument("--result-json", type=kinds.path, help="folder OPTIMIZER/SCALE/RATIO/result.json")
+    source.add_argument(
+        "--csv", type=kinds.path, help="losses: optimizer, scale, chinchilla_ratio, val_loss ..."
+    )
     parser.add_argument("--baseline", default="adamw", help="what others are compared with (default: adamw)")
     asked = parser.parse_args(arguments)
     try:

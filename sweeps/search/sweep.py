@@ -12,6 +12,7 @@ from benchmark.scales import Scale
 from benchmark.spec import RECIPE, Evaluation, Value
 from benchmark.tasks import Task, parse
 from optimizers.base import Axis, Info, Optimizer
+from optimizers.shared.near import near
 
 Phase = Literal["I", "II", "III", "baseline"]
 Start = Literal["stated", "winner", "consensus", "law", "constant", "width"]
@@ -231,7 +232,8 @@ def select(sweep: Sweep, tasks: Sequence[str] = ()) -> Sweep:
     by_name = {s.task.name: s for s in sweep.stages}
     unknown = [name for name in tasks if name not in by_name]
     if unknown:
-        raise ValueError(f"sweep {sweep.name} has no task {unknown[0]!r}; choose from {', '.join(by_name)}")
+        like, there = near(unknown[0], by_name), ", ".join(by_name)
+        raise ValueError(f"sweep {sweep.name} has no task {unknown[0]!r}{like}; choose from {there}")
     wanted, queue = set(), [*tasks]
     while queue:
         name = queue.pop()

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmark.data.sources.base import Source
+from optimizers.shared.near import near
 
 _HERE = Path(__file__).parent
 
@@ -28,7 +29,7 @@ def find(name: str) -> Source:
     """The source of this name. Raises ValueError that lists the names, or says what is missing."""
     kind, colon, where = name.partition(":")
     if kind not in names() or bool(colon) != bool(where) or bool(where) != bool(_module(kind).WHERE):
-        raise ValueError(f"unknown corpus {name!r}; choose from {usage()}")
+        raise ValueError(f"unknown corpus {name!r}{near(kind, names())}; choose from {usage()}")
     return _module(kind).source(where)
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TextIO
 
+from benchmark.extras import install
+
 FIELD = "text"  # of a line of JSONL and of a row from a hub
 PARAGRAPH = 8_000  # characters: a longer one is cut
 
@@ -39,8 +41,7 @@ def versions(corpus: str, *packages: str, extra: str = "") -> str:
     try:
         return " ".join(f"{package}=={metadata.version(package)}" for package in packages)
     except metadata.PackageNotFoundError as error:
-        what = f"optimizer-benchmark[{extra}]" if extra else "optimizer-benchmark"
-        raise ValueError(f"corpus {corpus} needs the package {error.name}: pip install '{what}'") from None
+        raise ValueError(f"corpus {corpus} needs the package {error.name}: {install(extra)}") from None
 
 
 def paragraphs(lines: TextIO) -> Iterator[str]:

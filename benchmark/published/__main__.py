@@ -9,7 +9,7 @@ from benchmark.published import fantastic, importers
 def main(arguments: list[str] | None = None, prog: str = "python -m benchmark.published") -> int:
     """Parse, write, say where. Returns the exit status: 1 with one line on stderr for bad input."""
     parser = kinds.Parser(prog=prog, description="Write the study's figures, or anyone's, as a results set.")
-    parser.add_argument("--results", type=kinds.folder, default="results", help="results folder to write into")
+    parser.add_argument("--results", type=kinds.path, default="results", help="results folder to write into")
     parser.add_argument("--name", help="name of the results set (default: the file's or folder's)")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--result-json", type=kinds.path, help="folder OPTIMIZER/SCALE/RATIO/result.json")

@@ -14,8 +14,10 @@ def main(arguments: list[str] | None = None, prog: str = "python -m benchmark.re
     chosen = parser.parse_args(arguments)
     try:
         _require_our_optimizers()
+        from benchmark.report import place
         from benchmark.report.builder import build
 
+        place.check(chosen.out, chosen.results)  # before minutes of reading
         index = build(chosen.results, chosen.out)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -153,7 +153,9 @@ def test_a_list_may_hold_blanks(text: str) -> None:
 
 
 def test_what_is_given_twice_alike_or_is_a_list_is_taken() -> None:
-    asked = parser().parse_args("smoke --workers 2 --workers 2 --optimizer a.py --optimizer b.py".split())
+    asked = parser().parse_args(
+        ["smoke", "--workers=2", "--workers", "2", "--optimizer", "a.py", "--optimizer", "b.py"]
+    )
     assert asked.workers == 2 and len(asked.optimizer) == 2
     again = Parser(prog="x")
     again.add_argument("--n", type=whole)

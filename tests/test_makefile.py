@@ -1,4 +1,4 @@
-"""The Makefile with a stand-in for Python that says what it was called with: values arrive whole, under any name."""
+"""The Makefile with a stand-in for Python that says what it was called with: every value arrives whole."""
 
 import json
 import os

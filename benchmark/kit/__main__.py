@@ -7,7 +7,7 @@ from pathlib import Path
 import optimizers
 from benchmark.arguments import Parser
 from benchmark.kit import conformance
-from benchmark.kit.admission import attempt
+from benchmark.kit.admission import attempt, load_named
 from optimizers.base import Optimizer
 from optimizers.user import files
 
@@ -48,7 +48,10 @@ def named(subject: str) -> type[Optimizer]:
     path = Path(subject)
     name = path.stem.removesuffix("_torch")
     registered = path.resolve().parent == Path(optimizers.__file__).parent.resolve()
-    return optimizers.get(name) if registered and name in optimizers.names() else files.load(subject)
+    if registered and name in optimizers.names():
+        return optimizers.get(name)
+    load_named(subject)  # in a process of its own first: it may hang, or end the process
+    return files.load(subject)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ A file holds one of
 What an installed package has (`torch.optim:RMSprop`) needs no file: its axes come from its signature (axes.py).
 """
 
+import contextlib
 import dataclasses
+import importlib
 import inspect
 import sys
 from collections.abc import Callable, Container, Mapping
@@ -44,6 +46,19 @@ def load(where: str | Path) -> type[Optimizer]:
             raise ValueError(f"{spec.label}: its class declares its own axes; change its `space` instead")
         return _checked(spec.label, found)
     return _checked(spec.label, _short_form(spec, module, *found))
+
+
+def preload(where: str | Path) -> None:
+    """Import the installed packages that a file names, so that its own import takes what it does itself. What
+    fails here fails there, where it is told."""
+    spec = parse(where)
+    path = Path(spec.where)
+    names = identity.imported(path) if spec.is_file and path.is_file() else {spec.where.partition(".")[0]}
+    for package in sorted(names):
+        beside = spec.is_file and any((path.parent / each).exists() for each in (package, f"{package}.py"))
+        if not beside:
+            with contextlib.suppress(BaseException):
+                importlib.import_module(package)
 
 
 def name(where: str | Path) -> str:

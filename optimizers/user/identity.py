@@ -28,7 +28,7 @@ def tree(path: Path) -> str:
     data = path.read_bytes()
     try:
         return ast.dump(ast.parse(data))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return hashlib.sha256(data).hexdigest()
 
 
@@ -54,7 +54,7 @@ def imported(source: Path) -> set[str]:
     """Top-level names of what a source file imports, anywhere in it."""
     try:
         nodes = list(ast.walk(ast.parse(source.read_bytes())))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set()
     found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     found |= {n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module and not n.level}

@@ -53,7 +53,7 @@ def admit_named(where: str, backend: Backend) -> None:
 
 
 def load_named(where: str) -> None:
-    """Load what is not in the registry, in a process of its own as `admit_named`. Raises ValueError, one line."""
+    """Load what is not in the registry, in a process of its own as `admit_named`. Raises ValueError alike."""
     _apart(where, None)
 
 
@@ -68,7 +68,12 @@ def _apart(where: str, backend: Backend | None) -> None:
         _wait(answer, LIMIT_SECONDS, f"{where}: what it imports has not been loaded")
         _wait(answer, LOAD_SECONDS, f"{where}: its import has not ended")
         doing = "in its first steps"
-        _wait(answer, LIMIT_SECONDS, f"{where}: has not taken its first steps", f"{where}: taking its first steps ...")
+        _wait(
+            answer,
+            LIMIT_SECONDS,
+            f"{where}: has not taken its first steps",
+            f"{where}: taking its first steps ...",
+        )
     except EOFError:
         raise ValueError(f"{where}: ends the process {doing} (killed, or a crash)") from None
     else:

@@ -32,7 +32,7 @@ from ray.exceptions import RayError
 from ray.tune.search import Searcher
 
 from benchmark.spec import record_from_json
-from sweeps.run import worker
+from sweeps.run import worker, workers_python
 from sweeps.run.barrier import Barrier
 from sweeps.run.driver import Driver
 from sweeps.run.raylet import watched
@@ -190,7 +190,8 @@ def _start(workers: int | None, elsewhere: str) -> None:
     """
     address = os.environ.get("RAY_ADDRESS")
     cores = len(os.sched_getaffinity(0))
-    here = {"num_cpus": min(cores, workers or cores), "include_dashboard": False}
+    here: dict[str, Any] = {"num_cpus": min(cores, workers or cores), "include_dashboard": False}
+    here["runtime_env"] = workers_python.environment()
     try:
         # "local": without it Ray would join whatever cluster was last started on this machine
         with contextlib.chdir(elsewhere) if _only_installed() else contextlib.nullcontext():

@@ -292,13 +292,14 @@ def test_a_start_that_diverges_is_admitted_for_a_search_may_do_better(write: Wri
 
 def test_a_file_that_ends_the_process_ends_only_its_own(write: WriteFile) -> None:
     path = torch_file(write, before="import os; os._exit(3)")
-    with pytest.raises(ValueError, match=r"mine\.py: ends the process when it is imported"):
+    with pytest.raises(ValueError, match=r"mine\.py: ends the process in its first steps"):
         admission.admit_named(str(path), "torch")
 
 
 def test_a_file_that_hangs_is_given_up(write: WriteFile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "LOAD_SECONDS", 0.5)
-    path = torch_file(write, before="import time; time.sleep(1000)")
+    path = torch_file(write)
+    path.write_text(f"import time; time.sleep(1000)\n{path.read_text()}")
     with pytest.raises(ValueError, match=r"mine\.py: its import has not ended after 0\.5 seconds"):
         admission.admit_named(str(path), "torch")
 

@@ -6,6 +6,8 @@ Both grow in width at fixed depth.
 from dataclasses import dataclass
 from typing import Literal
 
+from optimizers.shared.near import near
+
 Ladder = Literal["micro", "paper"]
 
 
@@ -66,5 +68,5 @@ SCALES = {scale.name: scale for scale in _ALL}
 def get(name: str) -> Scale:
     """The scale of this name. Raises ValueError that lists the names there are."""
     if name not in SCALES:
-        raise ValueError(f"unknown scale {name!r}; choose from {', '.join(SCALES)}")
+        raise ValueError(f"unknown scale {name!r}{near(name, SCALES)}; choose from {', '.join(SCALES)}")
     return SCALES[name]

@@ -126,6 +126,14 @@ def _texts(results: Path, damaged: list[str], archives: bool) -> Iterator[tuple[
                 damaged.append(f"{files.name(archive)}: {error}")
 
 
+def holds_records(results: Path) -> bool:
+    """Whether a folder has anything for `records` to read."""
+    return any(
+        (folder / "trials.jsonl").is_file() or any((folder / "trials").glob("*.json"))
+        for folder in _sweep_folders(results)
+    )
+
+
 def _listed(folder: Path, damaged: list[str]) -> list[str]:
     """The names in a folder, sorted; none where it is not there."""
     try:

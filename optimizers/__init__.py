@@ -5,6 +5,7 @@ from pathlib import Path
 
 from optimizers.base import Axis, Info, Optimizer, Param, Run, describe
 from optimizers.shared import copies
+from optimizers.shared.near import near
 
 __all__ = ["Axis", "Info", "Optimizer", "Param", "Run", "describe", "entrants", "get", "names"]
 
@@ -27,7 +28,7 @@ def get(name: str) -> type[Optimizer]:
     there are."""
     name, _ = copies.split(name)
     if name not in names():
-        raise ValueError(f"unknown optimizer {name!r}; choose from {', '.join(names())}")
+        raise ValueError(f"unknown optimizer {name!r}{near(name, names())}; choose from {', '.join(names())}")
     module = importlib.import_module(f"optimizers.{name}")
     found = [
         value

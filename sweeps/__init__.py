@@ -31,13 +31,16 @@ def get(name: str, commands: Sequence[str] = ()) -> "Sweep":
 
     Raises ValueError, one line, that lists the names there are or says what is wrong with the file.
     """
+    from optimizers.shared.near import near
+
     path = Path(name)
     if name.endswith(".py") and not (path.resolve().parent == _HERE and path.stem in names()):
         return _own(path)
     name = path.stem if name.endswith(".py") else name
     if name not in names():
+        there = (*names(), *commands)
         raise ValueError(
-            f"unknown sweep {name!r}; choose from {', '.join((*names(), *commands))}, or give the path of a"
+            f"unknown sweep {name!r}{near(name, there)}; choose from {', '.join(there)}, or give the path of a"
             f" file: {name}.py"
         )
     return importlib.import_module(f"sweeps.{name}").SWEEP

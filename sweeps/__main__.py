@@ -22,7 +22,7 @@ from benchmark import resources, store
 from benchmark.data import user_cache
 from benchmark.data.corpora import cache_folder, check_size, prepare
 from benchmark.data.sources import parse
-from benchmark.report import live
+from benchmark.report import live, place
 from benchmark.spec import Record
 from optimizers.shared.copies import copy_name
 from sweeps.run import advice, calibrate, known, places, price, time_limit
@@ -70,6 +70,8 @@ def _said(error: Exception, args: argparse.Namespace) -> str:
 def _run(args: argparse.Namespace) -> int:
     user_cache.give_home()
     copies, challenged = args.name == AA, args.name == CHALLENGE
+    if not args.dry_run:
+        place.check(args.out, args.results)
     if challenged:
         sweep, args = _challenge(args)
     else:
@@ -95,6 +97,7 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     places.check(args.results, "--results")
     places.check_later(args.out, "--out")
+    place.claim(args.out, args.results)
     args.results.mkdir(parents=True, exist_ok=True)
     if args.reuse:  # some seconds for each ten optimizers
         print("Planning from what is finished already.", file=sys.stderr)

@@ -23,7 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(usage())
         return 0
     if name not in COMMANDS:
-        print(f"{NAME}: unknown command {name!r}; choose from {', '.join(COMMANDS)}", file=sys.stderr)
+        from optimizers.shared.near import near  # ours, as is known by now
+
+        print(
+            f"{NAME}: unknown command {name!r}{near(name, COMMANDS)}; choose from {', '.join(COMMANDS)}",
+            file=sys.stderr,
+        )
         return 2
     stopping = importlib.import_module("benchmark.stopping")  # after siblings, which knows whose that is
     module = COMMANDS[name][0]

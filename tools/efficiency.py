@@ -9,12 +9,12 @@ import datetime
 import json
 import os
 import statistics
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark import scales, store
+from benchmark.arguments import Parser, whole
 from benchmark.data.corpora import prepare
 from benchmark.spec import Evaluation, Record
 from benchmark.tasks import TOKENS_PER_PARAMETER, Task
@@ -50,10 +50,14 @@ def share(records: Sequence[Record], workers: int) -> tuple[float, float]:
     return sum(busy) / (workers * (max(ends) - min(starts))), statistics.median(busy)
 
 
-def main(tokens: int, count: int) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the sweep in a temporary folder and print its efficiency."""
+    parser = Parser(prog="python -m tools.efficiency", usage="%(prog)s TOKENS COUNT", description=__doc__)
+    parser.add_argument("tokens", type=whole, help="of a trial")
+    parser.add_argument("count", type=whole, help="of trials")
+    asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        driver = Driver(equal_trials(tokens, count), Path(folder))
+        driver = Driver(equal_trials(asked.tokens, asked.count), Path(folder))
         try:
             ray_tune.run(driver)
         finally:
@@ -63,4 +67,4 @@ def main(tokens: int, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main()

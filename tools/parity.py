@@ -4,7 +4,6 @@ Writes one row per optimizer as JSON, for the site to show. The deviation from a
 optimizer's own tests measure against their tolerance, so this runs them: it needs a checkout and the dev extra.
 """
 
-import argparse
 import dataclasses
 import importlib
 import importlib.metadata
@@ -19,6 +18,7 @@ import numpy as np
 
 import optimizers
 from benchmark import scales
+from benchmark.arguments import Parser, path
 from benchmark.data import corpora
 from benchmark.data.corpora import Corpus
 from benchmark.kit import cases, conformance
@@ -125,11 +125,14 @@ class _Oracles:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser(prog="python -m tools.parity", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("results/reference/parity.json"))
+    parser = Parser(prog="python -m tools.parity", description=__doc__)
+    parser.add_argument("--out", type=path, default="results/reference/parity.json")
     parser.add_argument("--corpus", default="gcide")
     options = parser.parse_args(arguments)
-    corpus, scale, oracles = corpora.prepare(options.corpus), scales.get("27k"), oracle_rows()
+    try:
+        corpus, scale, oracles = corpora.prepare(options.corpus), scales.get("27k"), oracle_rows()
+    except ValueError as error:
+        parser.error(str(error))
     if missing := [name for name in optimizers.entrants() if name not in oracles]:
         parser.exit(1, f"no test in {TESTS} marked `oracle` for: {', '.join(missing)}\n")
     rows = []

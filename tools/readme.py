@@ -5,7 +5,6 @@ the committed results in a headless Chromium. An optimizer that is added has its
 committed results, so that adding it edits one file.
 """
 
-import argparse
 import json
 import re
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import optimizers
 from benchmark import scales
+from benchmark.arguments import Parser
 from benchmark.train import parameters
 from optimizers.shared import copies
 
@@ -91,13 +91,16 @@ def picture(results: Path, target: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.readme", description=__doc__)
+    parser = Parser(prog="python -m tools.readme", description=__doc__)
     parser.add_argument("--picture", action="store_true", help="take docs/leaderboard.png anew, too")
     chosen = parser.parse_args(arguments)
     path = HERE / "README.md"
     path.write_text(counted(updated(path.read_text(encoding="utf-8"))), encoding="utf-8")
     if chosen.picture:
-        picture(HERE / "results", HERE / "docs" / "leaderboard.png")
+        try:
+            picture(HERE / "results", HERE / "docs" / "leaderboard.png")
+        except ValueError as error:
+            parser.error(str(error))
     return 0
 
 

@@ -9,12 +9,12 @@ import dataclasses
 import math
 import random
 import statistics
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from benchmark.arguments import Parser, whole
 from optimizers.base import Axis
 from sweeps.search.box import Line
 from sweeps.search.coordinate_search import Found, coordinate_descent
@@ -145,5 +145,12 @@ def table(runs: int, budgets: Sequence[int] = (8, 16, 40), noises: Sequence[floa
     return "\n".join(lines)
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table."""
+    parser = Parser(prog="python -m tools.regret", usage="%(prog)s [RUNS]", description=__doc__)
+    parser.add_argument("runs", type=whole, nargs="?", default=40, help="surfaces of each kind (default: 40)")
+    print(table(parser.parse_args(arguments).runs))
+
+
 if __name__ == "__main__":
-    print(table(int(sys.argv[1]) if len(sys.argv) > 1 else 40))
+    main()

@@ -7,7 +7,6 @@ sources/ (text), dedup.py, bpe.py and build.py.
 from benchmark import stopping  # before imports that take long: one may be interrupted in them
 
 # isort: split
-import argparse
 import contextlib
 import json
 import shutil
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from benchmark.arguments import Parser, at_least
 from benchmark.data import bpe, build, user_cache
 from benchmark.data.build import HELD_OUT_MOST, PREPARATION, SPLITS, Split, dtype, short_hash
 from benchmark.data.sources import find, identity, parse, shown, usage
@@ -212,9 +212,14 @@ def _remove_leftovers(parent: Path) -> None:
 
 def main(arguments: list[str] | None = None, prog: str = "python -m benchmark.data.corpora") -> int:
     """Prepare a corpus and print what is in it; the exit status."""
-    parser = argparse.ArgumentParser(prog=prog, description="Prepare a corpus.")
+    parser = Parser(prog=prog, usage="%(prog)s NAME [options]", description="Prepare a corpus.")
     parser.add_argument("name", help=usage())
-    parser.add_argument("--vocab", type=int, default=512, help="size of the byte-level BPE (default: 512)")
+    parser.add_argument(
+        "--vocab",
+        type=at_least(bpe.SMALLEST_VOCAB, 512),
+        default=512,
+        help="size of the byte-level BPE (default: 512)",
+    )
     options = parser.parse_args(arguments)
     try:
         corpus = prepare(options.name, options.vocab)

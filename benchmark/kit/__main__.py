@@ -3,14 +3,14 @@
 from benchmark import stopping  # before imports that take long: one may be interrupted in them
 
 # isort: split
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import optimizers
+from benchmark.arguments import Parser
 from benchmark.kit import conformance
-from benchmark.kit.admission import attempt
+from benchmark.kit.admission import attempt, load_named
 from optimizers.base import Optimizer
 from optimizers.user import files
 
@@ -18,7 +18,7 @@ from optimizers.user import files
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmark.kit") -> int:
     """Print one line per check; the exit status is 1 if any failed and 2 if there is no such optimizer. A note
     is of what differs from common practice and may be the method."""
-    parser = argparse.ArgumentParser(prog=prog, description="What every optimizer must do, checked.")
+    parser = Parser(prog=prog, usage="%(prog)s OPTIMIZER", description="What every optimizer must do, checked.")
     known = (
         "a built-in optimizer's name, a file (mine.py, mine.py:Fast) or what is installed (torch.optim:RMSprop)"
     )
@@ -51,7 +51,10 @@ def named(subject: str) -> type[Optimizer]:
     path = Path(subject)
     name = path.stem.removesuffix("_torch")
     registered = path.resolve().parent == Path(optimizers.__file__).parent.resolve()
-    return optimizers.get(name) if registered and name in optimizers.names() else files.load(subject)
+    if registered and name in optimizers.names():
+        return optimizers.get(name)
+    load_named(subject)  # in a process of its own first: it may hang, or end the process
+    return files.load(subject)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from optimizers.user.files import Backend
 
 FIRST_STEPS = 4
 LIMIT_SECONDS = 300.0  # a hang: with everything to compile, a busy machine takes half a minute
+LOAD_SECONDS = 8.0  # a hang: what the file itself does when it is imported, the packages that it needs apart
+PATIENCE_SECONDS = 5.0  # before a word is said of what one waits for
+START = "spawn"  # of the process: what a file does there must not depend on what happened here
 RESUME_TOLERANCE = 1e-5  # of the loss: a GPU's sums, whose order varies, differ by less; lost state by more
 
 
@@ -45,33 +49,66 @@ def admit(entry: type[Optimizer], backend: Backend) -> None:
 def admit_named(where: str, backend: Backend) -> None:
     """`admit` what is not in the registry (optimizers/user/spec.py), in a process of its own: it holds no GPU
     memory afterwards, and what hangs or ends the process does so there. Raises ValueError, one line."""
-    context = multiprocessing.get_context("spawn")
+    _apart(where, backend)
+
+
+def load_named(where: str) -> None:
+    """Load what is not in the registry, in a process of its own as `admit_named`. Raises ValueError alike."""
+    _apart(where, None)
+
+
+def _apart(where: str, backend: Backend | None) -> None:
+    context: Any = multiprocessing.get_context(START)
     answer, end = context.Pipe(duplex=False)
     process = context.Process(target=_load_and_admit, args=(where, backend, end))
     process.start()
     end.close()  # so that the child's end is the last: it is closed with the child, whatever ends it
+    doing = "when it is imported"
     try:
-        if not answer.poll(LIMIT_SECONDS):
-            process.kill()
-            raise ValueError(f"{where}: has not taken its first steps after {LIMIT_SECONDS:g} seconds")
-        failure = answer.recv()
+        _wait(answer, LIMIT_SECONDS, f"{where}: what it imports has not been loaded")
+        _wait(answer, LOAD_SECONDS, f"{where}: its import has not ended")
+        doing = "in its first steps"
+        _wait(
+            answer,
+            LIMIT_SECONDS,
+            f"{where}: has not taken its first steps",
+            f"{where}: taking its first steps ...",
+        )
     except EOFError:
-        raise ValueError(f"{where}: ends the process in its first steps (killed, or a crash)") from None
+        raise ValueError(f"{where}: ends the process {doing} (killed, or a crash)") from None
+    else:
+        process.join(5.0)  # its answer is in: it may clean up
     finally:
-        process.join(10.0)  # its answer is in: it may clean up
         process.kill()
-    if failure:
+
+
+def _wait(answer: Connection, seconds: float, late: str, waiting: str = "") -> None:
+    """Wait for a word of the process. Raises ValueError for a reason that it sends, or none in this time."""
+    if waiting and not answer.poll(min(PATIENCE_SECONDS, seconds)):
+        print(waiting, file=sys.stderr, flush=True)
+    if not answer.poll(seconds):
+        raise ValueError(f"{late} after {seconds:g} seconds")
+    if failure := answer.recv():
         raise ValueError(failure)
 
 
-def _load_and_admit(where: str, backend: Backend, end: Connection) -> None:
-    """Send the reason why the file is not admitted, or nothing."""
+def _load_and_admit(where: str, backend: Backend | None, end: Connection) -> None:
+    """Send nothing as what the file imports is loaded, as it is itself and as it is admitted; or the reason why
+    it is not."""
     try:
-        runner.trainer_of(backend).set_up(cache_folder() / "compiled")
-        admit(files.load(where), backend)
+        if backend:
+            runner.trainer_of(backend).set_up(cache_folder() / "compiled")
+        files.preload(where)
+        end.send("")
+        entry = files.load(where)
+        end.send("")
+        if backend:
+            admit(entry, backend)
         end.send("")
     except ValueError as error:
         end.send(str(error))
+    except BaseException as error:  # whatever somebody's objects raise when they are looked at
+        end.send(f"{where}: {_reason(error)}")
 
 
 def trains_and_resumes(optimizer: Optimizer, backend: Backend) -> None:

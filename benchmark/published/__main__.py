@@ -7,8 +7,8 @@ import argparse
 import re
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
+from benchmark import arguments as kinds
 from benchmark.published import algoperf, columns, csv_runs, fantastic, folders, importers, modded_nanogpt
 from benchmark.published.csv_runs import Reading
 from benchmark.published.loss import UNITS
@@ -21,23 +21,21 @@ GIVEN = (  # fields that can have one value for all runs
 )  # fmt: skip
 
 
-def parser(prog: str) -> argparse.ArgumentParser:
+def parser(prog: str) -> kinds.Parser:
     """The options, in the order in which a reader needs them."""
-    found = argparse.ArgumentParser(
-        prog=prog, description="Write the study's figures, or anyone's, as a results set."
-    )
-    found.add_argument("--results", type=Path, default=Path("results"), help="results folder to write into")
+    found = kinds.Parser(prog=prog, description="Write the study's figures, or anyone's, as a results set.")
+    found.add_argument("--results", type=kinds.path, default="results", help="results folder to write into")
     found.add_argument("--name", help="name of the results set (default: the file's or folder's)")
     found.add_argument(
         "--replace", action="store_true", help="replace another import of this name; never a sweep's"
     )
     source = found.add_mutually_exclusive_group()
     source.add_argument(
-        "--csv", type=Path, help="table: optimizer, scale, chinchilla_ratio, val_loss; W&B's, MLflow's"
+        "--csv", type=kinds.path, help="table: optimizer, scale, chinchilla_ratio, val_loss; W&B's, MLflow's"
     )
-    source.add_argument("--modded-nanogpt", type=Path, help="log of track 3, or a folder of logs")
-    source.add_argument("--algoperf", type=Path, help="measurements.csv, or a folder of AlgoPerf's logs")
-    source.add_argument("--result-json", type=Path, help="folder OPTIMIZER/SCALE/RATIO/result.json")
+    source.add_argument("--modded-nanogpt", type=kinds.path, help="log of track 3, or a folder of logs")
+    source.add_argument("--algoperf", type=kinds.path, help="measurements.csv, or a folder of AlgoPerf's logs")
+    source.add_argument("--result-json", type=kinds.path, help="folder OPTIMIZER/SCALE/RATIO/result.json")
     found.add_argument("--baseline", default="adamw", help="what others are compared with (default: adamw)")
     found.add_argument(
         "--columns", default="", metavar="FIELD=COLUMN,...", help="a table's columns: loss=eval/loss,..."

@@ -1,23 +1,25 @@
 """`python -m benchmark.report [--results DIR] [--out DIR]`: build the site and say where it is."""
 
-import argparse
 import importlib.util
 import sys
 from pathlib import Path
 
 from benchmark import stopping
+from benchmark.arguments import Parser, folder
 
 
 def main(arguments: list[str] | None = None, prog: str = "python -m benchmark.report") -> int:
-    parser = argparse.ArgumentParser(prog=prog, description="Build the site and say where it is.")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="where the records are")
-    parser.add_argument("--out", type=Path, default=Path("reports"), help="where the site goes")
+    parser = Parser(prog=prog, description="Build the site and say where it is.")
+    parser.add_argument("--results", type=folder, default="results", help="where the records are")
+    parser.add_argument("--out", type=folder, default="reports", help="where the site goes")
     chosen = parser.parse_args(arguments)
     try:
         _require_our_optimizers()
+        from benchmark.report import place
         from benchmark.report.builder import build_site
         from benchmark.store import skipped
 
+        place.check(chosen.out, chosen.results)  # before minutes of reading
         site = build_site(chosen.results, chosen.out)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

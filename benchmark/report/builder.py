@@ -7,14 +7,14 @@ Which pages there are: pages/__init__.py.
 
 from pathlib import Path
 
-from benchmark.report import figures, pages
+from benchmark.report import figures, pages, place
 from benchmark.report.site import HERE, Site
 from benchmark.studies import Studies, load
 
 
 def build(results: str | Path | Studies, out: str | Path) -> Path:
     """Write the site for `results`, a folder or what `benchmark.load` made of one, into `out` and return its
-    index. Raises ValueError without records."""
+    index. Raises ValueError without records, or where `out` holds files of somebody else."""
     return build_site(results, out).out / "index.html"
 
 
@@ -22,6 +22,7 @@ def build_site(results: str | Path | Studies, out: str | Path) -> Site:
     """The same; returns the site, which knows what was `damaged` among the results."""
     loaded = results if isinstance(results, Studies) else load(results)
     found, out = list(loaded.each), Path(out)
+    place.claim(out, loaded.path)
     site = Site(out, found, loaded.results, loaded.path, pages.found())
     _write_assets(site)
     for study in found:

@@ -114,6 +114,26 @@ def build(results: Path, out: Path, sweep: str) -> Path:
     return out / path
 
 
-if __name__ == "__main__":
+def main(arguments: list[str] | None = None) -> int:
+    """Build the page at a low priority; the exit status."""
+    from benchmark.arguments import Parser, folder
+
+    parser = Parser(
+        prog="python -m benchmark.report.live",
+        usage="%(prog)s RESULTS OUT SWEEP",
+        description="Build one page.",
+    )
+    parser.add_argument("results", type=folder, help="where the records are")
+    parser.add_argument("out", type=folder, help="where the site is or will be")
+    parser.add_argument("sweep", help="whose progress page")
+    asked = parser.parse_args(arguments)
     os.nice(NICE)
-    build(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+    try:
+        build(asked.results, asked.out, asked.sweep)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -20,11 +20,11 @@ import jinja2
 from benchmark import measurements
 from benchmark.report import parity, style, text
 from benchmark.report.pages import Page
+from benchmark.report.place import FILES
 from benchmark.store import MEASUREMENTS, Results, write_atomically
 from benchmark.study import Study
 
 HERE = Path(__file__).parent
-FILES = "assets/files.json"
 PUBLISHED = 65  # the place in the head of others' figures, among the pages' ORDER
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmark import scales
 from benchmark.data.corpora import Corpus
+from benchmark.extras import install
 from benchmark.spec import Cost, Outcome, Record, Trial
 from benchmark.train import environment, parameters
 from optimizers.base import Info, Optimizer
@@ -105,6 +106,5 @@ def trainer_of(backend: str) -> ModuleType:
     try:
         return importlib.import_module(f"benchmark.train.trainer_{backend}")
     except ImportError as error:
-        raise ValueError(
-            f"backend {backend!r} is not installed ({error}); `pip install torch` for torch"
-        ) from None
+        extra = "torch" if backend == "torch" else ""
+        raise ValueError(f"backend {backend!r} is not installed ({error}): {install(extra)}") from None

@@ -18,6 +18,7 @@ RATE_FACTORS, UNIT_FACTORS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0), (0.25, 0.5, 1.0, 2
 UNIT_RATE = 0.25  # from here on
 USUAL_RATE = 1e-3  # where a constructor has no rate of its own
 RATES = ("lr", "learning_rate")  # what a constructor calls its rate; here it is peak_lr
+LONGEST_GRID = 1000  # values: more is a mistake, and slow to search
 _AVERAGE = re.compile(r"(b|beta)_?\d?|momentum|rho|alpha|mu")
 
 
@@ -95,10 +96,19 @@ def _axis(label: str, name: str, grid: Any) -> tuple[Axis, dict[str, Any]]:
         return grid, {}
     if not isinstance(grid, tuple | list) or not grid:
         raise ValueError(f"{label}: space[{name!r}] must be a tuple of values, not {grid!r}")
+    if len(grid) > LONGEST_GRID:
+        raise ValueError(
+            f"{label}: space[{name!r}] has {len(grid)} values; a search tries those between, too:"
+            f" give at most {LONGEST_GRID}"
+        )
     values: list[Any] = list(grid)
     middle = (len(values) - 1) // 2
     if not all(_plain(v) for v in values):
         found = {repr(v): v for v in values}
+        if any(" at 0x" in text for text in found):
+            raise ValueError(
+                f"{label}: space[{name!r}] holds an object without a name of its own; give it __repr__"
+            )
         return Axis(tuple(found), repr(values[middle])), found
     if not any(isinstance(v, float) for v in values):
         return Axis(tuple(values), values[middle]), {}

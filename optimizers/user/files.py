@@ -8,10 +8,13 @@ A file holds one of
 What an installed package has (`torch.optim:RMSprop`) needs no file: its axes come from its signature (axes.py).
 """
 
+import contextlib
 import dataclasses
+import importlib
 import inspect
+import keyword
 import sys
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -44,6 +47,19 @@ def load(where: str | Path) -> type[Optimizer]:
             raise ValueError(f"{spec.label}: its class declares its own axes; change its `space` instead")
         return _checked(spec.label, found)
     return _checked(spec.label, _short_form(spec, module, *found))
+
+
+def preload(where: str | Path) -> None:
+    """Import the installed packages that a file names, so that its own import takes what it does itself. What
+    fails here fails there, where it is told."""
+    spec = parse(where)
+    path = Path(spec.where)
+    names = identity.imported(path) if spec.is_file and path.is_file() else {spec.where.partition(".")[0]}
+    for package in sorted(names):
+        beside = spec.is_file and any((path.parent / each).exists() for each in (package, f"{package}.py"))
+        if not beside:
+            with contextlib.suppress(BaseException):
+                importlib.import_module(package)
 
 
 def name(where: str | Path) -> str:
@@ -170,8 +186,10 @@ def _not_the_recipe(label: str, names: Container[str]) -> None:
 def _short_form(spec: Spec, module: ModuleType, function: Any, torch_class: Any) -> type[Optimizer]:
     label, build = spec.label, function or torch_class
     declared = getattr(module, "space", None) if spec.is_file else None
+    if declared is not None and not isinstance(declared, Mapping):
+        raise ValueError(f"{label}: space = {declared!r} must be a dict of grids, name: (value, value, ...)")
     lacking = spec.is_file and not spec.attribute if declared is None else "peak_lr" not in declared
-    if lacking or not isinstance(declared, Mapping | None):
+    if lacking:
         raise ValueError(
             f'{label}: lacks `space`; add one such as space = {{"peak_lr": (0.001, 0.002, 0.004)}}'
         )
@@ -183,12 +201,15 @@ def _short_form(spec: Spec, module: ModuleType, function: Any, torch_class: Any)
         if part is not None:
             _check_signature(label, part, found)
     axes = found.axes
+    _check_names(label, axes)
     fields = [
         (name, type(a.start), static(a.start) if is_static(a) else dataclasses.field(default=a.start))
         for name, a in axes.items()
     ]
     facts = module if spec.is_file else None
-    scheduled = getattr(facts, "schedule", True)
+    scheduled, recipe_start = getattr(facts, "schedule", True), getattr(facts, "recipe_start", {})
+    if not isinstance(recipe_start, Mapping):
+        raise ValueError(f"{label}: recipe_start = {recipe_start!r} must be a dict, name: value")
     body = {
         "info": _info(label, facts, build, axes),
         "space": {"micro": axes, "paper": axes},
@@ -197,10 +218,10 @@ def _short_form(spec: Spec, module: ModuleType, function: Any, torch_class: Any)
         "torch_class": staticmethod(torch_class) if torch_class else None,
         "choices": found.choices,
         "pairs": found.pairs,
-        "groups": _hook(facts, "groups"),
-        "averaged": _hook(facts, "eval_params"),
+        "groups": _hook(label, facts, "groups"),
+        "averaged": _hook(label, facts, "eval_params"),
         "closure": bool(getattr(facts, "closure", False)),
-        "recipe_start": dict(getattr(facts, "recipe_start", {})),
+        "recipe_start": dict(recipe_start),
         "recipe_fixed": {} if scheduled else UNSCHEDULED,
         "__module__": module.__name__,
     }
@@ -215,16 +236,34 @@ def _short_form(spec: Spec, module: ModuleType, function: Any, torch_class: Any)
     return made
 
 
-def _hook(facts: ModuleType | None, name: str) -> Any:
+def _check_names(label: str, axes: Mapping[str, Any]) -> None:
+    """Every hyperparameter becomes an attribute of a class of ours; a rate is a number that a run can have."""
+    taken = {*dir(UserRule), *UserRule.__annotations__, *Optimizer.__annotations__}
+    for name in axes:
+        if not name.isidentifier() or keyword.iskeyword(name) or name in taken:
+            raise ValueError(f"{label}: a hyperparameter cannot be called {name!r}; give it another name")
+    rates = axes["peak_lr"]
+    if not all(_is_rate(value) for value in rates.grid) or not rates.start:
+        raise ValueError(f"{label}: space['peak_lr'] = {rates.grid} must be numbers above 0")
+
+
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= sys.float_info.max
+
+
+def _hook(label: str, facts: ModuleType | None, name: str) -> Any:
     """A function that the file may declare, as a class attribute."""
     found = getattr(facts, name, None)
+    if found and not callable(found):
+        raise ValueError(f"{label}: {name} = {found!r} must be a function")
     return staticmethod(found) if found else None
 
 
 def _info(label: str, facts: ModuleType | None, build: Any, axes: Mapping[str, Any]) -> Info:
     """Title and summary: the first line and the next paragraph of the file's docstring; of an installed one its
     name."""
-    text = (facts.__doc__ if facts else None) or label.removesuffix(".py")
+    text = getattr(facts, "__doc__", None)
+    text = text if text and isinstance(text, str) else label.removesuffix(".py")
     title, _, rest = inspect.cleandoc(text).partition("\n")
     summary = " ".join(rest.strip().split("\n\n")[0].split()) or title
     family = getattr(facts, "family", "scalar")
@@ -232,7 +271,11 @@ def _info(label: str, facts: ModuleType | None, build: Any, axes: Mapping[str, A
         raise ValueError(f'{label}: family is "scalar" or "matrix", not {family!r}')
     essential = getattr(facts, "essential", ())
     known = (*axes, *RECIPE)
-    if isinstance(essential, str) or not all(name in known for name in essential):
+    if (
+        isinstance(essential, str)
+        or not isinstance(essential, Iterable)
+        or not all(name in known for name in essential)
+    ):
         raise ValueError(
             f"{label}: essential = {essential!r} must be a tuple of names among {', '.join(known)}"
         )

@@ -58,7 +58,7 @@ def tree(path: Path, cut: Callable[[ast.Module], ast.Module] = lambda parsed: pa
     data = path.read_bytes()
     try:
         return _dump(cut(ast.parse(data)))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return hashlib.sha256(data).hexdigest()
 
 
@@ -148,5 +148,5 @@ def _named(source: Path) -> set[Path]:
 def _nodes(source: Path) -> list[ast.AST]:
     try:
         return list(ast.walk(ast.parse(source.read_bytes())))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []

@@ -42,10 +42,13 @@ def place(error: BaseException, path: Path) -> str:
 
 
 def _imported(source: str | Path, load: Callable[[], Any]) -> Any:
+    writes = sys.dont_write_bytecode
+    sys.dont_write_bytecode |= isinstance(source, Path)  # nothing is left in a user's folder
     try:
         return load()
     except SyntaxError as error:
-        raise ValueError(f"{source}: syntax error in line {error.lineno}: {error.msg}") from None
+        line = f" in line {error.lineno}" if error.lineno else ""
+        raise ValueError(f"{source}: syntax error{line}: {error.msg}") from None
     except (Exception, SystemExit) as error:  # anything may go wrong in another's code
         where = place(error, source) if isinstance(source, Path) else source
         if isinstance(error, ModuleNotFoundError):
@@ -54,3 +57,5 @@ def _imported(source: str | Path, load: Callable[[], Any]) -> Any:
             raise ValueError(f"{where}: ends the process when it is imported (status {error.code})") from error
         reason = (str(error).strip().splitlines() or ["no message"])[0]
         raise ValueError(f"{where}: cannot be imported: {type(error).__name__}: {reason}") from error
+    finally:
+        sys.dont_write_bytecode = writes

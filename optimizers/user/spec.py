@@ -57,7 +57,7 @@ def parse(text: str | Path) -> Spec:
     file = re.fullmatch(r"(.*\.py)(?::(\w+))?", base)
     grids = tuple(grid(option) for option in options.split("&")) if options else ()
     if file:
-        return Spec(str(Path(file[1]).resolve()), file[2] or "", grids)
+        return Spec(str(_at_home(file[1]).resolve()), file[2] or "", grids)
     module = re.fullmatch(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)", base)
     if not module:
         raise ValueError(
@@ -65,6 +65,14 @@ def parse(text: str | Path) -> Spec:
             " installed (torch.optim:RMSprop)"
         )
     return Spec(module[1], module[2], grids)
+
+
+def _at_home(path: str) -> Path:
+    """The path with its `~`, which a shell does not see within quotes."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # whoever runs this has no home
+        return Path(path)
 
 
 def grid(text: str) -> tuple[str, tuple[Any, ...]]:

@@ -1,11 +1,12 @@
 """What `python -m sweeps` understands."""
 
 import argparse
-import math
 from pathlib import Path
 from typing import Any
 
 import sweeps
+from benchmark import store
+from benchmark.arguments import Parser, existing_folder, folder, names, one_of, positive, whole
 from benchmark.data.sources import usage
 from optimizers.user.spec import parse
 
@@ -14,8 +15,9 @@ PROG = "python -m sweeps"
 
 
 def parser(prog: str = PROG) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=prog,
+        usage="%(prog)s NAME [options]",
         description="Tune and compare optimizers, then build the leaderboard. Running it again resumes.",
         epilog=f"Examples: {prog} quick --optimizers adamw,muon --optimizer mine.py; {prog} {AA} --copies 10",
     )
@@ -27,7 +29,9 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         " not differ",
     )
     which = parser.add_argument_group("what to run")
-    which.add_argument("--optimizers", type=_list, default=[], metavar="A,B", help="these only (default: all)")
+    which.add_argument(
+        "--optimizers", type=_optimizers, default=[], metavar="A,B", help="these only (default: all)"
+    )
     which.add_argument(
         "--optimizer",
         action=_Named,
@@ -43,40 +47,42 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     )
     which.add_argument(
         "--against",
-        type=_list,
+        type=_optimizers,
         default=[],
         metavar="A,B",
         help=f"{CHALLENGE}: whom to compare it with beside the baseline (default: the best)",
     )
     which.add_argument(
         "--searches",
-        type=_positive,
+        type=whole,
         metavar="N",
         help="independent searches of every optimizer, with as many trials and report seeds each as the sweep"
         f" gives (default: the sweep's); {CHALLENGE}: at most so many of yours, and of the baseline where yours"
         " goes on",
     )
-    which.add_argument("--tasks", type=_list, default=[], metavar="T,U", help="these only, such as 27k-1x")
+    which.add_argument("--tasks", type=_tasks, default=[], metavar="T,U", help="these only, such as 27k-1x")
     which.add_argument(
         "--at",
-        type=_list,
+        type=_tasks,
         default=[],
         metavar="T,U",
-        help="report at these too, such as 55k-1x,100k-1x, at the settings that the sweep's first tuning finds",
+        help="report at these too, such as 55k-1x,100k-1x, at the settings that the first tuning finds",
     )
-    which.add_argument(
+    _one(
+        which,
         "--search",
-        choices=("gp", "coordinate", "random"),
-        default="gp",
-        help="gp: a model of the loss proposes (default); coordinate: one change at a time; random: draws",
+        ("gp", "coordinate", "random"),
+        "gp: a model of the loss proposes (default); coordinate: one change at a time; random: draws",
     )
     which.add_argument(
         "--sealed", action="store_true", help="report on seeds that were never used before, drawn now and kept"
     )
-    which.add_argument(
+    _one(
+        which,
         "--transfer",
-        choices=("constant", "law", "width"),
-        help="tune at the smallest scale only and carry the setting on by this rule",
+        ("constant", "law", "width"),
+        "tune at the smallest scale only and carry the setting on by this rule",
+        default=None,
     )
     which.add_argument("--corpus", metavar="NAME", help=f"{usage()} (default: the sweep's)")
     copies = parser.add_argument_group(f"{AA}: how often a comparison errs")
@@ -85,33 +91,25 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         metavar="A",
         help="the optimizer, or the name of a --optimizer file (default: adamw)",
     )
-    copies.add_argument(
-        "--copies", type=_positive, metavar="K", help="how many, the first included (default: 10)"
-    )
+    copies.add_argument("--copies", type=whole, metavar="K", help="how many, the first included (default: 10)")
     copies.add_argument(
         "--sweep", metavar="NAME", help="the sweep that they go through, by name or path (default: quick)"
     )
     copies.add_argument(
         "--study",
-        type=_positive,
+        type=whole,
         metavar="N",
         help="another N has other tuning seeds and openings (default: 1)",
     )
     how = parser.add_argument_group("how to run it")
-    how.add_argument("--backend", choices=("jax", "torch"), default="jax", help="(default: jax)")
-    how.add_argument(
-        "--precision", choices=("float32", "bfloat16"), default="float32", help="(default: float32)"
-    )
-    how.add_argument(
-        "--executor", choices=("ray", "serial"), default="ray", help="serial needs no Ray (default: ray)"
-    )
-    how.add_argument(
-        "--pack", type=_positive, default=1, metavar="K", help="train K alike trials at once (GPU)"
-    )
-    how.add_argument("--slots-per-gpu", type=_positive, default=1, metavar="N", help="trials that share a GPU")
+    _one(how, "--backend", ("jax", "torch"), "(default: jax)")
+    _one(how, "--precision", ("float32", "bfloat16"), "(default: float32)")
+    _one(how, "--executor", ("ray", "serial"), "serial needs no Ray (default: ray)")
+    how.add_argument("--pack", type=whole, default=1, metavar="K", help="train K alike trials at once (GPU)")
+    how.add_argument("--slots-per-gpu", type=whole, default=1, metavar="N", help="trials that share a GPU")
     how.add_argument(
         "--timeout",
-        type=_seconds,
+        type=positive("a number of seconds such as 3600, or 0 for no limit", none=True),
         default=3600.0,
         metavar="SECONDS",
         help="a trial has hung that takes longer than this and than its FLOPs at 10 TFLOP/s (default: 3600; "
@@ -124,29 +122,27 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     )
     price.add_argument(
         "--max-hours",
-        type=_above_zero,
+        type=positive("a number of hours above 0, such as 6 or 0.5"),
         metavar="H",
         help="cut tuning, alike for all, until the sweep takes H hours",
     )
     price.add_argument(
         "--workers",
-        type=_positive,
+        type=whole,
         metavar="N",
         help="trials that run at once, at most (default: one a core, or a GPU slot)",
     )
     price.add_argument(
         "--flops-per-second",
-        type=_above_zero,
+        type=positive("a number of FLOPs a second above 0, such as 312e12"),
         metavar="F",
         help="a worker's peak (default: training is timed here)",
     )
     where = parser.add_argument_group("where")
-    where.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="(default: results)"
-    )
+    where.add_argument("--results", type=folder, default="results", metavar="DIR", help="(default: results)")
     where.add_argument(
         "--reuse",
-        type=Path,
+        type=_reused,
         action="append",
         default=[],
         metavar="DIR",
@@ -158,7 +154,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         help="run all tuning here (default: where a sweep's is committed in results/reference, it counts)",
     )
     where.add_argument(
-        "--out", type=Path, default=Path("reports"), metavar="DIR", help="the site (default: reports)"
+        "--out", type=folder, default="reports", metavar="DIR", help="the site (default: reports)"
     )
     return parser
 
@@ -186,23 +182,24 @@ class _Grid(argparse.Action):
             parser.error(str(error))
 
 
-def _list(text: str) -> list[str]:
-    return [part for part in text.split(",") if part]
+def _one(group: Any, option: str, known: tuple[str, ...], text: str, **settings: Any) -> None:
+    """An option that takes one of a few words, by default the first."""
+    settings = {"default": known[0], "metavar": f"{{{','.join(known)}}}", **settings}
+    group.add_argument(option, type=one_of(*known), help=text, **settings)
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return value
+_optimizers, _tasks = names("adamw,muon"), names("27k-1x,27k-2x")
 
 
-def _above_zero(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
-
-
-def _seconds(text: str) -> float:
-    return 0.0 if float(text) == 0 else _above_zero(text)
+def _reused(text: str) -> Path:
+    """A folder with records to take."""
+    path = existing_folder(text)
+    try:
+        found = store.holds_records(path)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error.strerror}") from None
+    if not found:
+        raise argparse.ArgumentTypeError(
+            f"{path} holds no records (<sweep>/trials.jsonl or <sweep>/trials/*.json); name a results folder"
+        )
+    return path

@@ -35,7 +35,7 @@ from ray.tune.search import Searcher
 
 from benchmark import resources, stopping
 from benchmark.recorded import record_from_json
-from sweeps.run import advice, scratch, worker
+from sweeps.run import advice, scratch, worker, workers_python
 from sweeps.run.barrier import Barrier
 from sweeps.run.driver import Driver
 from sweeps.run.raylet import watched
@@ -223,6 +223,7 @@ def _start(workers: int | None, home: Path) -> None:
                 address="local",
                 num_cpus=count,
                 include_dashboard=False,
+                runtime_env=workers_python.environment(),
                 object_store_memory=int(max(OBJECT_BYTES[0], min(OBJECT_BYTES[1], memory / 10))),
                 log_to_driver=False,
                 configure_logging=False,

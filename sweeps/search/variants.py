@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from benchmark.tasks import parse
+from optimizers.shared.near import near
 from sweeps.search.sweep import Phase, Stage, Sweep
 
 
@@ -66,7 +67,8 @@ def select(sweep: Sweep, tasks: Sequence[str] = ()) -> Sweep:
     by_name = {s.task.name: s for s in sweep.stages}
     unknown = [name for name in tasks if name not in by_name]
     if unknown:
-        raise ValueError(f"sweep {sweep.name} has no task {unknown[0]!r}; choose from {', '.join(by_name)}")
+        like, there = near(unknown[0], by_name), ", ".join(by_name)
+        raise ValueError(f"sweep {sweep.name} has no task {unknown[0]!r}{like}; choose from {there}")
     wanted, queue = set(), [*tasks]
     while queue:
         name = queue.pop()

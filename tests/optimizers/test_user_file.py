@@ -297,9 +297,10 @@ def test_a_file_that_ends_the_process_ends_only_its_own(write: WriteFile) -> Non
 
 
 def test_a_file_that_hangs_is_given_up(write: WriteFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "LIMIT_SECONDS", 0.5)
-    path = torch_file(write, before="import time; time.sleep(1000)")
-    with pytest.raises(ValueError, match=r"mine\.py: has not taken its first steps after 0\.5 seconds"):
+    monkeypatch.setattr(admission, "LOAD_SECONDS", 0.5)
+    path = torch_file(write)
+    path.write_text(f"import time; time.sleep(1000)\n{path.read_text()}")
+    with pytest.raises(ValueError, match=r"mine\.py: its import has not ended after 0\.5 seconds"):
         admission.admit_named(str(path), "torch")
 
 

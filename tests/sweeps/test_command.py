@@ -74,7 +74,10 @@ def test_what_commands_there_are(capsys):
     assert all(f"\n  {name} " in told for name in command.COMMANDS)
     assert command.main(["swep"]) == 2
     error = capsys.readouterr().err
-    assert error == "optimizer-benchmark: unknown command 'swep'; choose from sweep, report, check, published\n"
+    assert error == (
+        "optimizer-benchmark: unknown command 'swep' (did you mean 'sweep'?);"
+        " choose from sweep, report, check, published\n"
+    )
 
 
 def test_a_command_is_handed_its_own_words(capsys):

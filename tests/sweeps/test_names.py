@@ -51,7 +51,10 @@ def test_listing_names_imports_no_framework():
 
 
 def test_an_unknown_sweep_is_one_clear_line():
-    with pytest.raises(ValueError, match=r"unknown sweep 'quik'; choose from micro, .*a file: quik\.py"):
+    with pytest.raises(
+        ValueError,
+        match=r"unknown sweep 'quik' \(did you mean 'quick'\?\); choose from micro, .*a file: quik\.py",
+    ):
         sweeps.get("quik")
 
 

@@ -10,8 +10,10 @@ from tqdm import tqdm
 
 import optimizers
 from benchmark import measurements, scales
+from benchmark.arguments import Parser, folder, names, whole
 from benchmark.measurements import Measurement
 from benchmark.train import environment
+from optimizers.shared.near import near
 from tools.bench import costs, coverage, groups, overhead, reading
 from tools.bench.blocks import jax_device
 from tools.bench.turns import Clock, ask
@@ -123,35 +125,37 @@ def _coverage(options: argparse.Namespace, clock: Clock) -> Part:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    def several(text: str) -> tuple[str, ...]:
-        return tuple(text.split(","))
-
-    parser = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__)
+    parser = Parser(prog="python -m tools.bench", description=__doc__)
     parser.add_argument(
         "--full",
         action="store_true",
         help="every scale with every optimizer, large layers, more studies (an hour)",
     )
-    parser.add_argument("--groups", type=several, default=GROUPS, help=f"of {','.join(GROUPS)}")
-    parser.add_argument("--scales", type=several, help="comma-separated (default: 27k,100k)")
+    parser.add_argument(
+        "--groups", type=names(",".join(GROUPS[:2])), default=GROUPS, help=f"of {','.join(GROUPS)}"
+    )
+    parser.add_argument("--scales", type=names("27k,100k"), help="comma-separated (default: 27k,100k)")
     parser.add_argument(
         "--optimizers",
-        type=several,
+        type=names("adamw,muon"),
         default=TIMED,
         help="the first at every scale, others at the last (--full: all)",
     )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path("results/bench"))
+    parser.add_argument("--rounds", type=whole, default=5)
+    parser.add_argument("--out", type=folder, default="results/bench")
     options = parser.parse_args(arguments)
     options.scales = options.scales or (SCALES if options.full else ("27k", "100k"))
     if unknown := set(options.groups) - set(GROUPS):
-        parser.error(f"unknown group {min(unknown)!r}; choose from {', '.join(GROUPS)}")
-    for name in options.scales:
-        scales.get(name)
-    for name in options.optimizers:
-        optimizers.get(name)
-    if options.rounds < 1:
-        parser.error("--rounds must be at least 1")
+        parser.error(
+            f"unknown group {min(unknown)!r}{near(min(unknown), GROUPS)}; choose from {', '.join(GROUPS)}"
+        )
+    try:
+        for name in options.scales:
+            scales.get(name)
+        for name in options.optimizers:
+            optimizers.get(name)
+    except ValueError as error:
+        parser.error(str(error))
     return options
 
 

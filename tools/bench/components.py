@@ -7,9 +7,7 @@ analysis that is judged by it.
 """
 
 import json
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark import store
+from benchmark.arguments import Parser, existing_folder
 
 Floats = NDArray[np.float64]
 PARTS = ["part", "optimizer", "sd", "df"]
@@ -106,13 +105,17 @@ def _replicates(runs: pd.DataFrame) -> tuple[float, float]:
     return float(residual @ residual), float(len(loss) - int(rank))
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the components of each sweep folder named."""
-    for folder in map(Path, arguments):
+    parser = Parser(prog="python -m tools.bench.components", usage="%(prog)s FOLDER ...", description=__doc__)
+    parser.add_argument("folder", type=existing_folder, nargs="+", help="one sweep's own, in a results folder")
+    for folder in parser.parse_args(arguments).folder:
+        if not (folder / "sweep.json").is_file():
+            parser.error(f"{folder} holds no sweep.json; name one sweep's own folder")
         cells = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))["cells"]
         found = measure(store.load(folder).runs, list(cells.values()))
         print(f"{folder}\n{found.round(4).to_string(index=False)}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -4,20 +4,24 @@ A mode is a file of this folder with `run(n, seed) -> list[str]`: a line for eac
 prints too. Case i of a seed is the same whatever the number of cases.
 """
 
-import argparse
 import importlib
 import pkgutil
 import sys
 
 import tools.fuzz
+from benchmark.arguments import Parser, at_least, one_of, whole
 
 
 def main(arguments: list[str] | None = None) -> int:
     modes = sorted(m.name for m in pkgutil.iter_modules(tools.fuzz.__path__) if not m.name.startswith("_"))
-    parser = argparse.ArgumentParser(prog="python -m tools.fuzz", description="Try damaged input.")
-    parser.add_argument("mode", choices=modes, help="what is damaged")
-    parser.add_argument("--n", type=int, default=100, help="how many cases (default: 100)")
-    parser.add_argument("--seed", type=int, default=0, help="another one draws other damage (default: 0)")
+    parser = Parser(
+        prog="python -m tools.fuzz", usage="%(prog)s MODE [options]", description="Try damaged input."
+    )
+    parser.add_argument("mode", type=one_of(*modes), help=f"what is damaged: {' or '.join(modes)}")
+    parser.add_argument("--n", type=whole, default=100, help="how many cases (default: 100)")
+    parser.add_argument(
+        "--seed", type=at_least(0, 1), default=0, help="another one draws other damage (default: 0)"
+    )
     asked = parser.parse_args(arguments)
     failed = importlib.import_module(f"tools.fuzz.{asked.mode}").run(asked.n, asked.seed)
     print(f"{asked.n} cases, {len(failed)} failed")

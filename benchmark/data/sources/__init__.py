@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from benchmark.data.sources.base import Source
+from optimizers.shared.near import near
 
 PATH = "PATH"  # the WHERE of a source that reads the user's own files
 LONGEST_LABEL = 60
@@ -61,7 +62,7 @@ def parse(name: str) -> Name:
     kind, colon, where = name.partition(":")
     if kind not in names() or bool(colon) != bool(where) or bool(where) != bool(_module(kind).WHERE):
         hint = f" (for a file or folder of yours: local:{name})" if os.path.exists(name) else ""  # noqa: PTH110
-        raise ValueError(f"unknown corpus {name!r}; choose from {usage()}{hint}")
+        raise ValueError(f"unknown corpus {name!r}{near(kind, names())}; choose from {usage()}{hint}")
     if _module(kind).WHERE != PATH:
         return Name(kind, where)
     label, equals, path = where.partition("=")

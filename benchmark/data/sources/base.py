@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, TextIO
 
+from benchmark.extras import install
+
 FIELDS = ("text", "content", "raw_content", "body", "document")  # what the text of a row may be called
 PARAGRAPH = 8_000  # characters: a longer one is cut
 
@@ -47,8 +49,7 @@ def versions(corpus: str, *packages: str, extra: str = "") -> str:
     try:
         return " ".join(f"{package}=={metadata.version(package)}" for package in packages)
     except metadata.PackageNotFoundError as error:
-        what = f"optimizer-benchmark[{extra}]" if extra else "optimizer-benchmark"
-        raise ValueError(f"corpus {corpus} needs the package {error.name}: pip install '{what}'") from None
+        raise ValueError(f"corpus {corpus} needs the package {error.name}: {install(extra)}") from None
 
 
 def paragraphs(lines: TextIO) -> Iterator[str]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from benchmark.data.sources.base import FIELDS, Document, Source, paragraphs, text_field
+from benchmark.extras import install
 
 WHERE = "NAME[:CONFIG/SPLIT][@MEGABYTES]"
 MEGABYTES = 1000  # of text, where the name does not say how much
@@ -23,9 +24,7 @@ def source(where: str) -> Source:
     if not match:
         raise ValueError(f"corpus hub:{where}: write hub:{WHERE}")
     if not importlib.util.find_spec("datasets"):
-        raise ValueError(
-            f"corpus hub:{where} needs the package datasets: pip install 'optimizer-benchmark[hub]'"
-        )
+        raise ValueError(f"corpus hub:{where} needs the package datasets: {install('hub')}")
     room = int(match["size"] or MEGABYTES) * 1_000_000
     return Source(
         where, lambda: _documents(match["name"], match["config"] or None, match["split"] or "train", room)

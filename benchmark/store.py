@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 
-from benchmark import scales
+from benchmark import machine, scales
 from benchmark.spec import SCHEMA, Record, record_from_json
 
 
@@ -152,8 +152,9 @@ class Results:
     runs: one row per record. Columns: trial_id, sweep (its folder), optimizer, rule, scale, num_params,
         chinchilla_ratio, task, tokens, steps, batch_size, seed, role, status, reason, purpose, val_loss
         (of a report run: its test loss), bits_per_byte, train_loss, data_epochs, corpus, corpus_hash,
-        tokenizer_hash, backend, precision, experiment, eval_split, machine, finished_at, every field of
-        `Cost`, and `hp.<hyperparameter>` for each hyperparameter (missing where an optimizer has none such).
+        tokenizer_hash, backend, precision, experiment, eval_split, machine, cpu_type, conditions (those of
+        benchmark/machine.py), gradients_per_step, finished_at, every field of `Cost`, and
+        `hp.<hyperparameter>` for each hyperparameter (missing where an optimizer has none such).
     curves: one row per evaluation along a run: trial_id, optimizer, scale, chinchilla_ratio, task, seed,
         role, step, fraction (of the run), tokens, seconds, val_loss.
     sweeps: the manifests by sweep name; a manifest's `trial_ids` says which runs are that sweep's.
@@ -219,12 +220,24 @@ def _run_row(sweep: str, record: Record) -> dict[str, Any]:
         "precision": trial.precision,
         "experiment": trial.experiment,
         "eval_split": trial.evaluation.split,
-        "machine": record.environment.get("machine", ""),
+        "machine": machine.machine(record.environment),
+        "cpu_type": machine.cpu_type(record.environment),
+        "conditions": machine.conditions(record.environment),
+        "gradients_per_step": _gradients(record),
         "finished_at": record.finished_at,
     }
     row.update(asdict(record.cost))
     row.update({f"hp.{name}": value for name, value in trial.hyperparameters.items()})
     return row
+
+
+def _gradients(record: Record) -> float:
+    """Gradients of the batch that a step evaluates, a loss alone a third of one. Where an old record does not say:
+    one for an optimizer of the registry, as all of them had, and NaN for a user's."""
+    said = record.facts.get("gradients_per_step")
+    if isinstance(said, int | float):
+        return float(said)
+    return 1.0 if "@" in record.trial.rule else np.nan
 
 
 def _curve_rows(record: Record) -> Iterator[dict[str, Any]]:

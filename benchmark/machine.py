@@ -1,11 +1,11 @@
-"""Which records share a machine, a CPU type, a way of being timed: one function each, over a record's environment.
+"""Which records share a machine, a CPU type, a way of being timed: each one function of their environments.
 
 What is compared    must share
 seconds             `machine` and `conditions`
 losses to the bit   `cpu_type`
 
-Old records name no family and no instructions: such a record's CPU is unknown, and it shares a machine with those
-alone that carry the same mark of old, which rests on the brand ("AMD EPYC" is several processors).
+Old records name no family and no instructions: such a record's CPU is unknown, and it shares a machine only
+with those that carry the same mark of old, which rests on the brand ("AMD EPYC" is several processors).
 """
 
 import hashlib
@@ -15,8 +15,12 @@ from typing import Any
 
 # Instruction sets that change how fast matrix products are, or how their sums are rounded
 ISA = frozenset(
-    "sse4_2 avx avx2 fma f16c avx_vnni avx512f avx512dq avx512bw avx512vl avx512_vnni avx512_bf16 avx512_fp16 amx_tile"
-    " amx_bf16 amx_int8 asimd asimddp asimdhp bf16 i8mm sve sve2".split()
+    [
+        *("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni"),
+        *("avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
+        *("amx_tile", "amx_bf16", "amx_int8"),
+        *("asimd", "asimddp", "asimdhp", "bf16", "i8mm", "sve", "sve2"),  # ARM
+    ]
 )
 # The same trial trained on an AVX2 and on an AVX-512 machine: 122 trials, none alike to the bit
 GAP_TRIALS, GAP_MEDIAN, GAP_MAX = 122, 0.0014, 0.036  # nats per token, absolute
@@ -47,8 +51,8 @@ def _number(text: str) -> int | str:
 
 
 def cpu_type(environment: Mapping[str, Any]) -> str:
-    """Vendor, family, model and instruction sets, and what XLA was told of them: within one type a rerun repeats
-    to the bit. Empty where the record does not say."""
+    """Vendor, family, model and instruction sets, and what XLA was told of them: within one type a rerun
+    repeats to the bit. Empty where the record does not say."""
     if "cpu_family" not in environment or "cpu_isa" not in environment:
         return ""
     named = [str(environment.get(f"cpu_{part}", "")) for part in ("vendor", "family", "model")]
@@ -85,7 +89,7 @@ def conditions(environment: Mapping[str, Any]) -> str:
 
 
 def losses_repeat(environments: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether all are of one CPU type, as far as is known: then the same trial gives the same loss to the bit."""
+    """Whether all are of one CPU type, as far as is known: then a trial gives the same loss to the bit."""
     return len({cpu_type(e) or machine(e) for e in environments}) <= 1
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -159,6 +159,7 @@ class Results:
         role, step, fraction (of the run), tokens, seconds, val_loss.
     sweeps: the manifests by sweep name; a manifest's `trial_ids` says which runs are that sweep's.
     damaged: one line for each file that could not be read.
+    step_times: by sweep name, those that were measured in turns with the baseline's (`timing.read`).
     """
 
     runs: pd.DataFrame
@@ -166,11 +167,14 @@ class Results:
     sweeps: Mapping[str, Mapping[str, Any]]
     damaged: tuple[str, ...]
     by_id: Mapping[str, Record]
+    step_times: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def load(results: str | Path) -> Results:
     """Read a results folder, or one sweep's own. Raises ValueError if it is not there; damaged records are
     listed, not fatal."""
+    from benchmark import timing  # which itself writes with `write_atomically`
+
     results = Path(results)
     damaged: list[str] = []
     pairs = list(records(results, damaged))
@@ -187,7 +191,9 @@ def load(results: str | Path) -> Results:
             sweeps[_name(path.parent)] = manifest
         except (OSError, ValueError, KeyError, TypeError) as error:
             damaged.append(f"{path}: not a sweep manifest ({error})")
-    return Results(runs, curves, sweeps, tuple(damaged), {r.trial.trial_id: r for _, r in pairs})
+    folders = [folder for folder in _sweep_folders(results) if (folder / timing.FILE).parent.is_dir()]
+    step_times = {_name(folder): timing.read(folder, damaged) for folder in folders}
+    return Results(runs, curves, sweeps, tuple(damaged), {r.trial.trial_id: r for _, r in pairs}, step_times)
 
 
 def _run_row(sweep: str, record: Record) -> dict[str, Any]:
@@ -232,8 +238,8 @@ def _run_row(sweep: str, record: Record) -> dict[str, Any]:
 
 
 def _gradients(record: Record) -> float:
-    """Gradients of the batch that a step evaluates, a loss alone a third of one. Where an old record does not say:
-    one for an optimizer of the registry, as all of them had, and NaN for a user's."""
+    """Gradients of the batch that a step evaluates, a loss alone a third of one. Where an old record does not
+    say: one for an optimizer of the registry, as all of them had, and NaN for a user's."""
     said = record.facts.get("gradients_per_step")
     if isinstance(said, int | float):
         return float(said)

@@ -138,7 +138,9 @@ def _study(name: str, given: Mapping[str, Any], runs: pd.DataFrame, results: Res
     if len(curves):
         curves = curves.loc[curves["trial_id"].isin(sorted(ids))].reset_index(drop=True)
     by_id = {str(i): results.by_id[str(i)] for i in mine["trial_id"]}
-    return Study(name, {**_described(name, mine, by_id), **given}, mine, curves, by_id)
+    manifest = {**_described(name, mine, by_id), **given}
+    times = results.step_times.get(name, pd.DataFrame())
+    return Study(name, manifest, mine, curves, by_id, times)
 
 
 def _described(name: str, runs: pd.DataFrame, by_id: Mapping[str, Record]) -> dict[str, Any]:

@@ -41,13 +41,15 @@ class TaskFacts:
 
 @dataclass(frozen=True)
 class Study:
-    """A sweep's manifest with exactly the runs it names. `name` is its folder below results."""
+    """A sweep's manifest with exactly the runs it names. `name` is its folder below results; step_times: those
+    measured in turns with the baseline's (`timing.read`)."""
 
     name: str
     manifest: Mapping[str, Any] = field(repr=False)
     runs: pd.DataFrame = field(repr=False)
     curves: pd.DataFrame = field(repr=False)
     by_id: Mapping[str, Record] = field(repr=False)
+    step_times: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
 
     @property
     def title(self) -> str:
@@ -232,7 +234,7 @@ class Study:
     @cached_property
     def costs(self) -> pd.DataFrame:
         """analysis.cost.costs on the machine that timed most cells, with a `task` column."""
-        table = cost.costs(self.speedups, self.runs, self.baseline)
+        table = cost.costs(self.speedups, self.runs, self.baseline, self._timed)
         if not len(table):
             return _with_task(table)
         counts = table.groupby("machine")["speedup_seconds"].count()
@@ -242,7 +244,21 @@ class Study:
     @cached_property
     def step_overheads(self) -> pd.DataFrame:
         """analysis.cost.step_overheads, with a `task` column."""
-        return _with_task(cost.step_overheads(self.runs, self.baseline))
+        return _with_task(cost.step_overheads(self.runs, self.baseline, self._timed))
+
+    @property
+    def _timed(self) -> pd.DataFrame:
+        """Measured step times of this study's rules, backend and precision: optimizer, scale, step_overhead."""
+        rules = {str(facts["rule"]): o for o, facts in self.optimizers.items() if "~" not in o}
+        of = {"versus": self.optimizers.get(self.baseline, NO_FACTS)["rule"]}
+        of |= {key: self.manifest.get(key, "") for key in ("backend", "precision")}
+        table = where(self.step_times, **of)
+        if table.empty:
+            return pd.DataFrame(columns=["optimizer", "scale", "step_overhead"])
+        named = table.assign(optimizer=table["rule"].map(rules)).dropna(subset="optimizer")
+        return named[["optimizer", "scale", "step_overhead"]].drop_duplicates(
+            ["optimizer", "scale"], keep="last"
+        )
 
     @cached_property
     def metrics(self) -> dict[str, pd.DataFrame]:

@@ -1,7 +1,8 @@
 """What the speedup in tokens is worth in seconds, FLOPs and gradients, with the memory it takes beside it.
 
 A method that needs fewer tokens but more time per token is worth its tokens times the baseline's cost per token
-over its own. Seconds compare where machine and conditions are the same (`benchmark/machine.py`), else not at all.
+over its own. Seconds compare where machine and conditions are the same (`benchmark/machine.py`), and nowhere
+else.
 """
 
 import numpy as np
@@ -28,13 +29,14 @@ def costs(
         runs: as in `store.Results.runs`; finished report runs count.
         timed: as in `step_overheads`.
 
-    speedup_seconds = speedup x baseline's training seconds per token / the optimizer's, on one machine, under the
-    same conditions and at the same task; NaN where the baseline was not timed so. speedup_flops likewise with the
-    FLOPs of model and optimizer, counted from shapes, so on no machine in particular. optimizer_share: the
-    optimizer's part. speedup_gradients with `gradients_per_step`, how many gradients of its batch a step
-    evaluates: one of 1.3 times fewer tokens that looks twice needs 1.5 times as many gradients.
+    speedup_seconds = speedup x baseline's training seconds per token / the optimizer's, on one machine, under
+    the same conditions and at the same task; NaN where the baseline was not timed so. speedup_flops likewise
+    with the FLOPs of model and optimizer, counted from shapes, so on no machine in particular.
+    optimizer_share: the optimizer's part. speedup_gradients likewise with `gradients_per_step`, how many
+    gradients of its batch a step evaluates: 1.3 in tokens is 0.65 in gradients where a step takes two.
     lo and hi carry the interval of the token speedup alone: the spread of times is not in it.
-    verdict_seconds, verdict_flops and verdict_gradients are read off them as those in tokens are (`speedup.verdicts`).
+    verdict_seconds, verdict_flops and verdict_gradients are read off them as those in tokens are
+    (`speedup.verdicts`).
     step_overhead: see `step_overheads`. Memory is the median over runs on that machine, in bytes; zero (not
     measured) is NaN.
     """
@@ -64,9 +66,9 @@ def costs(
 
 
 def seconds_per_token(runs: pd.DataFrame, baseline: str = "adamw") -> pd.DataFrame:
-    """Median training seconds per token of each cell's finished report runs on each machine that is named, under
-    the conditions in which the baseline's runs of the task were timed there (of several, under those in which
-    most optimizers were): a cell that was timed in others has no row.
+    """Median training seconds per token of each cell's finished report runs on each machine that is named,
+    under the conditions in which the baseline's runs of the task were timed there (of several, under those in
+    which most optimizers were): a cell that was timed in others has no row.
 
     Columns machine, optimizer, scale, chinchilla_ratio, seconds_per_token.
     """

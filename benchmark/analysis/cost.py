@@ -77,7 +77,7 @@ def seconds_per_token(runs: pd.DataFrame, baseline: str = "adamw") -> pd.DataFra
     by = ["machine", "optimizer", "scale", "chinchilla_ratio"]
     timed = _beside_the_baseline(timed, baseline)
     timed = timed.assign(seconds_per_token=timed["train_seconds"].astype(float) / timed["tokens"].astype(float))
-    return timed.groupby(by, as_index=False, sort=True)["seconds_per_token"].median()
+    return timed.groupby(by, sort=True)[["seconds_per_token"]].median().reset_index()
 
 
 def _beside_the_baseline(timed: pd.DataFrame, baseline: str) -> pd.DataFrame:
@@ -111,7 +111,7 @@ def step_overheads(
         runs.loc[runs["status"] == "finished", CELL].drop_duplicates().merge(timed, on=["optimizer", "scale"])
     )
     both = pd.concat([cells[found.columns], found]) if len(found) else cells[found.columns]
-    return both.drop_duplicates(CELL).sort_values(CELL, ignore_index=True)
+    return both.drop_duplicates(CELL).sort_values(by=CELL, ignore_index=True)
 
 
 def _overheads_of_runs(runs: pd.DataFrame, baseline: str) -> pd.DataFrame:
@@ -130,7 +130,7 @@ def _overheads_of_runs(runs: pd.DataFrame, baseline: str) -> pd.DataFrame:
 
 def _gradients_per_step(done: pd.DataFrame) -> pd.DataFrame:
     looks = done.reindex(columns=[*CELL, "gradients_per_step"])
-    return looks.groupby(CELL, as_index=False)["gradients_per_step"].median()
+    return looks.groupby(CELL)[["gradients_per_step"]].median().reset_index()
 
 
 def _flops_per_token(done: pd.DataFrame) -> pd.DataFrame:

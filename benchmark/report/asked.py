@@ -8,6 +8,7 @@ from typing import Any
 from benchmark.analysis.contrasts import contrasts
 from benchmark.analysis.residuals import by_scale
 from benchmark.frames import rows, where
+from benchmark.machine import GAP
 from benchmark.report import text
 from benchmark.study import Study
 
@@ -50,6 +51,10 @@ def _verdict(study: Study, task: str, row: dict[str, Any], others: list[dict[str
         said += f": {text.fixed(-row['gap'], 4)} nats below it"
     parts = [f"{said}."]
     parts += [_beside(study, row, other) for other in others if other["optimizer"] != row["optimizer"]]
+    if study.mixes_cpus(row["optimizer"], task):
+        parts.append(
+            f"Its runs and {base}'s are not known to be of one CPU type: there the same trial may end {GAP}."
+        )
     if row["verdict"] in OPEN:
         parts.append(_settles(study, task, row))
     return " ".join(parts)

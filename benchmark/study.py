@@ -279,8 +279,8 @@ class Study:
     def metrics(self) -> dict[str, pd.DataFrame]:
         """What a speedup is counted in -> the table of speedups (optimizer, task, speedup, lo, hi, verdict).
 
-        Seconds and FLOPs are left out where no run was timed or counted, as in published figures; gradients
-        where every step evaluates one.
+        Seconds and FLOPs are left out where no run compares with the baseline's in them, as in published
+        figures; gradients where every step evaluates one.
         """
         found = {"tokens": self.speedups}
         endings = {"seconds": "seconds", "FLOPs": "flops"}
@@ -290,7 +290,7 @@ class Study:
             ends = {f"{end}_{ending}": end for end in ("speedup", "lo", "hi", "verdict")}
             table = self.costs.reindex(columns=["optimizer", "task", *ends])
             table = table.set_axis(["optimizer", "task", *ends.values()], axis="columns")
-            if len(known(table, "speedup")):
+            if (known(table, "speedup")["optimizer"] != self.baseline).any():
                 found[name] = table
         return found
 

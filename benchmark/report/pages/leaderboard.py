@@ -59,6 +59,10 @@ def _or_dash(written: Callable[[Any], str]) -> Callable[[Any], str]:
     return lambda value: written(value) if value else text.MISSING
 
 
+def _with_interval(found: "Speedup") -> str:
+    return f"{text.times(found.speedup)} {found.interval}" if text.is_number(found.speedup) else text.MISSING
+
+
 COLUMNS = (  # the template adds what is more than text: marker and link, bar, mean with its n, badges
     numbers("rank", "Rank", _places, unit="band", of=("band",), sort=lambda band: band[0] if band else ""),
     Column("optimizer", "Optimizer", kind="text", of=("title",), sort=str.lower),
@@ -83,7 +87,7 @@ COLUMNS = (  # the template adds what is more than text: marker and link, bar, m
     numbers(
         "gradients",
         "Speedup per gradient",
-        lambda found: f"{text.times(found['gradients'].speedup)} {found['gradients'].interval}",
+        lambda found: _with_interval(found["gradients"]),
         unit="95 % interval",
         of=("speedups",),
         sort=lambda found: text.number(found["gradients"].speedup),

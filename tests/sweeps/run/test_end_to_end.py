@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import benchmark
 from benchmark import store
 from sweeps import __main__ as command
 from sweeps.__main__ import main
@@ -62,6 +63,8 @@ def test_records_say_where_and_with_what(finished):
     assert {"machine", "commit", "packages", "device", "cores_used"} <= set(record.environment)
     assert record.environment["cores_used"] == 1  # a pinned worker
     assert record.facts["title"] and record.facts["state_floats_per_param"] > 0
+    assert record.facts["gradients_per_step"] == 1
+    assert record.environment["cpu_isa"] and record.environment["session"]
     assert record.cost.train_seconds > 0 and record.cost.eval_seconds > 0 and record.cost.optimizer_flops > 0
 
 
@@ -82,6 +85,14 @@ def test_a_users_optimizer_joins_and_the_baseline_is_not_run_again(finished, tmp
     mine_ids = set(runs.loc[runs["optimizer"] == "mine_optax", "trial_id"])
     assert mine_ids and mine_ids.isdisjoint(manifest["reused"])
     assert set(manifest["trial_ids"]) - mine_ids == set(manifest["reused"])
+    # the baseline's runs are of another day: a step of both was timed anew, in turns
+    assert "in turns with AdamW's at 13k" in run.stderr
+    study = benchmark.load(tmp_path / "results").each[0]
+    assert set(study.step_times["versus"]) == {"adamw@1"} and len(study.step_times) == 1
+    overheads = study.step_overheads.set_index("optimizer")["step_overhead"]
+    assert set(overheads.index) == {"mine_optax"} and set(overheads) == set(study.step_times["step_overhead"])
+    again = sweep(tmp_path, *options, "--optimizer", str(mine))
+    assert again.returncode == 0 and "in turns" not in again.stderr
 
 
 @pytest.mark.parametrize(

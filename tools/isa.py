@@ -54,9 +54,9 @@ def main() -> int:
         equal = sum(a == b for a, b in zip(first, capped, strict=True))
         apart = max(abs(a - b) for a, b in zip(first, capped, strict=True))
         print(
-            f"{scale}: a step takes {statistics.median(ratios):.3f} [{min(ratios):.3f} to {max(ratios):.3f}] times"
-            f" as long under {CAP}. Of {LOSSES} losses {equal} are equal, the others up to {apart:.1e} apart;"
-            f" the default repeats: {first == again}."
+            f"{scale}: under {CAP} a step takes {statistics.median(ratios):.3f} times as long"
+            f" [{min(ratios):.3f} to {max(ratios):.3f}]. Of {LOSSES} losses {equal} are equal,"
+            f" the others up to {apart:.1e} apart; the default repeats: {first == again}."
         )
     return 0
 

@@ -194,6 +194,11 @@ class Study:
         """Report seeds at each look; empty where their number was fixed."""
         return tuple(int(n) for n in self.manifest.get("protocol", {}).get("looks") or ())
 
+    @property
+    def baseline_times(self) -> int:
+        """How many times as many searches the baseline has as the others."""
+        return int(self.manifest.get("protocol", {}).get("baseline_times") or 1)
+
     @cached_property
     def band(self) -> float:
         """Nats beyond which two single runs differ (95 %), by the noisiest scale's report runs."""

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmark.analysis.residuals import ScaleModel, by_scale
+from benchmark.analysis.residuals import by_scale
+from benchmark.analysis.scale_model import ScaleModel
 from benchmark.analysis.settings import CELL, Floats, rows, table
 from benchmark.analysis.settings import cells as by_cell
 from benchmark.store import report_losses

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from benchmark.analysis.components import Bools, Floats, Ints
-from benchmark.analysis.residuals import ScaleModel
+from benchmark.analysis.scale_model import ScaleModel
 
 ALPHA = 0.05  # of all intervals together
 DRAWS = 10_000

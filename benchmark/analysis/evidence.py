@@ -12,7 +12,8 @@ import pandas as pd
 from benchmark.analysis import curve
 from benchmark.analysis.contrasts import contrasts
 from benchmark.analysis.flips import along_training, flips
-from benchmark.analysis.residuals import ScaleModel, by_scale
+from benchmark.analysis.residuals import by_scale
+from benchmark.analysis.scale_model import ScaleModel
 from benchmark.analysis.settings import STUDY_BAND, rows
 from benchmark.analysis.speedup import speedups
 

@@ -14,7 +14,8 @@ import pandas as pd
 from benchmark.analysis import curve
 from benchmark.analysis.contrasts import Contrasts, Gap, contrasts
 from benchmark.analysis.cost import seconds_per_token
-from benchmark.analysis.residuals import KEY, ScaleModel, by_scale, check_losses, checked_by_scale
+from benchmark.analysis.residuals import KEY, by_scale, check_losses, checked_by_scale
+from benchmark.analysis.scale_model import ScaleModel
 from benchmark.analysis.settings import cells
 from benchmark.analysis.tuning import budget_medians
 

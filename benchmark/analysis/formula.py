@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmark.analysis import curve
 from benchmark.analysis.components import Floats
-from benchmark.analysis.residuals import ScaleModel
+from benchmark.analysis.scale_model import ScaleModel
 
 LEVEL = 0.95
 

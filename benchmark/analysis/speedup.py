@@ -18,7 +18,8 @@ from benchmark.analysis import conversion, curve, formula
 from benchmark.analysis.components import Bools, Floats
 from benchmark.analysis.contrasts import ALPHA, Gaps, gaps
 from benchmark.analysis.quality import fit_quality as fit_quality
-from benchmark.analysis.residuals import ScaleModel, by_scale
+from benchmark.analysis.residuals import by_scale
+from benchmark.analysis.scale_model import ScaleModel
 
 EQUIVALENCE = 1.2  # "inseparable": the whole interval lies within this factor of 1
 CURVES = 500  # draws of a curve; the noise of a gap is integrated, not drawn

@@ -9,13 +9,14 @@ from typing import Any, Protocol
 
 from benchmark.spec import SearchRole, Status, Trial
 from optimizers.base import Axis
+from sweeps.search.contestant import Contestant
 from sweeps.search.coordinate_search import Found, coordinate_descent
 from sweeps.search.gp_search import gp_search
 from sweeps.search.history import Entry, History, Noise, Waiting
 from sweeps.search.random_search import random_search
 from sweeps.search.seeds import report_seeds
 from sweeps.search.space import Setting
-from sweeps.search.sweep import Contestant, Stage, Sweep
+from sweeps.search.sweep import Stage, Sweep
 
 SEED_STRIDE = 100  # between the tuning seeds of one search and of the next
 BRACKETS = 6  # trials above its budget that the baseline may spend, at most, to take its rate off an edge
@@ -37,7 +38,8 @@ Known = Mapping[str, HasOutcome]
 
 @dataclass(frozen=True)
 class Cell:
-    """One search of an optimizer on a task: number `search` of `searches`, which share the stage's budget."""
+    """One search of an optimizer on a task. `searches` of them share the stage's budget and the report seeds;
+    a `search` beyond them has the share of the one that many before it, once more."""
 
     contestant: Contestant
     stage: Stage
@@ -65,7 +67,7 @@ class Cell:
     def share(self, whole: Sequence[int]) -> Sequence[int]:
         """This search's part of what all of them share, dealt out in turn: a longer list with the same
         beginning gives a longer part with the same beginning."""
-        return whole[self.search :: self.searches]
+        return whole[self.search % self.searches :: self.searches]
 
 
 @dataclass(frozen=True)
@@ -138,13 +140,13 @@ def cells_of(sweep: Sweep) -> tuple[Cell, ...]:
         )
     if sweep.baseline not in {c.name for c in sweep.contestants}:
         raise ValueError(f"sweep {sweep.name} has no baseline {sweep.baseline!r} among its optimizers; add it")
-    searches = sweep.protocol.searches
+    searches, times = sweep.protocol.searches, sweep.protocol.baseline_times
     return tuple(
         Cell(contestant, stages[name], search, searches)
         for name in order
-        for search in range(searches)
+        for search in range(searches * times)
         for contestant in sweep.contestants
-        if stages[name].phase != "baseline" or contestant.name == sweep.baseline
+        if contestant.name == sweep.baseline or (stages[name].phase != "baseline" and search < searches)
     )
 
 

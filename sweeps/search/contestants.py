@@ -12,7 +12,7 @@ from optimizers.shared.copies import copy_name, copy_title, split
 from optimizers.user import files
 from optimizers.user.files import Backend
 from optimizers.user.spec import parse
-from sweeps.search.sweep import Contestant, contestant_of
+from sweeps.search.contestant import Contestant, contestant_of
 
 
 def contestants(

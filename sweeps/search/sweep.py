@@ -8,129 +8,40 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from benchmark.scales import Scale
-from benchmark.spec import RECIPE, Evaluation, Value
+from benchmark.spec import Evaluation
 from benchmark.tasks import Task, parse
-from optimizers.base import Axis, Info, Optimizer
+from sweeps.search.contestant import Contestant
 
 Phase = Literal["I", "II", "III", "baseline"]
 Start = Literal["stated", "winner", "consensus", "law", "constant", "width"]
 
-_RATIO = Axis((0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 1.0, "log")
-_SHAPE = {
-    "embedding_lr_ratio": _RATIO,
-    "head_lr_ratio": _RATIO,
-    "decay_kind": Axis(("cosine", "linear"), "linear"),
-    "decay_fraction": Axis((0.2, 0.4, 0.6, 0.8, 1.0), 1.0),
-    "final_lr_ratio": Axis((0.0, 0.1), 0.0),
-    "clip_norm": Axis((0.0, 1.0, 2.0), 1.0),
-}
-# One grid per ladder, the same for every optimizer. The study's warmups are 10 to 80 % of its 1x runs.
-RECIPE_SPACE: Mapping[str, Mapping[str, Axis]] = {
-    "micro": {"warmup_fraction": Axis((0.0, 0.05, 0.1, 0.2, 0.4), 0.1, "log", 0.0, 0.8), **_SHAPE},
-    "paper": {"warmup_fraction": Axis((0.0, 0.1, 0.2, 0.4), 0.2, "log", 0.0, 0.8), **_SHAPE},
-}
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """What planning and reporting need to know about an optimizer: data only, no framework.
-
-    rule: identity of the update rule, "adamw@1" or "mine#<hash>". info: what its class says of the method.
-    defaults: every field of the optimizer. space: ladder -> hyperparameter -> Axis.
-    recipe_start: starts of RECIPE hyperparameters that differ from the usual ones.
-    recipe_fixed: RECIPE hyperparameters that it may not vary. ablation_of: whom it restricts by them, or "".
-    source: the user's file that it was read from, "" for a registered optimizer.
-    """
-
-    name: str
-    rule: str
-    info: Info
-    space: Mapping[str, Mapping[str, Axis]]
-    defaults: Mapping[str, Value]
-    recipe_start: Mapping[str, Value]
-    source: str = ""
-    recipe_fixed: Mapping[str, Value] = field(default_factory=dict)
-    ablation_of: str = ""
-
-    @property
-    def essential(self) -> tuple[str, ...]:
-        """What even the smallest search tunes: what its info names, or else all that it may vary."""
-        if self.info.essential:
-            return self.info.essential
-        first, *others = self.space.values()
-        everywhere = [name for name in first if all(name in axes for axes in others)]
-        everything = [name for name in (*everywhere, *RECIPE) if name not in self.recipe_fixed]
-        return tuple(sorted(everything, key=lambda name: name != "peak_lr"))  # a search begins with the rate
-
-    def axes(self, scale: Scale) -> dict[str, Axis]:
-        """The whole space at a scale: its own hyperparameters first, then the recipe. Raises ValueError
-        where the optimizer gives none for the scale's ladder."""
-        if scale.ladder not in self.space:
-            raise ValueError(
-                f"{self.name} has no search space for the {scale.ladder} ladder; add one to its `space`,"
-                f" or leave it out of this sweep"
-            )
-        recipe = {**RECIPE_SPACE[scale.ladder], "batch_size": Axis(scale.batch_sizes, scale.batch_size)}
-        starts = {name: value for name, value in self.recipe_start.items() if name in recipe}
-        recipe |= {name: dataclasses.replace(recipe[name], start=value) for name, value in starts.items()}
-        recipe = {name: axis for name, axis in recipe.items() if name not in self.recipe_fixed}
-        axes = {**self.space[scale.ladder], **recipe}
-        unknown = [name for name in self.essential if name not in axes]
-        if unknown:
-            raise ValueError(
-                f"{self.name} calls {unknown[0]} essential but gives it no axis in its {scale.ladder} space"
-            )
-        return axes
-
-    def start(self, scale: Scale) -> dict[str, Value]:
-        """The stated starting point at a scale: every hyperparameter of a trial."""
-        return {
-            **self.defaults,
-            **self.recipe_fixed,
-            **{name: axis.start for name, axis in self.axes(scale).items()},
-        }
-
-
-def contestant_of(cls: type[Optimizer], name: str, rule: str, source: str = "") -> Contestant:
-    """A contestant from its class. `rule` is its identity (see `Trial.rule`)."""
-    default = cls()
-    return Contestant(
-        name=name,
-        rule=rule,
-        info=cls.info,
-        space=cls.space,
-        defaults={f.name: getattr(default, f.name) for f in dataclasses.fields(default)},
-        recipe_start=cls.recipe_start,
-        source=source,
-        recipe_fixed=cls.recipe_fixed,
-        ablation_of=cls.ablation_of,
-    )
-
 
 @dataclass(frozen=True)
 class Stage:
-    """One task of a sweep, and how it is tuned there.
-
-    phase: "I", "II", "III", or "baseline" for the ratios at which only the baseline is run.
-    budget: tuning trials per optimizer, which its searches share; 0 means that the setting is carried over
-        and only reported.
-    start: "stated": the optimizer's starting point; "winner": the winner of `after[0]`; "consensus": the
-        value that Phase I tasks agree on, and where they disagree the nearest one's; "law": a power law
-        through the winners of `after`; "constant": the nearest winner among `after`; "width": the same,
-        rescaled by width.
-    tune: all hyperparameters, the essential ones, or those found sensitive to scale in Phase I.
-    after: names of the tasks whose winners this one needs.
-    committed: its tuning trials are committed for the optimizers of the registry (see committed.py).
-    """
+    """One task of a sweep, and how it is tuned there."""
 
     task: Task
+    """Scale, ratio and corpus."""
+
     phase: Phase
+    """Of the study: "I", "II" or "III"; "baseline" for a ratio at which only the baseline is run."""
+
     budget: int
+    """Tuning trials that a contestant's searches share; 0 carries a setting over and only reports it."""
+
     start: Start = "stated"
+    """"stated": the optimizer's starting point. "winner": the winner of `after[0]`. "consensus": the value that
+    Phase I tasks agree on, and where they disagree the nearest one's. "law": a power law through the winners of
+    `after`. "constant": the nearest winner among `after`. "width": the same, rescaled by width."""
+
     tune: Literal["all", "essential", "sensitive"] = "all"
+    """All hyperparameters, the essential ones, or those found sensitive to scale in Phase I."""
+
     after: tuple[str, ...] = ()
+    """Names of the tasks whose winners this one needs."""
+
     committed: bool = False
+    """Its tuning trials are committed for the optimizers of the registry (committed.py)."""
 
 
 def stage(name: str, phase: Phase, budget: int, **how: object) -> Stage:
@@ -140,64 +51,104 @@ def stage(name: str, phase: Phase, budget: int, **how: object) -> Stage:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a search is run, with numbers that are the same for every optimizer.
-
-    search: "gp" models the loss (gp_search.py), "coordinate" changes one hyperparameter at a time
-        (coordinate_search.py), "random" draws (random_search.py).
-    searches: independent searches of every optimizer on every task, each with other tuning seeds, an opening
-        of its own and its share of the budget and of the report seeds: what choosing adds to the noise is seen.
-    tuning_seeds: of search 0; the first is every trial's, the others are for replicates and the last race.
-    looks: numbers of report seeds, all searches together. All have the first; where the verdict is still open
-        then (looks.py), more are added up to the next.
-    report_seeds: what seeds.py derives from the sweep or draws anew, at least the last look's number.
-    sealed: the report seeds were drawn for this sweep, so that nobody can have seen them before.
-    salt: names a study of several that are alike but for their openings.
-    band: a stated noise band in nats per token; None measures it, which needs two tuning seeds or more.
-    min_steps: a batch size that leaves fewer steps is not tried.
-    width_exponents: for the start "width": value ~ width**exponent, by optimizer ("*" is any other).
-    max_trials: the tuning trials at which the stages' budgets were cut to fit `max_hours`; see time_limit.py.
-    """
+    """How a search is run, with numbers that are the same for every optimizer."""
 
     search: Literal["gp", "coordinate", "random"] = "gp"
+    """"gp" models the loss (gp_search.py), "coordinate" changes one hyperparameter at a time
+    (coordinate_search.py), "random" draws (random_search.py)."""
+
     searches: int = 2
+    """Independent searches of every optimizer on every task, each with other tuning seeds, an opening of its
+    own and its share of the budget and of the report seeds: so is seen what choosing adds to the noise."""
+
+    baseline_times: int = 1
+    """How many times as many searches the baseline has, each as large as anybody's and on the same report
+    seeds. Every verdict rests on it, so its mean must be known best (Dunnett 1955: where K are compared with
+    one, about sqrt(K) times the runs). What is compared is the mean over searches, which more of them make no
+    better."""
+
     tuning_seeds: tuple[int, ...] = (0, 1, 2)
+    """Of search 0; the first is every trial's, the others are for replicates and the last race."""
+
     looks: tuple[int, ...] = (6,)
+    """Numbers of report seeds, all searches together. All have the first; where the verdict is still open then
+    (looks.py), more are added up to the next."""
+
     report_seeds: tuple[int, ...] = ()
+    """What seeds.py derives from the sweep or draws anew, at least the last look's number."""
+
     sealed: bool = False
+    """The report seeds were drawn for this sweep, so that nobody can have seen them before."""
+
     salt: str = ""
+    """Names a study of several that are alike but for their openings."""
+
     band: float | None = None
+    """A stated noise band in nats per token; None measures it, which needs two tuning seeds or more."""
+
     min_steps: int = 50
+    """A batch size that leaves fewer steps is not tried."""
+
     width_exponents: Mapping[str, Mapping[str, float]] = field(
         default_factory=lambda: {"*": {"peak_lr": -1.0, "weight_decay": 1.0}}
     )
+    """For the start "width": value ~ width**exponent, by optimizer ("*" is any other)."""
+
     max_hours: float | None = None
+    """The time that the stages' budgets were cut to fit (time_limit.py), in hours of wall time."""
+
     max_trials: int | None = None
+    """The tuning trials at which they were cut."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Optimizers x tasks x protocol x seeds.
-
-    optimizers: names it is meant for, all there are if empty; `contestants` are filled in from them.
-    corpus_hash, tokenizer_hash: the corpus as prepared; filled in before planning.
-    file: the user's file that it was read from, without its folders; "" for one that comes with the project.
-    """
+    """Optimizers x tasks x protocol x seeds."""
 
     name: str
+    """Its folder's name below the results."""
+
     title: str
+    """A few words for a page's heading."""
+
     stages: tuple[Stage, ...]
+    """Its tasks, in any order."""
+
     protocol: Protocol = field(default_factory=Protocol)
+    """How every search is run."""
+
     optimizers: tuple[str, ...] = ()
+    """Names it is meant for, all there are if empty; `contestants` are filled in from them."""
+
     contestants: tuple[Contestant, ...] = ()
+    """Who takes part."""
+
     baseline: str = "adamw"
+    """The contestant that all others are compared with."""
+
     corpus: str = "gcide"
+    """Name of the corpus, or "local:" or "hub:" and where it is."""
+
     corpus_hash: str = ""
+    """Of the corpus as prepared; filled in before planning."""
+
     tokenizer_hash: str = ""
+    """Of its tokenizer; filled in before planning."""
+
     backend: Literal["jax", "torch"] = "jax"
+    """What trains."""
+
     precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the products; parameters and optimizer state are float32."""
+
     tuning_evaluation: Evaluation = field(default_factory=Evaluation)
+    """What is measured of a tuning run."""
+
     report_evaluation: Evaluation = field(default_factory=lambda: Evaluation("test", curve_points=16))
+    """What is measured of a report run."""
+
     file: str = ""
+    """The user's file that it was read from, without its folders; "" for one that comes with the project."""
 
     def contestant(self, name: str) -> Contestant:
         """The contestant of this name. Raises ValueError if it does not take part."""

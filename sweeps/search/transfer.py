@@ -17,9 +17,10 @@ from benchmark.spec import RECIPE, Value
 from benchmark.tasks import TOKENS_PER_PARAMETER, Task
 from optimizers.base import Axis
 from sweeps.search.cells import Cell, Opening, Solved
+from sweeps.search.contestant import Contestant
 from sweeps.search.history import Noise
 from sweeps.search.space import anchored, snapped
-from sweeps.search.sweep import Contestant, Protocol, Sweep
+from sweeps.search.sweep import Protocol, Sweep
 
 
 def opening(cell: Cell, needed: Sequence[Solved], protocol: Protocol) -> Opening:

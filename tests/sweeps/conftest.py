@@ -8,11 +8,12 @@ import pytest
 
 from benchmark.spec import Outcome, Trial
 from optimizers.base import Axis, Info
+from sweeps.search.contestant import Contestant
 from sweeps.search.coordinate_search import Found, coordinate_descent
 from sweeps.search.history import History, Noise, Waiting
 from sweeps.search.plan import Memory, Plan, plan
 from sweeps.search.space import Setting, key
-from sweeps.search.sweep import Contestant, Sweep, stage
+from sweeps.search.sweep import Sweep, stage
 
 SPACES = {
     "adamw": {

@@ -45,6 +45,7 @@ class Design:
     residual_sd: of a run; residual_sds: of the optimizers that have another. seed_sd, shared_sd: of a seed at
         one ratio and at all of them. choosing_sd: of one search's choice.
     searches: independent ones per cell; the k-th reports on seeds k, k + searches, ...
+    baseline_times: how many times as many the baseline has; each round of them has all seeds to report on.
     looks: numbers of seeds at which a cell may stop; one number where all cells have as many.
     """
 
@@ -60,6 +61,7 @@ class Design:
     shared_sd: float = 0.001
     choosing_sd: float = 0.0
     searches: int = 1
+    baseline_times: int = 1
     looks: tuple[int, ...] = (3,)
 
 
@@ -97,10 +99,12 @@ def study(design: Design, seeds: int, rng: np.random.Generator) -> pd.DataFrame:
     own = {ratio: rng.normal(0, design.seed_sd, seeds) for ratio in (*design.ratios, *design.beyond)}
     parts = []
     for name, ratio, truth in truths(design):
-        chosen = rng.normal(0, design.choosing_sd, design.searches)[search]
-        residual = rng.normal(0, design.residual_sds.get(name, design.residual_sd), seeds)
-        losses = truth + chosen + shared + own[ratio] + residual
-        parts += [(name, "simulated", ratio, *run) for run in zip(search, number, losses, strict=True)]
+        for again in range(design.baseline_times if name == BASELINE else 1):
+            chosen = rng.normal(0, design.choosing_sd, design.searches)[search]
+            residual = rng.normal(0, design.residual_sds.get(name, design.residual_sd), seeds)
+            losses = truth + chosen + shared + own[ratio] + residual
+            which = search + design.searches * again
+            parts += [(name, "simulated", ratio, *run) for run in zip(which, number, losses, strict=True)]
     return pd.DataFrame(parts, columns=pd.Index(COLUMNS))
 
 
@@ -169,6 +173,7 @@ DESIGNS = (
         ratios=(0.5, 1.0),
         beyond=(0.25, 2.0),
         searches=4,
+        baseline_times=3,
         looks=(8,),
     ),
     WIDE,

@@ -8,9 +8,10 @@ import optimizers
 import sweeps
 from benchmark.scales import SCALES
 from optimizers.base import Info
+from sweeps.search.cells import cells_of
+from sweeps.search.contestant import RECIPE_SPACE, Contestant
 from sweeps.search.contestants import contestants
 from sweeps.search.plan import Memory, plan
-from sweeps.search.sweep import RECIPE_SPACE, Contestant
 
 
 def full(name):
@@ -39,18 +40,35 @@ def test_the_baseline_is_run_at_half_the_smallest_and_twice_the_largest_ratio(na
         assert sorted(kinds[True]) == [min(kinds[False]) / 2, max(kinds[False]) * 2], scale
 
 
-def test_quick_gives_every_optimizer_the_same_trials_and_seeds():
+def test_quick_gives_every_search_the_same_trials_and_seeds_and_the_baseline_more_searches():
     sweep = full("quick")
     now = plan(sweep, {})
-    look = sweep.protocol.looks[0]
+    searches, look = sweep.protocol.searches, sweep.protocol.looks[0]
+    assert sweep.protocol.baseline_times > 1
     for stage in sweep.stages:
         left = {}
         for key, count in now.left.items():
             name, task = key.partition("#")[0].split("/")
             if task == stage.task.name:
-                left[name] = left.get(name, 0) + count
-        assert left == dict.fromkeys(left, stage.budget + look)
+                left.setdefault(name, []).append(count)
         assert set(left) == ({"adamw"} if stage.phase == "baseline" else {c.name for c in sweep.contestants})
+        for name, counts in left.items():
+            assert set(counts) == {(stage.budget + look) // searches}
+            assert len(counts) == searches * (sweep.protocol.baseline_times if name == sweep.baseline else 1)
+
+
+def test_the_baseline_s_further_searches_report_on_the_seeds_of_everybody():
+    """A seed that the baseline alone ran would tell nothing of a difference."""
+    sweep = full("quick")
+    shares = {}
+    for cell in cells_of(sweep):
+        if cell.contestant.name in (sweep.baseline, "muon") and cell.stage.phase != "baseline":
+            shares.setdefault((cell.contestant.name, cell.stage.task.name), []).append(
+                tuple(cell.share(range(8)))
+            )
+    for (name, _), own in shares.items():
+        times = sweep.protocol.baseline_times if name == sweep.baseline else 1
+        assert sorted(seed for share in own for seed in share) == sorted(list(range(8)) * times)
 
 
 def test_the_paper_sweep_has_the_study_s_tasks():

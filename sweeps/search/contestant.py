@@ -1,0 +1,110 @@
+"""A contestant: an optimizer as it takes part in a sweep, with the space that it is tuned in. Pure data."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from benchmark.scales import Scale
+from benchmark.spec import RECIPE, Value
+from optimizers.base import Axis, Info, Optimizer
+
+_RATIO = Axis((0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 1.0, "log")
+_SHAPE = {
+    "embedding_lr_ratio": _RATIO,
+    "head_lr_ratio": _RATIO,
+    "decay_kind": Axis(("cosine", "linear"), "linear"),
+    "decay_fraction": Axis((0.2, 0.4, 0.6, 0.8, 1.0), 1.0),
+    "final_lr_ratio": Axis((0.0, 0.1), 0.0),
+    "clip_norm": Axis((0.0, 1.0, 2.0), 1.0),
+}
+# One grid per ladder, the same for every optimizer. The study's warmups are 10 to 80 % of its 1x runs.
+RECIPE_SPACE: Mapping[str, Mapping[str, Axis]] = {
+    "micro": {"warmup_fraction": Axis((0.0, 0.05, 0.1, 0.2, 0.4), 0.1, "log", 0.0, 0.8), **_SHAPE},
+    "paper": {"warmup_fraction": Axis((0.0, 0.1, 0.2, 0.4), 0.2, "log", 0.0, 0.8), **_SHAPE},
+}
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """What planning and reporting need to know about an optimizer: data only, no framework."""
+
+    name: str
+    """Registry name, stem of a user's file, or one of a copy ("adamw~2")."""
+
+    rule: str
+    """Identity of the update rule: "adamw@1", or "mine#" and a hash."""
+
+    info: Info
+    """What its class says of the method."""
+
+    space: Mapping[str, Mapping[str, Axis]]
+    """Ladder -> hyperparameter -> Axis."""
+
+    defaults: Mapping[str, Value]
+    """Every field of the optimizer."""
+
+    recipe_start: Mapping[str, Value]
+    """Starts of RECIPE hyperparameters that differ from the usual ones."""
+
+    source: str = ""
+    """The user's file that it was read from; "" for a registered optimizer."""
+
+    recipe_fixed: Mapping[str, Value] = field(default_factory=dict)
+    """RECIPE hyperparameters that it may not vary."""
+
+    ablation_of: str = ""
+    """Whom it restricts by them, or ""."""
+
+    @property
+    def essential(self) -> tuple[str, ...]:
+        """What even the smallest search tunes: what its info names, or else all that it may vary."""
+        if self.info.essential:
+            return self.info.essential
+        first, *others = self.space.values()
+        everywhere = [name for name in first if all(name in axes for axes in others)]
+        everything = [name for name in (*everywhere, *RECIPE) if name not in self.recipe_fixed]
+        return tuple(sorted(everything, key=lambda name: name != "peak_lr"))  # a search begins with the rate
+
+    def axes(self, scale: Scale) -> dict[str, Axis]:
+        """The whole space at a scale: its own hyperparameters first, then the recipe. Raises ValueError
+        where the optimizer gives none for the scale's ladder."""
+        if scale.ladder not in self.space:
+            raise ValueError(
+                f"{self.name} has no search space for the {scale.ladder} ladder; add one to its `space`,"
+                f" or leave it out of this sweep"
+            )
+        recipe = {**RECIPE_SPACE[scale.ladder], "batch_size": Axis(scale.batch_sizes, scale.batch_size)}
+        starts = {name: value for name, value in self.recipe_start.items() if name in recipe}
+        recipe |= {name: dataclasses.replace(recipe[name], start=value) for name, value in starts.items()}
+        recipe = {name: axis for name, axis in recipe.items() if name not in self.recipe_fixed}
+        axes = {**self.space[scale.ladder], **recipe}
+        unknown = [name for name in self.essential if name not in axes]
+        if unknown:
+            raise ValueError(
+                f"{self.name} calls {unknown[0]} essential but gives it no axis in its {scale.ladder} space"
+            )
+        return axes
+
+    def start(self, scale: Scale) -> dict[str, Value]:
+        """The stated starting point at a scale: every hyperparameter of a trial."""
+        return {
+            **self.defaults,
+            **self.recipe_fixed,
+            **{name: axis.start for name, axis in self.axes(scale).items()},
+        }
+
+
+def contestant_of(cls: type[Optimizer], name: str, rule: str, source: str = "") -> Contestant:
+    """A contestant from its class. `rule` is its identity (see `Trial.rule`)."""
+    default = cls()
+    return Contestant(
+        name=name,
+        rule=rule,
+        info=cls.info,
+        space=cls.space,
+        defaults={f.name: getattr(default, f.name) for f in dataclasses.fields(default)},
+        recipe_start=cls.recipe_start,
+        source=source,
+        recipe_fixed=cls.recipe_fixed,
+        ablation_of=cls.ablation_of,
+    )

@@ -289,13 +289,13 @@ class Study:
         """
         found = {"tokens": self.speedups}
         endings = {"seconds": "seconds", "FLOPs": "flops"}
-        if (known(self.costs, "gradients_per_step")["gradients_per_step"] != 1).any():
+        if set(known(self.costs, "gradients_per_step")["gradients_per_step"]) - {1}:
             endings["gradients"] = "gradients"
         for name, ending in endings.items():
             ends = {f"{end}_{ending}": end for end in ("speedup", "lo", "hi", "verdict")}
             table = self.costs.reindex(columns=["optimizer", "task", *ends])
             table = table.set_axis(["optimizer", "task", *ends.values()], axis="columns")
-            if (known(table, "speedup")["optimizer"] != self.baseline).any():
+            if set(known(table, "speedup")["optimizer"]) - {self.baseline}:
                 found[name] = table
         return found
 

@@ -224,7 +224,7 @@ class Record(Outcome):
     """The optimizer's info and the size of its state (benchmark/train/runner.py)."""
 
     environment: Mapping[str, Any] = field(default_factory=dict)
-    """Versions, git commit, device, fingerprint of the machine."""
+    """Versions, git commit, device, CPU type, mark of the machine (benchmark/machine.py)."""
 
     finished_at: str = ""
     """UTC, ISO 8601, microseconds; gives the order in which trials were tried."""

@@ -11,14 +11,14 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
 
-from benchmark import files, manifests, scales, validate
+from benchmark import files, machine, manifests, scales, validate
 from benchmark.data import sources
 from benchmark.recorded import record_from_json
 from benchmark.spec import Record
@@ -200,12 +200,14 @@ class Results:
     runs: one row per record. Columns: trial_id, sweep (its folder), optimizer, rule, scale, num_params,
         chinchilla_ratio, task, tokens, steps, batch_size, seed, role, status, reason, purpose, val_loss
         (of a report run: its test loss), bits_per_byte, train_loss, data_epochs, corpus, corpus_hash,
-        tokenizer_hash, backend, precision, experiment, eval_split, machine, finished_at, every field of
-        `Cost`, and `hp.<hyperparameter>` for each hyperparameter (missing where an optimizer has none such).
+        tokenizer_hash, backend, precision, experiment, eval_split, machine, cpu_type, conditions (those of
+        benchmark/machine.py), gradients_per_step, finished_at, every field of `Cost`, and
+        `hp.<hyperparameter>` for each hyperparameter (missing where an optimizer has none such).
     curves: one row per evaluation along a run: trial_id, optimizer, scale, chinchilla_ratio, task, seed,
         role, step, fraction (of the run), tokens, seconds, val_loss.
     sweeps: the manifests by sweep name; a manifest's `trial_ids` says which runs are that sweep's.
     damaged: one line for each record, file or folder that could not be used.
+    step_times: by sweep name, those that were measured in turns with the baseline's (`timing.read`).
     """
 
     runs: pd.DataFrame
@@ -213,11 +215,14 @@ class Results:
     sweeps: Mapping[str, Mapping[str, Any]]
     damaged: tuple[str, ...]
     by_id: Mapping[str, Record]
+    step_times: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def load(results: str | Path) -> Results:
     """Read a results folder, or one sweep's own. Raises ValueError if it is not there; damaged records are
     listed, not fatal."""
+    from benchmark import timing  # which itself writes with `write_atomically`
+
     results = Path(results)
     damaged: list[str] = []
     pairs = list(records(results, damaged))
@@ -236,7 +241,9 @@ def load(results: str | Path) -> Results:
             damaged += [f"{files.name(path)}: {problem}" for problem in without]
         except ValueError as error:
             damaged.append(f"{files.name(path)}: not a sweep manifest ({error})")
-    return Results(runs, curves, sweeps, tuple(damaged), {r.trial.trial_id: r for _, r in pairs})
+    folders = [folder for folder in _sweep_folders(results) if (folder / timing.FILE).parent.is_dir()]
+    step_times = {_name(folder): timing.read(folder, damaged) for folder in folders}
+    return Results(runs, curves, sweeps, tuple(damaged), {r.trial.trial_id: r for _, r in pairs}, step_times)
 
 
 def skipped(damaged: Sequence[str]) -> str:
@@ -277,12 +284,24 @@ def _run_row(sweep: str, record: Record) -> dict[str, Any]:
         "precision": trial.precision,
         "experiment": trial.experiment,
         "eval_split": trial.evaluation.split,
-        "machine": record.environment.get("machine", ""),
+        "machine": machine.machine(record.environment),
+        "cpu_type": machine.cpu_type(record.environment),
+        "conditions": machine.conditions(record.environment),
+        "gradients_per_step": _gradients(record),
         "finished_at": record.finished_at,
     }
     row.update(asdict(record.cost))
     row.update({f"hp.{name}": value for name, value in trial.hyperparameters.items()})
     return row
+
+
+def _gradients(record: Record) -> float:
+    """Gradients of the batch that a step evaluates, a loss alone a third of one. Where an old record does not
+    say: one for an optimizer of the registry, as all of them had, and NaN for a user's."""
+    said = record.facts.get("gradients_per_step")
+    if isinstance(said, int | float):
+        return float(said)
+    return 1.0 if "@" in record.trial.rule else np.nan
 
 
 def _curve_rows(record: Record) -> Iterator[dict[str, Any]]:

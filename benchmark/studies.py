@@ -164,7 +164,9 @@ def _study(name: str, given: Mapping[str, Any], runs: pd.DataFrame, results: Res
         curves = curves.loc[curves["trial_id"].isin(sorted(ids))].reset_index(drop=True)
     by_id = {str(i): results.by_id[str(i)] for i in mine["trial_id"]}
     described = _described(name, mine, by_id)
-    return Study(name, {**described, **given, **_completed(described, given)}, mine, curves, by_id)
+    manifest = {**described, **given, **_completed(described, given)}
+    times = results.step_times.get(name, pd.DataFrame())
+    return Study(name, manifest, mine, curves, by_id, times)
 
 
 def _completed(described: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from benchmark import searched, store
 from benchmark.analysis import choosing, cost, flips, speedup, tuning
 from benchmark.analysis.evidence import Evidence
 from benchmark.frames import known, rows, where
+from benchmark.machine import losses_repeat
 from benchmark.published import fantastic as published
 from benchmark.spec import Record
 
@@ -41,13 +42,15 @@ class TaskFacts:
 
 @dataclass(frozen=True)
 class Study:
-    """A sweep's manifest with exactly the runs it names. `name` is its folder below results."""
+    """A sweep's manifest with exactly the runs it names. `name` is its folder below results; step_times: those
+    measured in turns with the baseline's (`timing.read`)."""
 
     name: str
     manifest: Mapping[str, Any] = field(repr=False)
     runs: pd.DataFrame = field(repr=False)
     curves: pd.DataFrame = field(repr=False)
     by_id: Mapping[str, Record] = field(repr=False)
+    step_times: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
 
     @property
     def title(self) -> str:
@@ -242,7 +245,7 @@ class Study:
     @cached_property
     def costs(self) -> pd.DataFrame:
         """analysis.cost.costs on the machine that timed most cells, with a `task` column."""
-        table = cost.costs(self.speedups, self.runs, self.baseline)
+        table = cost.costs(self.speedups, self.runs, self.baseline, self._timed)
         if not len(table):
             return _with_task(table)
         counts = table.groupby("machine")["speedup_seconds"].count()
@@ -252,20 +255,52 @@ class Study:
     @cached_property
     def step_overheads(self) -> pd.DataFrame:
         """analysis.cost.step_overheads, with a `task` column."""
-        return _with_task(cost.step_overheads(self.runs, self.baseline))
+        return _with_task(cost.step_overheads(self.runs, self.baseline, self._timed))
+
+    def timed_apart(self, optimizer: str, task: str) -> bool:
+        """Whether runs of an optimizer on a task were timed, and the baseline's too, but not on the same
+        machine under the same conditions, nor in turns: their step times do not compare."""
+        timed = where(self.runs, task=task, status="finished")
+        there = set(timed.loc[timed["step_seconds"] > 0, "optimizer"]) if "step_seconds" in timed else set()
+        both = optimizer != self.baseline and {optimizer, self.baseline} <= there
+        return both and where(self.step_overheads, optimizer=optimizer, task=task).empty
+
+    def mixes_cpus(self, optimizer: str, task: str) -> bool:
+        """Whether an optimizer's report runs on a task and the baseline's are of several CPU types, or not
+        known to be of one: the same trial would not give the same loss."""
+        losses = where(self.losses, task=task)
+        ids = losses.loc[losses["optimizer"].isin([optimizer, self.baseline]), "trial_id"]
+        return not self.theirs and not losses_repeat(self.by_id[str(i)].environment for i in ids)
+
+    @property
+    def _timed(self) -> pd.DataFrame:
+        """Measured step times of this study's rules, backend and precision: optimizer, scale, step_overhead."""
+        rules = {str(facts["rule"]): o for o, facts in self.optimizers.items() if "~" not in o}
+        of = {"versus": self.optimizers.get(self.baseline, NO_FACTS)["rule"]}
+        of |= {key: self.manifest.get(key, "") for key in ("backend", "precision")}
+        table = where(self.step_times, **of)
+        if table.empty:
+            return pd.DataFrame(columns=["optimizer", "scale", "step_overhead"])
+        named = table.assign(optimizer=[rules.get(str(rule), "") for rule in table["rule"]])
+        named = named.loc[named["optimizer"] != ""].drop_duplicates(["optimizer", "scale"], keep="last")
+        return named.reindex(columns=["optimizer", "scale", "step_overhead"])
 
     @cached_property
     def metrics(self) -> dict[str, pd.DataFrame]:
         """What a speedup is counted in -> the table of speedups (optimizer, task, speedup, lo, hi, verdict).
 
-        Seconds and FLOPs are left out where no run was timed or counted, as in published figures.
+        Seconds and FLOPs are left out where no run compares with the baseline's in them, as in published
+        figures; gradients where every step evaluates one.
         """
         found = {"tokens": self.speedups}
-        for name, ending in (("seconds", "seconds"), ("FLOPs", "flops")):
+        endings = {"seconds": "seconds", "FLOPs": "flops"}
+        if set(known(self.costs, "gradients_per_step")["gradients_per_step"]) - {1}:
+            endings["gradients"] = "gradients"
+        for name, ending in endings.items():
             ends = {f"{end}_{ending}": end for end in ("speedup", "lo", "hi", "verdict")}
             table = self.costs.reindex(columns=["optimizer", "task", *ends])
             table = table.set_axis(["optimizer", "task", *ends.values()], axis="columns")
-            if len(known(table, "speedup")):
+            if set(known(table, "speedup")["optimizer"]) - {self.baseline}:
                 found[name] = table
         return found
 

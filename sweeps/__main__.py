@@ -25,7 +25,7 @@ from benchmark.data.sources import parse
 from benchmark.report import live, place
 from benchmark.spec import Record
 from optimizers.shared.copies import copy_name
-from sweeps.run import advice, calibrate, known, places, price, time_limit
+from sweeps.run import advice, calibrate, known, places, price, step_time, time_limit
 from sweeps.run.driver import Driver
 from sweeps.run.options import AA, CHALLENGE, PROG, parser
 from sweeps.run.progress import Bar
@@ -121,6 +121,8 @@ def _run(args: argparse.Namespace) -> int:
             print(f"Progress page: {args.out / sweep.name / 'progress.html'}", file=sys.stderr)
         with Bar(driver), live.watch(driver, args.results, args.out, sweep.name):
             _execute(driver, args)
+        if driver.done and not copies:
+            step_time.measure(sweep, driver.folder, driver.reused)
     finally:
         driver.write_manifest()
         driver.close()

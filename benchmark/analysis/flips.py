@@ -259,7 +259,7 @@ def in_seconds(losses: pd.DataFrame, runs: pd.DataFrame, baseline: str) -> dict[
     alone counts, the median over a cell's report runs. Needs the baseline on the same machine and task. A run
     that diverged is infinite here too; one at or below the curve's floor has no equal time and is left out.
     """
-    speed = seconds_per_token(runs)
+    speed = seconds_per_token(runs, baseline)
     if speed.empty:
         return {}
     losses = check_losses(losses)

@@ -12,6 +12,7 @@ from benchmark.analysis.contrasts import contrasts, spending
 from benchmark.analysis.residuals import by_scale
 from benchmark.analysis.speedup import EQUIVALENCE
 from benchmark.frames import rows, where
+from benchmark.machine import GAP
 from benchmark.report import text
 from benchmark.study import Study
 
@@ -54,6 +55,10 @@ def _verdict(study: Study, task: str, row: dict[str, Any], others: list[dict[str
         said += f": {text.fixed(-row['gap'], 4)} nats below it"
     parts = [f"{said}."]
     parts += [_beside(study, row, other) for other in others if other["optimizer"] != row["optimizer"]]
+    if study.mixes_cpus(row["optimizer"], task):
+        parts.append(
+            f"Its runs and {base}'s are not known to be of one CPU type: there the same trial may end {GAP}."
+        )
     if row["verdict"] in OPEN:
         parts.append(_settles(study, task, row))
     return " ".join(parts)

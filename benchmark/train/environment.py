@@ -1,37 +1,38 @@
-"""Where a run took place: versions, commit, device and a fingerprint of the machine, as data for its record.
+"""Where a run took place: versions, commit, device, CPU type and a mark of the machine, as data for its record.
 
-Timings compare only within one machine; the fingerprint says which records share one. It holds no host name.
+What such data is good for (which records share a machine) is said in `benchmark/machine.py`. It holds no host
+name and no path.
 """
 
 import functools
-import hashlib
 import importlib.metadata
 import os
 import platform
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
+
+from benchmark import machine
 
 PACKAGES = ("jax", "jaxlib", "optax", "numpy", "torch", "ray", "tokenizers")
 
 
 @functools.cache
-def describe(device: str) -> dict[str, object]:
+def describe(device: str) -> dict[str, Any]:
     """Facts about this process's surroundings. `device` is what the trainer computes on."""
-    cpu, cores, memory = _cpu_model(), os.cpu_count() or 1, _memory_gib()
-    mark = hashlib.sha256(f"{cpu}|{cores}|{memory}|{device}".encode()).hexdigest()[:8]
-    return {
-        "machine": mark,
-        "cpu": cpu,
-        "cores": cores,
+    found = {
+        **_cpu(),
+        "cores": os.cpu_count() or 1,
         "cores_used": len(os.sched_getaffinity(0)),
-        "memory_gib": memory,
+        "memory_gib": _memory_gib(),
         "device": device,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: v for name in PACKAGES if (v := _version(name))},
         "commit": commit(),
     }
+    return {"machine": machine.machine(found), **found}
 
 
 @functools.cache
@@ -56,13 +57,24 @@ def without_folders(text: str) -> str:
     return re.sub(r"""(?<![\w:/.'"])/(?:[^/\s'"]+/)+([^/\s'"]*)""", r"\1", text)
 
 
-def _cpu_model() -> str:
+def _cpu() -> dict[str, Any]:
+    """The CPU's brand and, where there is a /proc/cpuinfo, its type; elsewhere what Python can say of it."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+        text = ""
+    brands = [line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")]
+    brand = next(iter(brands), "") or platform.processor() or platform.machine()
+    plain = {"cpu_vendor": "", "cpu_family": platform.machine(), "cpu_model": brand, "cpu_isa": []}
+    said = machine.described(text)
+    return {"cpu": brand, **(said if {"cpu_family", "cpu_isa"} <= said.keys() else plain), **_xla_cpu_flags()}
+
+
+def _xla_cpu_flags() -> dict[str, list[str]]:
+    """What XLA was told about compiling for the CPU, by default nothing: it may change the last bits of a loss.
+    Its other flags may hold paths and are left out."""
+    flags = [word for word in os.environ.get("XLA_FLAGS", "").split() if word.startswith("--xla_cpu_")]
+    return {"xla_cpu_flags": sorted(flags)} if flags else {}
 
 
 def _memory_gib() -> int:

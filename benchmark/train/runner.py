@@ -25,12 +25,14 @@ def run(
     corpus: Corpus,
     purposes: Mapping[str, str] | None = None,
     checkpoints: Path | None = None,
+    session: str = "",
 ) -> list[Record]:
     """Train a pack and return its records; a trial that raises is a `failed` record with its reason.
 
     trials: of one task, optimizer and static shape (see trainer_jax.py).
     purposes: trial_id -> what the trial was for.
     checkpoints: folder for the state of long runs, or None for none.
+    session: what all runs of one start of a sweep share; seconds compare within it (`machine.conditions`).
     """
     trainer = trainer_of(trials[0].backend)
     started = time.perf_counter()
@@ -43,8 +45,8 @@ def run(
         reason = environment.without_folders(f"{type(error).__name__}: {lines[0] if lines else 'no message'}")
         cost = Cost(wall_seconds=(time.perf_counter() - started) / len(trials))
         outcomes = [Outcome("failed", reason, cost=cost) for _ in trials]
-    where = environment.describe(trainer.device())
-    if corpus.name != trials[0].corpus:  # the label of the user's own text, which is no part of a trial
+    where = environment.describe(trainer.device()) | ({"session": session} if session else {})
+    if corpus.name != trials[0].corpus:  # the label of the user\x27s own text, which is no part of a trial
         where = {**where, "corpus": corpus.name}
     return [
         record(trial, optimizer, outcome, where, (purposes or {}).get(trial.trial_id, ""))
@@ -77,10 +79,12 @@ def facts(optimizer: type[Optimizer], trial: Trial) -> dict[str, Any]:
     title = copy_title(optimizer.info.title, trial.optimizer)
     params = parameters.roles(scales.get(trial.scale))
     count = sum(param.size for param in params.values())
+    own = setting(optimizer, trial)
     return {
         **about(dataclasses.replace(optimizer.info, title=title)),
         "ablation_of": optimizer.ablation_of,
-        "state_floats_per_param": setting(optimizer, trial).state_floats(params) / count,
+        "state_floats_per_param": own.state_floats(params) / count,
+        "gradients_per_step": 1 + own.extra_gradients(params),
         **({"source": source} if (source := identity.registered(optimizer.__module__)) else {}),
     }
 

@@ -3,13 +3,14 @@
 import dataclasses
 import multiprocessing
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
-from benchmark import resources, stopping
+from benchmark import resources, scales, stopping
 from benchmark.scales import Scale
-from benchmark.spec import Evaluation
+from benchmark.spec import Evaluation, Trial
 from benchmark.train import parameters
 from sweeps.run import worker
 from sweeps.search.cells import Cell, trial_of
@@ -20,6 +21,8 @@ GPU_PEAK = 989e12  # dense bfloat16 FLOP/s of an NVIDIA H100 SXM, from its data 
 TIMED_WORK = 1e10  # FLOPs of a timed run: some tenths of a second of a core
 TIMED_RUNS = 3  # the fastest counts: whatever else runs for a moment is no part of the sweep
 LEAST_STEPS = 4
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,9 @@ def speed(sweep: Sweep, workers: int, peak: float | None = None) -> Speed:
     peak: stated FLOP/s of one worker; without it the micro ladder is timed here, and the paper's, which fits
     no such machine, is priced for one GPU a worker. Raises ValueError where the baseline cannot be trained.
     """
-    scales = {stage.task.scale.name: stage.task.scale for stage in sweep.stages}
-    stated = [s.name for s in scales.values() if peak or s.ladder == "paper"]
-    timed = [s for s in scales.values() if s.name not in stated]
+    asked = {stage.task.scale.name: stage.task.scale for stage in sweep.stages}
+    stated = [s.name for s in asked.values() if peak or s.ladder == "paper"]
+    timed = [s for s in asked.values() if s.name not in stated]
     found = dict.fromkeys(stated, EFFICIENCY * (peak or GPU_PEAK))
     words = []
     if stated:
@@ -51,23 +54,29 @@ def speed(sweep: Sweep, workers: int, peak: float | None = None) -> Speed:
     return Speed(found, "; ".join(words))
 
 
-def _timed(sweep: Sweep, scales: Sequence[Scale], processes: int) -> dict[str, float]:
+def _timed(sweep: Sweep, timed: Sequence[Scale], processes: int) -> dict[str, float]:
     """Scale -> FLOP/s of one of so many workers that train at once, each in a process and on a core of its
     own, as in the sweep."""
-    jobs = [_job(sweep, scale) for scale in scales]
-    context = multiprocessing.get_context("spawn")
-    cores = resources.affinity()
+    jobs = [_job(sweep, scale) for scale in timed]
     try:
-        with ProcessPoolExecutor(processes, context, _begin, (cores,)) as pool:
-            futures = [pool.submit(_train, jobs) for _ in range(processes)]
-            try:
-                found = [future.result() for future in futures]
-            except KeyboardInterrupt:  # leaving the block would wait for them
-                stopping.end_all({child.pid for child in multiprocessing.active_children() if child.pid})
-                raise
+        found = in_processes(processes, _train, jobs)
     except BrokenExecutor as error:
         raise ValueError(f"cannot time a training step here ({error}); give --flops-per-second") from None
-    return {s.name: sum(rates[i] for rates in found) / processes for i, s in enumerate(scales)}
+    return {s.name: sum(rates[i] for rates in found) / processes for i, s in enumerate(timed)}
+
+
+def in_processes(count: int, work: Callable[[Sequence[worker.Job]], T], jobs: Sequence[worker.Job]) -> list[T]:
+    """What `work(jobs)` returns in each of so many processes at once, each on a core of its own.
+
+    Raises BrokenExecutor where one of them ends before its work does."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, context, _begin, (resources.affinity(),)) as pool:
+        futures = [pool.submit(work, jobs) for _ in range(count)]
+        try:
+            return [future.result() for future in futures]
+        except KeyboardInterrupt:  # leaving the block would wait for them
+            stopping.end_all({child.pid for child in multiprocessing.active_children() if child.pid})
+            raise
 
 
 def _begin(cores: Sequence[int]) -> None:
@@ -91,9 +100,18 @@ def _job(sweep: Sweep, scale: Scale) -> worker.Job:
     contestant = sweep.contestant(sweep.baseline)
     stage = next(stage for stage in sweep.stages if stage.task.scale == scale)
     whole = trial_of(sweep, Cell(contestant, stage), contestant.start(scale), 0, "tuning")
-    per_step = whole.batch_size * scale.seq_len
+    return job(shortened(whole), contestant.source, sweep.corpus_at)
+
+
+def shortened(whole: Trial) -> Trial:
+    """A trial cut to a few steps, some tenths of a second of a core: what is counted as a share of a run, such
+    as warmup or a rule's rarer work, shrinks with it."""
+    scale, per_step = scales.get(whole.scale), whole.batch_size * whole.seq_len
     steps = max(LEAST_STEPS, round(TIMED_WORK / (parameters.flops_per_token(scale) * per_step)))
-    trial = dataclasses.replace(
-        whole, tokens=steps * per_step, steps=steps, evaluation=Evaluation(sequences=64)
-    )
-    return worker.Job((trial,), {}, contestant.source, "", "", 0.0, sweep.corpus_at)
+    short = Evaluation(sequences=64)
+    return dataclasses.replace(whole, tokens=steps * per_step, steps=steps, evaluation=short)
+
+
+def job(trial: Trial, source: str, corpus_at: str = "") -> worker.Job:
+    """A trial to time: nothing is kept of it. corpus_at: where text of the user\x27s own lies."""
+    return worker.Job((trial,), {}, source, "", "", 0.0, corpus_at)

@@ -31,7 +31,8 @@ class Job:
 
     source: the user's optimizer file, or "" for a registered one.
     folder: the sweep's folder on the driver's machine; mark: what the driver has put into `mark_file(folder)`,
-        by which a worker knows whether it sees that folder.
+        by which a worker knows whether it sees that folder, and which says which records were made by one start
+        of the sweep.
     timeout_seconds: a trial that takes longer, and longer than its FLOPs do at SLOWEST, has hung (0: no limit).
     corpus: the name to prepare the trials' corpus by where it is not in the cache; "" for the trials' own.
     """
@@ -71,7 +72,7 @@ def work(job: Job) -> list[Record]:
     folder, shared = Path(job.folder), sees(job)
     checkpoints = (folder if shared else cache_folder()) / "checkpoints"
     with _watchdog(job, optimizer, shared):
-        records = runner.run(job.trials, optimizer, corpus, job.purposes, checkpoints)
+        records = runner.run(job.trials, optimizer, corpus, job.purposes, checkpoints, job.mark[:8])
     if shared:
         with contextlib.suppress(OSError):  # a full disk: the driver tries again and says so
             for record in records:

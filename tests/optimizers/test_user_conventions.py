@@ -70,6 +70,7 @@ def test_a_second_gradient_is_counted(load: Load) -> None:
     twice = load(optax_rule("*, loss_fn, **extra", ahead), "twice.py")
     by_grad_fn = load(optax_rule("*, grad_fn, **extra", ahead.replace("jax.grad(loss_fn)", "grad_fn")), "fn.py")
     assert looks(twice) == looks(by_grad_fn) == 1
+    assert runner.facts(twice, cases.one_batch_trial(twice(), "jax", 0, 8))["gradients_per_step"] == 2
     cost = trained(twice).cost
     assert 1 < cost.optimizer_flops / cost.model_flops < 1.1
     closure = load(

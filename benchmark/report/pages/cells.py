@@ -61,10 +61,25 @@ def _context(
         "task": task,
         "curves": Curves(f"Loss curves of {title} at {task.name}", lines, beside),
         "winner": [w for w in chosen(study.winners(optimizer, task.name)) if w[0] not in study.not_stated],
+        "per_gradient": per_gradient(study, optimizer, task.name),
         "searches": len(study.winners(optimizer, task.name)),
         "command": command(study, optimizer, task.name),
         "records": records(title, task.name, runs.assign(peak_lr=rates), "seed" not in study.not_stated),
     }
+
+
+def per_gradient(study: Study, optimizer: str, task: str) -> str:
+    """The speedup in tokens and in gradients, where a step of some optimizer evaluates several."""
+    found = rows(where(study.costs, optimizer=optimizer, task=task))
+    if "gradients" not in study.metrics or not found or not text.is_number(found[0]["speedup_gradients"]):
+        return ""
+    row, over = found[0], study.baseline_title
+    tokens, gradients = (
+        f"{text.times(row[f'speedup{end}'])} {text.interval(row[f'lo{end}'], row[f'hi{end}'])}"
+        for end in ("", "_gradients")
+    )
+    looks = f"{row['gradients_per_step']:.3g}"
+    return f"{tokens} in tokens over {over}, {gradients} per gradient: a step evaluates {looks}"
 
 
 def records(title: str, task: str, runs: pd.DataFrame, seeds: bool = True) -> Table:

@@ -12,6 +12,7 @@ from benchmark import scales
 from benchmark.analysis.speedup import EQUIVALENCE
 from benchmark.frames import rows as dicts
 from benchmark.frames import where
+from benchmark.machine import REPEATS
 from benchmark.report import charts, figures, sentence, style, text
 from benchmark.report.pages import progress
 from benchmark.report.plot import Forest
@@ -40,6 +41,8 @@ BADGES = {  # what a badge means, by its words before a colon
     "single seed": "one report seed: nothing is known of the noise of this cell",
     "extrapolated": "its loss lies outside the baseline's losses: the speedup rests on the fitted curve",
     "diverged seeds": "at least one report run diverged",
+    "other CPU": "its report runs and the baseline's are not known to be of one CPU type."
+    f" {REPEATS} No interval here holds that",
     "incomplete": "the search or its report runs are not finished",
 }
 
@@ -54,6 +57,10 @@ def _places(band: tuple[int, int] | None) -> str:
 def _or_dash(written: Callable[[Any], str]) -> Callable[[Any], str]:
     """A format that writes nothing at all as a dash."""
     return lambda value: written(value) if value else text.MISSING
+
+
+def _with_interval(found: "Speedup") -> str:
+    return f"{text.times(found.speedup)} {found.interval}" if text.is_number(found.speedup) else text.MISSING
 
 
 COLUMNS = (  # the template adds what is more than text: marker and link, bar, mean with its n, badges
@@ -77,11 +84,26 @@ COLUMNS = (  # the template adds what is more than text: marker and link, bar, m
         of=("speedups",),
         sort=lambda found: found["tokens"].verdict,
     ),
+    numbers(
+        "gradients",
+        "Speedup per gradient",
+        lambda found: _with_interval(found["gradients"]),
+        unit="95 % interval",
+        of=("speedups",),
+        sort=lambda found: text.number(found["gradients"].speedup),
+    ),
     numbers("loss", "Test loss", text.fixed, unit="nats/token, mean ± sd", of=("val_loss",)),
     numbers("trials", "Trials", _or_dash(str), unit="tuning"),
     numbers("tokens", "Tokens", _or_dash(text.tokens), unit="tuning", of=("tuning_tokens",)),
     numbers("state", "State", fixed(1), unit="bytes/param", of=("state_bytes_per_param",)),
-    numbers("step", "Step time", text.percent, unit="vs baseline", of=("overhead",)),
+    numbers(
+        "step",
+        "Step time",
+        lambda overhead, apart: "not timed together" if apart else text.percent(overhead),
+        unit="vs baseline",
+        of=("overhead", "timed_apart"),
+        sort=lambda overhead, apart: text.sorting(overhead),
+    ),
     Column("badges", "Notes", _or_dash(", ".join), "text", sort=len),
 )
 
@@ -122,6 +144,7 @@ class Row:
     tuning_tokens: float
     state_bytes_per_param: float | None
     overhead: float | None
+    timed_apart: bool
     badges: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -247,16 +270,19 @@ def _row(
         tuning_tokens=float(sum(tuning["tokens"])),
         state_bytes_per_param=_state(runs, task),
         overhead=_overhead(study, optimizer, task.name),
-        badges=_badges(study.cell(optimizer, task.name), result, optimizer == study.baseline),
+        timed_apart=study.timed_apart(optimizer, task.name),
+        badges=_badges(study, optimizer, task.name, result),
     )
 
 
-def _badges(cell: Mapping[str, Any], result: dict[str, Any] | None, is_baseline: bool) -> dict[str, str]:
+def _badges(study: Study, optimizer: str, task: str, result: dict[str, Any] | None) -> dict[str, str]:
+    cell = study.cell(optimizer, task)
     found = {str(b): BADGES.get(_kind(b), str(b)) for b in cell.get("badges", ())}
     checks = {"incomplete": bool(cell) and not cell.get("complete", True)}
     if result is not None:
         checks["single seed"] = result["n"] == 1
-        checks["extrapolated"] = bool(result["extrapolated"]) and not is_baseline
+        checks["extrapolated"] = bool(result["extrapolated"]) and optimizer != study.baseline
+        checks["other CPU"] = study.mixes_cpus(optimizer, task)
         checks["diverged seeds"] = "diverged seeds" in result["flags"]
     return found | {name: BADGES[name] for name, holds in checks.items() if holds}
 
@@ -350,6 +376,7 @@ def page(study: Study) -> dict[str, Any]:
     boards = [b for b in (board(study, task) for task in study.tasks) if b.rows]
     boards.sort(key=lambda b: (b.task != study.headline, len(b.rows) < 2))
     columns = [named(c, study.loss_name.capitalize()) if c.name == "loss" else c for c in COLUMNS]
+    columns = [c for c in columns if c.name != "gradients" or "gradients" in study.metrics]
     return {
         "heading": "Leaderboard",
         "answer": sentence.lines(study),

@@ -5,6 +5,7 @@ from typing import Any
 
 from benchmark.analysis import residuals
 from benchmark.frames import groups, rows, where
+from benchmark.machine import REPEATS, machine
 from benchmark.report import text
 from benchmark.report.site import Site
 from benchmark.report.table import TASK, Column, Table, fixed, numbers, titled
@@ -35,6 +36,7 @@ def page(study: Study, damaged: Sequence[str]) -> dict[str, Any]:
         "tasks": _tasks(study),
         "noise": noise(study),
         "machines": _machines(study),
+        "repeats": REPEATS,
         "outcomes": [(s, len(where(runs, status=s))) for s in ("finished", "diverged", "failed")],
         "excluded": _excluded(study),
         "damaged": [
@@ -120,7 +122,9 @@ def _machines(study: Study) -> Table:
     seen: dict[str, tuple[int, dict[str, Any]]] = {}
     for record in study.by_id.values():
         described = dict(record.environment)
-        name = str(described.pop("machine", "")) or "not stated"
+        name = machine(described) or "not stated"
+        described.pop("machine", None)
+        described.pop("session", None)  # of a record, not of a machine
         count, known = seen.get(name, (0, {}))
         merged = {k: known.get(k, []) + [v] * (v not in known.get(k, [])) for k, v in described.items()}
         seen[name] = (count + 1, merged)

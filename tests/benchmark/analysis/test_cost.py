@@ -102,6 +102,41 @@ def test_each_machine_that_timed_both_gets_a_row() -> None:
     assert x.speedup_seconds["slow"] == pytest.approx(1.3 / 3, abs=1e-3)
 
 
+def test_times_under_different_conditions_are_not_compared() -> None:
+    """x was timed beside the baseline once, at 1.5 times its step, and once alone on a busy day."""
+    frame = runs(batch_size=8, step_seconds=1.0, conditions="monday")
+    is_x = frame.optimizer == "x"
+    frame.loc[is_x, ["step_seconds", "conditions"]] = [9.0, "friday"]
+    assert table(frame).query("optimizer == 'x'")[["speedup_seconds", "step_overhead"]].isna().all(axis=None)
+    frame.loc[is_x & (frame.seed == 0), ["step_seconds", "conditions"]] = [1.5, "monday"]
+    x = table(frame).query("optimizer == 'x'")
+    assert x.step_overhead.to_numpy() == pytest.approx(0.5)
+    assert x.speedup_seconds.to_numpy() == pytest.approx(1.3 / 2, abs=1e-3)
+    unknown = frame.assign(machine="")
+    assert step_overheads(unknown).empty
+
+
+def test_step_times_measured_in_turns_count_before_those_of_runs() -> None:
+    frame = runs(batch_size=8, step_seconds=1.0)
+    timed = pd.DataFrame({"optimizer": ["x", "other"], "scale": "s", "step_overhead": [0.25, 9.0]})
+    found = step_overheads(frame, timed=timed)
+    assert found.optimizer.tolist() == ["x"] * 4 and (found.step_overhead == 0.25).all()
+    apart = frame.assign(conditions=frame.optimizer)
+    assert step_overheads(apart).empty and (step_overheads(apart, timed=timed).step_overhead == 0.25).all()
+    rows = costs(speedups(report_losses(frame)), frame, timed=timed)
+    assert (rows.query("optimizer == 'x'").step_overhead == 0.25).all()
+
+
+def test_a_second_gradient_halves_the_speedup_per_gradient() -> None:
+    frame = runs(gradients_per_step=1.0)
+    frame.loc[frame.optimizer == "x", "gradients_per_step"] = 2.0
+    x = table(frame).query("optimizer == 'x'")
+    assert x.speedup_gradients.to_numpy() == pytest.approx(0.65, abs=1e-4)
+    assert x.hi_gradients.to_numpy() == pytest.approx(x.hi.to_numpy() / 2)
+    assert set(x.verdict_gradients) == {"slower"}
+    assert table(runs()).speedup_gradients.isna().all()  # records that do not say
+
+
 def test_the_median_run_sets_the_price() -> None:
     frame = runs()
     frame.loc[(frame.optimizer == "x") & (frame.seed == 2), "train_seconds"] *= 100  # a machine that was busy

@@ -12,7 +12,7 @@ import pytest
 
 from benchmark import store
 from benchmark.report import answer, build, charts, style, text
-from benchmark.report.pages import speedup
+from benchmark.report.pages import cells, leaderboard, speedup
 from benchmark.report.pages.leaderboard import board, place
 from benchmark.studies import studies
 
@@ -39,6 +39,44 @@ def test_a_row_holds_the_numbers_of_its_records(results: Path) -> None:
     assert muon.state_bytes_per_param == pytest.approx(8.0)
     assert muon.overhead == pytest.approx(0.15, abs=0.01)
     assert set(muon.speedups) == {"tokens", "seconds", "FLOPs"}
+
+
+def test_two_gradients_a_step_show_a_speedup_per_gradient(
+    results: Path, tmp_path: Path, study_of: Study, writer: Writer
+) -> None:
+    """And where all take one there is no such column (`results`)."""
+    runs = [
+        dataclasses.replace(r, facts={**r.facts, "gradients_per_step": 1.0 + (r.trial.optimizer == "muon")})
+        for r in study_of(("adamw", "muon"))
+    ]
+    study = studies(store.load(writer(tmp_path / "results", "quick", runs)))[0]
+    per_token, per_gradient = (
+        study.metrics[m].set_index(["optimizer", "task"]) for m in ("tokens", "gradients")
+    )
+    assert per_gradient.speedup["muon", "27k-2x"] == pytest.approx(per_token.speedup["muon", "27k-2x"] / 2)
+    columns = {c.name: c for c in leaderboard.page(study)["columns"]}
+    row = next(r for r in board(study, study.headline).rows if r.optimizer == "muon")
+    assert columns["gradients"].show(row).startswith(text.times(row.speedups["tokens"].speedup / 2))
+    assert "a step evaluates 2" in cells.per_gradient(study, "muon", "27k-2x")
+    plain = studies(store.load(results))[0]
+    assert "gradients" not in {c.name for c in leaderboard.page(plain)["columns"]}
+    assert cells.per_gradient(plain, "muon", "27k-2x") == ""
+
+
+def test_runs_of_different_machines_show_no_step_time_and_say_that_losses_may_differ(
+    tmp_path: Path, study_of: Study, writer: Writer
+) -> None:
+    where = {"cpu": "EPYC", "cpu_family": 25, "cpu_model": 17, "cpu_isa": ["avx2"], "session": "aaaa"}
+    machines = {"adamw": where, "muon": {**where, "session": "bbbb"}, "lion": {**where, "cpu_model": 1}}
+    runs = [dataclasses.replace(r, environment=machines[r.trial.optimizer]) for r in study_of(tuple(machines))]
+    study = studies(store.load(writer(tmp_path / "results", "quick", runs)))[0]
+    found = {r.optimizer: r for r in board(study, study.headline).rows}
+    step = next(c for c in leaderboard.COLUMNS if c.name == "step")
+    assert {o: step.show(r) for o, r in found.items()} == {
+        "adamw": text.MISSING, "muon": "not timed together", "lion": "not timed together",
+    }  # fmt: skip
+    assert {o for o, r in found.items() if "other CPU" in r.badges} == {"lion"}
+    assert "0.0014 nats" in leaderboard.BADGES["other CPU"] and "seconds" not in study.metrics
 
 
 def test_one_seed_has_no_interval_and_says_so(tmp_path: Path, study_of: Study, writer: Writer) -> None:

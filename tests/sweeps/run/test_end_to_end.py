@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import benchmark
 from benchmark import store
 from sweeps import __main__ as command
 from sweeps.__main__ import main
+from sweeps.run import calibrate, step_time
+from sweeps.run.options import parser
 
 ROOT = Path(__file__).parents[3]
 
@@ -62,6 +65,8 @@ def test_records_say_where_and_with_what(finished):
     assert {"machine", "commit", "packages", "device", "cores_used"} <= set(record.environment)
     assert record.environment["cores_used"] == 1  # a pinned worker
     assert record.facts["title"] and record.facts["state_floats_per_param"] > 0
+    assert record.facts["gradients_per_step"] == 1
+    assert record.environment["cpu_isa"] and record.environment["session"]
     assert record.cost.train_seconds > 0 and record.cost.eval_seconds > 0 and record.cost.optimizer_flops > 0
 
 
@@ -72,7 +77,7 @@ def test_running_again_runs_nothing(finished):
     assert {p: p.stat().st_mtime_ns for p in (finished / "results" / "smoke" / "trials").iterdir()} == before
 
 
-def test_a_users_optimizer_joins_and_the_baseline_is_not_run_again(finished, tmp_path):
+def test_a_users_optimizer_joins_and_the_baseline_is_not_run_again(finished, tmp_path, monkeypatch):
     options = ["--executor", "serial", "--optimizers", "adamw", "--reuse", str(finished / "results")]
     mine = ROOT / "examples" / "mine_optax.py"
     run = sweep(tmp_path, *options, "--optimizer", str(mine))
@@ -82,6 +87,16 @@ def test_a_users_optimizer_joins_and_the_baseline_is_not_run_again(finished, tmp
     mine_ids = set(runs.loc[runs["optimizer"] == "mine_optax", "trial_id"])
     assert mine_ids and mine_ids.isdisjoint(manifest["reused"])
     assert set(manifest["trial_ids"]) - mine_ids == set(manifest["reused"])
+    # the baseline's runs are of another day: a step of both was timed anew, in turns
+    assert "in turns with AdamW's at 13k" in run.stderr
+    study = benchmark.load(tmp_path / "results").each[0]
+    assert set(study.step_times["versus"]) == {"adamw@1"} and len(study.step_times) == 1
+    mine_steps = study.step_overheads.query("optimizer == 'mine_optax'")["step_overhead"]
+    assert set(mine_steps) == set(study.step_times["step_overhead"])
+    # and once timed, by rule and machine, it is not timed again
+    monkeypatch.setattr(calibrate, "in_processes", lambda *_: pytest.fail("timed again"))
+    args = parser("sweeps").parse_args(["smoke", *options, "--optimizer", str(mine)])
+    step_time.measure(command._sweep(args), tmp_path / "results" / "smoke", manifest["reused"])
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def job(tmp_path, monkeypatch) -> Job:
     class Corpus:
         corpus_hash, tokenizer_hash = "c", "t"
 
-    def run(trials, optimizer, corpus, purposes, checkpoints):
+    def run(trials, optimizer, corpus, purposes, checkpoints, session):
         cls = optimizer_class(trials[0].optimizer, "")
         assert checkpoints.name == "checkpoints"
         (tmp_path / "asked").write_text(str(checkpoints))

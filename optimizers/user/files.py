@@ -19,8 +19,8 @@ from typing import Any, Literal
 import optimizers
 from optimizers.base import RECIPE, Info, Optimizer, static
 from optimizers.user import identity, modules
-from optimizers.user.axes import RATES, Axes, generic, is_static, written
-from optimizers.user.rule import UserRule
+from optimizers.user.axes import LIMITS, RATES, Axes, generic, is_static, written
+from optimizers.user.rule import UserRule, rate_of
 from optimizers.user.spec import Spec, parse
 
 Backend = Literal["jax", "torch"]
@@ -177,7 +177,7 @@ def _short_form(spec: Spec, module: ModuleType, function: Any, torch_class: Any)
         )
     _not_the_recipe(label, declared or ())
     base = generic(build) if declared is None else written(label, declared, getattr(module, "starts", None))
-    added = written(label, {{"lr": "peak_lr", "learning_rate": "peak_lr"}.get(n, n): g for n, g in spec.grids})
+    added = written(label, {"peak_lr" if n in (*RATES, *LIMITS) else n: g for n, g in spec.grids})
     found = Axes({**base.axes, **added.axes}, {**base.choices, **added.choices}, base.pairs)
     for part in (function, torch_class):
         if part is not None:
@@ -246,12 +246,15 @@ def _check_signature(label: str, build: Callable[..., Any], found: Axes) -> None
     taken = {n for names in found.pairs.values() for n in names}
     needed = (set(found.axes) - {"peak_lr"} - taken) | set(found.pairs)
     any_name = any(a.kind is a.VAR_KEYWORD for a in arguments.values())
-    if not any(rate in arguments for rate in RATES) and not any_name:
-        raise ValueError(f"{label}: {name} must take the argument lr or learning_rate")
+    if not rate_of(arguments):
+        raise ValueError(
+            f"{label}: {name} must take the argument lr or learning_rate; call it from a function of your own"
+            " that does (docs/your-optimizer.md)"
+        )
     if (missing := sorted(needed - set(arguments))) and not any_name:
         raise ValueError(f"{label}: {name} must take the arguments {', '.join(missing)}")
     for i, (argument, kind) in enumerate(arguments.items()):
-        given = argument in needed or argument in RATES or argument in ("mask", "roles")
+        given = argument in needed or argument in ("mask", "roles", rate_of(arguments))
         if given or (i == 0 and argument.startswith("param")):
             continue
         if kind.kind not in (kind.VAR_POSITIONAL, kind.VAR_KEYWORD) and kind.default is kind.empty:

@@ -10,6 +10,7 @@ import functools
 import io
 import math
 import os
+import pickle
 import random
 import resource
 import sys
@@ -110,7 +111,7 @@ def normal(seed: int) -> Normal:
     return draw
 
 
-def _seed_frameworks(seed: int, step: int) -> None:
+def seed_frameworks(seed: int, step: int) -> None:
     """Global random numbers too are a function of (seed, step): a rule that has no other source of them is
     repeatable, and goes on from a checkpoint as if there had been none."""
     mixed = int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
@@ -147,7 +148,7 @@ class TrainingRun:
         self.clip_norm = float(trial.hyperparameters["clip_norm"])
         self.ratios = _ratios(trial, self.params)
         self.run = Run(self.params, trial.steps, self.multiplier, draw or normal(trial.seed), self.clip_norm)
-        _seed_frameworks(trial.seed, 0)
+        seed_frameworks(trial.seed, 0)
         self.rule = optimizer.build_torch(self.values, self.run)
         set_mode(self.rule, "train")
         self.needs_graph = bool(getattr(self.rule, "needs_graph", False))
@@ -231,7 +232,7 @@ class TrainingRun:
         tokens = self.stream[starts + np.arange(self.scale.seq_len + 1)].astype(np.int64)
         batch = torch.from_numpy(tokens).to(_device())
 
-        _seed_frameworks(self.trial.seed, step)
+        seed_frameworks(self.trial.seed, step)
         parts = batch.split(batches.rows_at_once(len(batch), self.scale.seq_len))
         losses = [functools.partial(self._part_loss, part=part, share=len(part) / len(batch)) for part in parts]
         loss = self._gradient(losses)
@@ -268,7 +269,7 @@ class TrainingRun:
         # not backward(): it would tie each parameter to its gradient in a cycle
         grads = torch.autograd.grad(total, list(self.values.values()), create_graph=True)
         for value, grad in zip(self.values.values(), grads, strict=True):
-            value.grad = grad
+            value.grad = grad.clone()  # of a view a rule may want none
         return total.detach()
 
     def _part_loss(self, values: Values, part: torch.Tensor, share: float) -> torch.Tensor:
@@ -341,8 +342,14 @@ def state_from_array(rule: torch.optim.Optimizer, array: np.ndarray) -> None:
     package are read: a file can make no others."""
     data = array.tobytes()
     asked = torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data))
-    with torch.serialization.safe_globals(classes_of_package(rule, asked)):
-        state = torch.load(io.BytesIO(data), map_location=_device(), weights_only=True)
+    try:
+        with torch.serialization.safe_globals(classes_of_package(rule, asked)):
+            state = torch.load(io.BytesIO(data), map_location=_device(), weights_only=True)
+    except pickle.UnpicklingError:
+        raise pickle.UnpicklingError(
+            "its state_dict holds what a checkpoint does not read back; keep tensors, numbers, text, lists and"
+            " dicts in it"
+        ) from None
     rule.load_state_dict(state)
 
 

@@ -53,6 +53,7 @@ def _averages(make: Make, manner: Manners) -> bool:
     rule = make(values, Run(params, 10, lambda step: 1.0, lambda name, step, shape: torch.ones(shape)), manner)
     set_mode(rule, "train")
 
+    @torch.enable_grad()
     def gradient() -> torch.Tensor:
         loss = sum((value.square().sum() for value in values.values()), torch.zeros(()))
         grads = torch.autograd.grad(loss, list(values.values()), create_graph=manner.graph)

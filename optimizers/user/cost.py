@@ -95,7 +95,7 @@ def _stepped_torch(rule: "UserRule", params: Mapping[str, Param], steps: int) ->
     class Watched(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-            return x.view_as(x)
+            return x.clone()  # a view may not be changed in place
 
         @staticmethod
         def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
@@ -104,13 +104,14 @@ def _stepped_torch(rule: "UserRule", params: Mapping[str, Param], steps: int) ->
             return grads[0]
 
     asked = 0.0
-    values = {name: torch.nn.Parameter(torch.ones(param.shape)) for name, param in params.items()}
+    source = torch.Generator().manual_seed(0)  # of full rank: what is decomposed must have a decomposition
+    values = {n: torch.nn.Parameter(torch.randn(p.shape, generator=source)) for n, p in params.items()}
     run = Run(params, 1000, lambda step: 1.0, lambda name, step, shape: torch.ones(shape))
     optimizer = rule.build_torch(values, run)
 
     @torch.enable_grad()
     def gradient() -> torch.Tensor:
-        loss = sum((value.square().sum().square() for value in values.values()), torch.zeros(()))
+        loss = sum((0.5 * v.square().sum() + 0.1 * v.pow(4).sum() for v in values.values()), torch.zeros(()))
         grads = torch.autograd.grad(loss, list(values.values()), create_graph=optimizer.needs_graph)
         for k, (value, grad) in enumerate(zip(values.values(), grads, strict=True)):
             value.grad = Watched.apply(grad) if optimizer.needs_graph and k == 0 else grad

@@ -1,15 +1,17 @@
 """`python -m benchmark.kit lion` or `... path/to/mine.py`: what every optimizer must do, checked."""
 
 import argparse
+import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import optimizers
-from benchmark.kit import conformance
+from benchmark.kit import admission, conformance, guard
 from benchmark.kit.admission import attempt
 from optimizers.base import Optimizer
 from optimizers.user import files
+from optimizers.user.rule import UserRule
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmark.kit") -> int:
@@ -20,14 +22,23 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
         "a built-in optimizer's name, a file (mine.py, mine.py:Fast) or what is installed (torch.optim:RMSprop)"
     )
     parser.add_argument("optimizer", help=known)
-    try:
-        entry = named(parser.parse_args(arguments).optimizer)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
+    subject, doing = parser.parse_args(arguments).optimizer, ["load"]
+    limit = admission.LIMIT_SECONDS
+    with guard.time_limit(limit, lambda: f"{subject}: still busy with {doing[-1]} after {limit:g} seconds"):
+        try:
+            with guard.watched():
+                entry = named(subject)
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 2
     failed = noted = 0
+    for term in entry().terms() if isinstance(entry(), UserRule) else ():
+        print(f"note  {term}", flush=True)
+        noted += 1
     for name, check in conformance.checks(entry):
-        failure = attempt(check)
+        doing.append(name)
+        with guard.time_limit(limit, lambda: f"{subject}: still busy with {doing[-1]} after {limit:g} seconds"):
+            failure = attempt(functools.partial(_watched, check))
         note = failure and conformance.is_note(name, entry)
         failed, noted = failed + bool(failure and not note), noted + bool(note)
         word = "note" if note else "FAIL" if failure else "ok"
@@ -38,6 +49,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
     print(f"{entry.info.title}: {said}", end="")
     print(f" (no {' and no '.join(missing)} build to check)" if missing else "")
     return 1 if failed else 0
+
+
+def _watched(check: Callable[[], None]) -> None:
+    with guard.watched():
+        check()
 
 
 def named(subject: str) -> type[Optimizer]:

@@ -56,7 +56,7 @@ def admit_named(where: str, backend: Backend) -> None:
     process.start()
     end.close()  # so that the child's end is the last: it is closed with the child, whatever ends it
     try:
-        _wait(answer, min(LOAD_SECONDS, LIMIT_SECONDS), where, "has not been loaded")
+        _wait(answer, LOAD_SECONDS, where, "has not been loaded")
         if not (failure := answer.recv()):
             _wait(answer, LIMIT_SECONDS, where, "has not taken its first steps")
             failure = answer.recv()

@@ -132,6 +132,7 @@ def traced_twice(optimizer: Optimizer) -> tuple[str, str]:
     values = _arrays(program.problem.start)
     texts = []
     for _ in range(2):
+
         def once(setting: Tree, values: Tree, grads: Tree) -> Tree:
             return program._stride(setting, (values, program._start(setting, values)), grads)
 

@@ -116,7 +116,7 @@ def seed_frameworks(seed: int, step: int) -> None:
     repeatable, and goes on from a checkpoint as if there had been none."""
     mixed = int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
     torch.manual_seed(mixed)
-    np.random.seed(mixed)  # noqa: NPY002
+    np.random.seed(mixed)
     random.seed(mixed)
 
 

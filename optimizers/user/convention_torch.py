@@ -12,7 +12,7 @@ import torch
 
 from optimizers.base import Run, describe
 
-# AdamW's for what a class for matrices leaves over: the defaults of optimizers/muon.py, tuned on the micro ladder
+# AdamW's for what a class for matrices leaves over: the defaults of optimizers/muon.py
 BESIDE = {"betas": (0.8, 0.98), "eps": 1e-10}
 Make = Callable[[Mapping[str, Any], Run, "Manners"], Any]
 
@@ -42,7 +42,7 @@ def manners(make: Make, choices: Sequence[Manners]) -> Manners:
         try:
             with eager(), torch.random.fork_rng(devices=[]):
                 return dataclasses.replace(manner, averages=_averages(make, manner))
-        except Exception:  # of somebody else's code anything may come; the next manner may do
+        except (Exception, SystemExit):  # of somebody else's code anything may come; the next manner may do
             continue
     return choices[0]
 
@@ -74,6 +74,9 @@ def _averages(make: Make, manner: Manners) -> bool:
 @contextmanager
 def eager() -> Iterator[None]:
     """What is compiled runs uncompiled here: a few steps are over before a compiler has begun."""
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled, and importing it takes seconds
+        yield
+        return
     with torch.compiler.set_stance("force_eager"):
         yield
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from optimizers.user.rule import UserRule
 
 STEPS = 20  # over which further looks are counted: some rules look at every tenth step
-GRAPH_GRADIENTS = 2  # a derivative of a gradient that is there: 12 FLOPs per token and matrix, a gradient's are 6
+GRAPH_GRADIENTS = 2  # a derivative of a gradient that is there: 12 FLOPs per token and matrix, not 6
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ What an installed package has (`torch.optim:RMSprop`) needs no file: its axes co
 """
 
 import dataclasses
+import difflib
 import inspect
 import sys
 from collections.abc import Callable, Container, Mapping
@@ -73,6 +74,14 @@ def backends(entry: type[Optimizer]) -> tuple[Backend, ...]:
     return tuple(backend for backend in BACKENDS if written_in[backend])
 
 
+def with_terms(entry: type[Optimizer]) -> type[Optimizer]:
+    """The contestant, whose summary says on what terms it takes part where they are not everybody's."""
+    if issubclass(entry, UserRule) and (terms := entry().terms()):
+        sentences = [f"{entry.info.summary.rstrip('.')}.", *terms]
+        entry.info = dataclasses.replace(entry.info, summary=" ".join(dict.fromkeys(sentences)))
+    return entry
+
+
 def require(entry: type[Optimizer], backend: Backend) -> None:
     """Raise ValueError unless a contestant is written in this framework."""
     if backend not in (there := backends(entry)):
@@ -95,7 +104,7 @@ Builds = tuple[Callable[..., Any] | None, Any]
 def _only(spec: Spec, module: ModuleType) -> type[Optimizer] | Builds:
     """The one optimizer in a file: its own classes first, then what it imports."""
     classes = [v for k, v in vars(module).items() if isinstance(v, type) and not k.startswith("_")]
-    own = [c for c in classes if c.__module__ == module.__name__]
+    own = [c for c in classes if c.__module__ == module.__name__ and not inspect.isabstract(c)]
     torch = sys.modules.get("torch")  # imported by the file, or it has no torch optimizer
     base = torch.optim.Optimizer if torch else None
     entries = [c for c in own if issubclass(c, Optimizer)]
@@ -118,8 +127,11 @@ def _attribute(spec: Spec, module: ModuleType) -> type[Optimizer] | Builds:
     """What a name means in a module: a torch class, a function of params, or one that returns optax."""
     found = getattr(module, spec.attribute, None)
     if not callable(found):
-        known = ", ".join(sorted(k for k, v in vars(module).items() if callable(v) and not k.startswith("_")))
-        raise ValueError(f"{spec.label}: {spec.where} has no {spec.attribute}; it has {known[:300]}")
+        known = sorted(k for k, v in vars(module).items() if callable(v) and not k.startswith("_"))
+        near = difflib.get_close_matches(spec.attribute, known, n=5, cutoff=0.5) or known[:12]
+        raise ValueError(f"{spec.label}: {spec.where} has no {spec.attribute}; it has {', '.join(near)}")
+    if inspect.isabstract(found):
+        raise ValueError(f"{spec.label}: is abstract; name a class that can be made")
     if isinstance(found, type) and issubclass(found, Optimizer):
         return found
     first = next(iter(_arguments(spec.label, found)), "")
@@ -177,7 +189,8 @@ def _short_form(spec: Spec, module: ModuleType, function: Any, torch_class: Any)
         )
     _not_the_recipe(label, declared or ())
     base = generic(build) if declared is None else written(label, declared, getattr(module, "starts", None))
-    added = written(label, {"peak_lr" if n in (*RATES, *LIMITS) else n: g for n, g in spec.grids})
+    grids, scheduled = _schedule(label, module if spec.is_file else None, spec.grids)
+    added = written(label, {"peak_lr" if n in (*RATES, *LIMITS) else n: g for n, g in grids})
     found = Axes({**base.axes, **added.axes}, {**base.choices, **added.choices}, base.pairs)
     for part in (function, torch_class):
         if part is not None:
@@ -188,7 +201,6 @@ def _short_form(spec: Spec, module: ModuleType, function: Any, torch_class: Any)
         for name, a in axes.items()
     ]
     facts = module if spec.is_file else None
-    scheduled = getattr(facts, "schedule", True)
     body = {
         "info": _info(label, facts, build, axes),
         "space": {"micro": axes, "paper": axes},
@@ -199,20 +211,38 @@ def _short_form(spec: Spec, module: ModuleType, function: Any, torch_class: Any)
         "pairs": found.pairs,
         "groups": _hook(facts, "groups"),
         "averaged": _hook(facts, "eval_params"),
+        "generic": declared is None,
         "closure": bool(getattr(facts, "closure", False)),
         "recipe_start": dict(getattr(facts, "recipe_start", {})),
-        "recipe_fixed": {} if scheduled else UNSCHEDULED,
+        "recipe_fixed": UNSCHEDULED if scheduled is False else {},
         "__module__": module.__name__,
     }
     made = dataclasses.make_dataclass(spec.stem, fields, bases=(UserRule,), namespace=body, frozen=True)
-    if not function:
-        return made
-    from optimizers.user.convention_jax import untraceable
+    if function:
+        from optimizers.user.convention_jax import untraceable
 
-    if fixed := untraceable(made()):  # the function asks for their values: each value is a program of its own
-        fields = [(n, t, static(axes[n].start) if n in fixed else f) for n, t, f in fields]
-        made = dataclasses.make_dataclass(spec.stem, fields, bases=(UserRule,), namespace=body, frozen=True)
+        if fixed := untraceable(made()):  # it asks for their values: each value is a program of its own
+            fields = [(n, t, static(axes[n].start) if n in fixed else f) for n, t, f in fields]
+            made = dataclasses.make_dataclass(spec.stem, fields, bases=(UserRule,), namespace=body, frozen=True)
+    may_average = function or not isinstance(torch_class, type) or hasattr(torch_class, "eval")
+    if scheduled is None and may_average and made().averages():
+        made.recipe_fixed = UNSCHEDULED
     return made
+
+
+def _schedule(label: str, facts: ModuleType | None, grids: Any) -> tuple[Any, bool | None]:
+    """The grids without the word about the schedule, and that word: `schedule = False` in a file, or
+    `--axis schedule=off`; None where nobody says."""
+    said = getattr(facts, "schedule", None)
+    for name, values in grids:
+        if name == "schedule":
+            if values not in SCHEDULE_WORDS:
+                raise ValueError(f"{label}: schedule is on or off, not {','.join(map(str, values))}")
+            said = SCHEDULE_WORDS[values]
+    return tuple(grid for grid in grids if grid[0] != "schedule"), said
+
+
+SCHEDULE_WORDS = {("on",): True, ("off",): False, (True,): True, (False,): False}
 
 
 def _hook(facts: ModuleType | None, name: str) -> Any:

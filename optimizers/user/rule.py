@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from optimizers.base import Optimizer, Param, Run
 from optimizers.shared.decoupled import DECAYED_ROLES, decay_groups
-from optimizers.user.axes import LIMITS, RATES
+from optimizers.user.axes import LIMITS, RATES, UNIT_RATE
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class UserRule(Optimizer):
     choices, pairs: how hyperparameters become arguments (see axes.py).
     groups: torch, (params, roles) -> parameter groups. averaged: jax, (state, params) -> params to evaluate.
     closure: torch, whether `step` is given one though it does not ask for it.
+    generic: whether the axes are those of its signature, not its author's.
     """
 
     file: ClassVar[str]
@@ -28,6 +29,7 @@ class UserRule(Optimizer):
     groups: ClassVar[Callable[..., Any] | None] = None
     averaged: ClassVar[Callable[..., Any] | None] = None
     closure: ClassVar[bool] = False
+    generic: ClassVar[bool] = False
 
     def build_jax(self, run: Run) -> Any:
         from optimizers.user.convention_jax import scheduled, with_known_keywords
@@ -109,6 +111,31 @@ class UserRule(Optimizer):
         from optimizers.user.convention_jax import schedule_free_params
 
         return self.averaged(state, params) if self.averaged else schedule_free_params(state, params)
+
+    def averages(self) -> bool:
+        """Whether it is evaluated at another point than it trains at, which takes the place of a schedule."""
+        if self.torch_class is not None:
+            return self.manners().averages
+        from optimizers.user.convention_jax import is_schedule_free
+
+        return is_schedule_free(self)
+
+    def terms(self) -> list[str]:
+        """On what terms the rule takes part, where they are not everybody's; a sentence each."""
+        said = []
+        if self.recipe_fixed:
+            said.append("The recipe's schedule is off: the rule runs at its full rate from first to last step.")
+        if self.generic and float(self.space["micro"]["peak_lr"].start) >= UNIT_RATE:
+            said.append("Its rate is a factor near 1 on a step that the rule finds itself.")
+        if self.torch_class is not None:
+            manner = self.manners()
+            if manner.averages:
+                said.append("It is evaluated in its evaluation mode.")
+            if manner.matrices_only:
+                said.append("It refuses vectors: it has the hidden matrices, AdamW at the same rate the rest.")
+            if manner.graph:
+                said.append("It differentiates the gradient, which is charged.")
+        return said
 
     def state_floats(self, params: Mapping[str, Param]) -> int:
         return self._measured(params).state_floats

@@ -31,10 +31,11 @@ def contestants(
         found.append(copy_of(first, number))
     for other in others:
         source = str(parse(other))  # a path is absolute: workers run in folders of their own
-        (cls, rule), name = _load(source), files.name(source)
+        name = files.name(source)
         if name in {c.name for c in found}:
             raise ValueError(f"{other}: an optimizer named {name!r} is in the sweep already; rename the file")
-        admission.admit_named(source, backend)
+        admission.admit_named(source, backend)  # before it is loaded here: it may hang or end the process
+        cls, rule = _load(source)
         found.append(contestant_of(cls, name, rule, source))
     return tuple(found)
 
@@ -53,4 +54,4 @@ def optimizer_class(name: str, source: str) -> type[Optimizer]:
 
 @functools.cache
 def _load(source: str) -> tuple[type[Optimizer], str]:
-    return files.load(source), files.rule(source)
+    return files.with_terms(files.load(source)), files.rule(source)

@@ -52,7 +52,7 @@ def admit_named(where: str, backend: Backend) -> None:
     memory afterwards, and what hangs or ends the process does so there. Raises ValueError, one line."""
     context = multiprocessing.get_context("spawn")
     answer, end = context.Pipe(duplex=False)
-    process = context.Process(target=_load_and_admit, args=(where, backend, end))
+    process = context.Process(target=_load_and_admit, args=(str(parse(where)), backend, end))
     process.start()
     end.close()  # so that the child's end is the last: it is closed with the child, whatever ends it
     try:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def watched(quiet: bool = True) -> Iterator[io.StringIO]:
     quiet: keep what it prints, which is yielded, from the terminal. Raises ValueError at the end if the code
     forked the process or changed a setting that everybody shares; a fork itself ends at once.
     """
-    before, here, forks, printed = _shared_settings(), os.getcwd(), _forks["seen"], io.StringIO()
+    before, here, forks, printed = _shared_settings(), Path.cwd(), _forks["seen"], io.StringIO()
     _forks["watched"] += 1
     try:
         with tempfile.TemporaryDirectory() as folder, _limited_memory(), contextlib.ExitStack() as stack:
@@ -31,8 +32,7 @@ def watched(quiet: bool = True) -> Iterator[io.StringIO]:
             if quiet:
                 stack.enter_context(contextlib.redirect_stdout(printed))
             yield printed
-            there = os.path.realpath(folder)
-            moved = os.getcwd() != there
+            moved = Path.cwd() != Path(folder).resolve()
             os.chdir(here)
     finally:
         os.chdir(here)
@@ -97,10 +97,10 @@ def _limited_memory() -> Iterator[None]:
     import resource
 
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with open("/proc/meminfo", encoding="ascii") as lines:
+    with Path("/proc/meminfo").open(encoding="ascii") as lines:
         kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
     free = max(free, kilobytes.get("MemAvailable", 0) * 1024)
-    with open("/proc/self/status", encoding="ascii") as lines:
+    with Path("/proc/self/status").open(encoding="ascii") as lines:
         used = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData")), 0)
     old = resource.getrlimit(resource.RLIMIT_DATA)
     limit = used + int(MEMORY_SHARE * free)

@@ -61,9 +61,8 @@ def parse(text: str | Path) -> Spec:
     if Path(base).is_dir():
         inside = sorted(path.name for path in Path(base).glob("*.py"))
         if "__init__.py" not in inside:
-            raise ValueError(
-                f"{base}: is a folder; name a Python file in it: {', '.join(inside[:8]) or 'it has none'}"
-            )
+            there = ", ".join(inside[:8]) or "it has none"
+            raise ValueError(f"{base}: is a folder; name a Python file in it: {there}")
         base = str(Path(base) / "__init__.py")
     file = re.fullmatch(r"(.*\.py)(?::(\w+))?", base)
     grids = tuple(grid(option) for option in options.split("&")) if options else ()

@@ -1,8 +1,8 @@
 """Optimizers of other packages, each brought in as a user would: what the benchmark makes of them, as a table.
 
 `python -m tools.thirdparty` runs all whose package is installed; `... torch.optim schedulefree` those whose
-name contains a word. Each is admitted, charged, trained for 30 steps at 27k, and where the registry has its rule,
-compared with that at one seed and setting.
+name contains a word. Each is admitted, charged, trained for 30 steps at 27k, and where the registry has its
+rule, compared with that at one seed and setting.
 """
 
 import dataclasses

@@ -130,6 +130,13 @@ def require_every_parameter_once(rule: torch.optim.Optimizer, values: Values) ->
             )
 
 
+def require_types(rule: torch.optim.Optimizer, values: Values) -> None:
+    """Raise ValueError where an optimizer has given a parameter another type: the model is float32."""
+    for name, value in values.items():
+        if value.dtype != torch.float32:
+            raise ValueError(f"{type(rule).__name__}: changes {name!r} to {value.dtype}; parameters are float32")
+
+
 class TrainingRun:
     """One trial's model, optimizer and progress."""
 
@@ -243,6 +250,8 @@ class TrainingRun:
         before = {name: self.values[name].detach().clone() for name in self.ratios}
         with sdpa_kernel(SDPBackend.MATH):  # of loss_fn: the fused kernels have no second derivative
             take_step(self.rule, functools.partial(self._gradient, losses), loss)
+        if step == self.first_step:
+            require_types(self.rule, self.values)
         _scale_steps(self.values, before, self.ratios)
         return loss
 

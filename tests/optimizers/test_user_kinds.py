@@ -1,4 +1,4 @@
-"""Kinds of files and rules that people have: each is admitted and right, or refused in one line that says why."""
+"""Kinds of files and rules that people have: each is admitted and right, or refused in a line that says why."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +30,11 @@ class Descent(torch.optim.Optimizer):
 """
 PARTS = {"top": "", "init": "pass", "closure": "", "before": "pass", "update": "p.sub_(group['lr'] * p.grad)"}
 PARAMS = parameters.roles(scales.get("13k"))
+ANEW = """if not self.state:
+            self.state["rule"]["on"] = torch.ones(2)
+            [p.fill_(0.1) for group in self.param_groups for p in group["params"]]"""
+COUNTED = """self.n += 1
+        [p.grad.div_(self.n) for group in self.param_groups for p in group["params"]]"""
 Write = Callable[..., Path]
 
 
@@ -61,31 +66,15 @@ def test_random_numbers_of_the_framework_are_the_seeds(write: Write) -> None:
     [
         ({"top": "import os", "update": "p.sub_(group['lr'] * p.grad * os.urandom(1)[0] / 256)"}, "two runs"),
         ({"init": "self.rate = lr", "update": "p.sub_(self.rate * p.grad)"}, "ignores its learning rate"),
-        (
-            {
-                "before": "first = not self.state; self.state['rule']['on'] = torch.ones(2)",
-                "update": "p.sub_(group['lr'] * p.grad) if not first else p.fill_(0.1).sub_(group['lr'] * p.grad)",
-            },
-            "is set anew",
-        ),
-        (
-            {"before": "assert len(self.param_groups) == 7"},
-            "AssertionError: `assert len(self.param_groups) == 7`",
-        ),
-        ({"update": "p.sub_(group['lr'] * p.grad * torch.zeros(10**13).sum())"}, "runs out of memory"),
+        ({"before": ANEW}, "is set anew"),
+        ({"before": "assert len(self.state) == 7"}, "AssertionError: `assert len(self.state) == 7`"),
+        ({"before": "torch.zeros(10**13)"}, "runs out of memory"),
         ({"before": "torch.set_default_dtype(torch.float64)"}, "torch's default type (torch.float32 to"),
         ({"before": "open('numbers.txt')"}, "name the file from Path(__file__).parent"),
         ({"top": "import os", "before": "os.fork()"}, "forks the process"),
         ({"top": "import os", "before": "os.chdir('/')"}, "the working directory"),
-        (
-            {
-                "init": "self.count = 0",
-                "before": "self.count += 1",
-                "update": "p.sub_(group['lr'] / self.count)",
-            },
-            "some state is not saved (outside state_dict: count)",
-        ),
-        ({"update": "p.data = p.data.half()"}, "mine.py"),
+        ({"init": "self.n = 0", "before": COUNTED}, "some state is not saved (outside state_dict: n)"),
+        ({"update": "p.data = p.data.half()"}, "changes 'embed' to torch.float16"),
     ],
 )
 def test_what_a_rule_must_not_do_is_one_line(write: Write, parts: dict[str, str], message: str) -> None:
@@ -103,23 +92,19 @@ def test_numpys_random_numbers_in_a_traced_rule_are_found(write: Write) -> None:
     admission.is_one_program(files.load(write(text.replace("np.random.rand()", "0.5")))(), "jax")
 
 
-CLOSURE = "raise RuntimeError('needs closure') if closure is None else closure()"
-GRAPH = (
-    "[torch.autograd.grad(p.grad.sum(), p, retain_graph=True) for g in self.param_groups for p in g['params']]"
-)
+GRAPH = """with torch.enable_grad():
+            for group in self.param_groups:
+                for p in group["params"]:
+                    torch.autograd.grad(p.grad.sum(), p, retain_graph=True)"""
 
 
 @pytest.mark.parametrize(
     ("parts", "gradients", "says"),
     [
-        ({"closure": ", closure=None", "before": CLOSURE.replace("raise", "exec('raise' ) if 0 else")}, 0, ""),
+        ({"closure": ", closure=None"}, 0, ""),
         ({"closure": ", closure=None", "before": "self.state['n']['x'] = closure()"}, 1, ""),
         ({"closure": ", closure=None, loss=None", "before": "loss.item()"}, 0, ""),
-        (
-            {"before": f"torch.set_grad_enabled(True); {GRAPH}; torch.set_grad_enabled(False)"},
-            2,
-            "differentiates",
-        ),
+        ({"before": GRAPH}, 2, "differentiates"),
         ({"update": "p.sub_(group['lr'] * (p.grad @ p.grad.T @ p.grad))"}, 0, "refuses vectors"),
     ],
 )
@@ -138,19 +123,23 @@ def test_matrices_go_to_the_class_and_the_rest_to_adamw() -> None:
     admission.trains_and_resumes(entry(), "torch")
 
 
+MODES = """
+    @torch.no_grad()
+    def move(self, distance):
+        [p.add_(distance) for group in self.param_groups for p in group["params"]]
+    def eval(self):
+        self.move(DISTANCE)
+    def train(self):
+        self.move(-DISTANCE) if self.state else None
+"""
+
+
 def test_a_rule_that_averages_runs_without_the_recipes_schedule(write: Write) -> None:
-    text = RULE.format(**PARTS | {"closure": "", "before": "pass"}) + (
-        "    @torch.no_grad()\n    def move(self, x):\n"
-        "        [p.add_(x) for g in self.param_groups for p in g['params']]\n"
-        "    def eval(self): self.move(1.0)\n"
-        "    def train(self): self.move(-1.0) if self.state else None\n"
-    )
-    averaging = files.load(
-        write(text.replace("        pass\n        for", "        self.state[0][0] = 1\n        for"))
-    )
-    assert averaging.recipe_fixed == files.UNSCHEDULED
-    assert files.load(write(text.replace("1.0", "0.0"), "same.py")).recipe_fixed == {}
-    assert files.load(write(text + "\nschedule = True\n", "kept.py")).recipe_fixed == {}
+    text = RULE.format(**PARTS | {"before": "self.state['n']['n'] = 1"}) + MODES
+    averaging = text.replace("DISTANCE", "1.0")
+    assert files.load(write(averaging)).recipe_fixed == files.UNSCHEDULED
+    assert files.load(write(text.replace("DISTANCE", "0.0"), "same.py")).recipe_fixed == {}
+    assert files.load(write(averaging + "\nschedule = True\n", "kept.py")).recipe_fixed == {}
     assert files.load("torch.optim:SGD?schedule=off").recipe_fixed == files.UNSCHEDULED
 
 
@@ -169,7 +158,7 @@ OPTAX = f"import functools, optax\n{RATES}"
             "function",
         ),
         (
-            f"import functools, torch\n{RATES}fast = functools.partial(torch.optim.AdamW, eps=1e-6)",
+            f"import functools, torch\n{RATES}fast = functools.partial(torch.optim.AdamW)",
             ":fast",
             "torch",
         ),

@@ -33,11 +33,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m benchmar
         absolute = subject if is_plain(subject) else str(parse(subject))
         with guard.time_limit(admission.LOAD_SECONDS, busy), guard.watched() as printed:
             entry = named(absolute)
+            terms = entry().terms() if issubclass(entry, UserRule) else []
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     failed = noted = 0
-    terms = entry().terms() if issubclass(entry, UserRule) else []
     for term in terms:
         print(f"note  {term}", flush=True)
         noted += 1

@@ -15,7 +15,7 @@ from benchmark.spec import Outcome, Trial
 from benchmark.train import checkpoint, trainer_torch
 from benchmark.train.checkpoint import Progress
 from optimizers.base import Optimizer, Param, Run
-from optimizers.user.convention_torch import Beside, Scaled, set_mode
+from optimizers.user.convention_torch import Beside, Scaled, eager, set_mode
 from optimizers.user.convention_torch import step as take_step
 
 torch.set_num_threads(1)  # the models here are too small to share, and threads that wait burn the other core
@@ -51,7 +51,8 @@ class Walk:
                 for name, value in self.values.items():
                     value.grad = _gradient(value, self.problem.grads[name][step], graph)
                 loss = self._loss()
-                take_step(rule, lambda loss=loss: loss, loss)
+                with eager():  # shapes and types of the toy's are no reason to compile
+                    take_step(rule, lambda loss=loss: loss, loss)
             for name, value in self.values.items():
                 path[name].append(value.detach().numpy().copy())
         return {name: np.stack(points) for name, points in path.items()}
@@ -163,7 +164,8 @@ def state_floats(optimizer: Optimizer, params: Mapping[str, Param]) -> int:
     for name, value in values.items():
         grad, graph = cases.standard_normal(name, params[name].shape), getattr(rule, "needs_graph", False)
         value.grad = _gradient(value, grad, graph)
-    take_step(rule, lambda: torch.ones(()), torch.ones(()))
+    with eager():
+        take_step(rule, lambda: torch.ones(()), torch.ones(()))
     return sum(x.numel() for x in trainer_torch.state_tensors(rule) if x.is_floating_point() and x.dim())
 
 

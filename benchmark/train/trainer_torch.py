@@ -134,7 +134,7 @@ def require_types(rule: torch.optim.Optimizer, values: Values) -> None:
     """Raise ValueError where an optimizer has given a parameter another type: the model is float32."""
     for name, value in values.items():
         if value.dtype != torch.float32:
-            raise ValueError(f"{type(rule).__name__}: changes {name!r} to {value.dtype}; parameters are float32")
+            raise ValueError(f"{type(rule).__name__}: changes {name!r} to {value.dtype}; the model is float32")
 
 
 class TrainingRun:

@@ -1,10 +1,11 @@
 """How torch optimizers want their parameters and their steps, and what they keep."""
 
+import contextlib
 import dataclasses
 import inspect
+import io
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +41,7 @@ def manners(make: Make, choices: Sequence[Manners]) -> Manners:
     """
     for manner in choices:
         try:
-            with eager(), torch.random.fork_rng(devices=[]):
+            with eager(), torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(io.StringIO()):
                 return dataclasses.replace(manner, averages=_averages(make, manner))
         except (Exception, SystemExit):  # of somebody else's code anything may come; the next manner may do
             continue
@@ -71,7 +72,7 @@ def _averages(make: Make, manner: Manners) -> bool:
     return any(not torch.equal(one, other) for one, other in zip(trained, values.values(), strict=True))
 
 
-@contextmanager
+@contextlib.contextmanager
 def eager() -> Iterator[None]:
     """What is compiled runs uncompiled here: a few steps are over before a compiler has begun."""
     if "torch._dynamo" not in sys.modules:  # nothing is compiled, and importing it takes seconds

@@ -151,7 +151,10 @@ IN_EACH_AS_DECLARED = (
 IN_JAX: tuple[Callable[[Optimizer], None], ...] = (hyperparameters_are_traced, pack_equals_single_runs)
 
 # What may be the method and not a mistake (a trust ratio, a rate that finds itself); of the registry all holds.
-PRACTICE = (weight_decay_acts_where_it_should, overfits_one_batch, zero_rate_changes_nothing)
+PRACTICE = (weight_decay_acts_where_it_should, overfits_one_batch)
+INSTALLED = (
+    zero_rate_changes_nothing,
+)  # of a package's rule, which is as it is: some add an eps to their rate
 MEASURED = (state_size_is_declared,)  # of a rule that declares none: how much it keeps depends on its steps
 
 
@@ -159,7 +162,9 @@ def is_note(label: str, entry: type[Optimizer]) -> bool:
     """Whether failing the check of this label says that an optimizer differs from common practice, no more."""
     if entry.__module__.startswith("optimizers."):
         return False
-    may_fail = (*PRACTICE, *MEASURED) if issubclass(entry, UserRule) else PRACTICE
+    may_fail = PRACTICE
+    if issubclass(entry, UserRule):
+        may_fail = (*PRACTICE, *MEASURED, *(INSTALLED if entry.generic else ()))
     return any(label.endswith(_label(check)) for check in may_fail)
 
 

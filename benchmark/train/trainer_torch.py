@@ -7,10 +7,8 @@ micro ladder no faster, and its compilation alone takes longer than a whole run.
 import contextlib
 import ctypes
 import functools
-import io
 import math
 import os
-import pickle
 import random
 import resource
 import sys
@@ -33,8 +31,9 @@ from benchmark.train.checkpoint import CHECKPOINT_SECONDS, Progress
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.parts_torch import sum_of_parts
 from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
+from benchmark.train.state_torch import state_from_array, state_to_array
 from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
-from optimizers.user.convention_torch import classes_of_package, has_modes, set_mode, state_tensors
+from optimizers.user.convention_torch import has_modes, set_mode, state_tensors
 from optimizers.user.convention_torch import step as take_step
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
@@ -337,29 +336,6 @@ class TrainingRun:
             for value, array in zip(self.values.values(), arrays, strict=False):
                 value.copy_(torch.from_numpy(array))
         state_from_array(self.rule, arrays[-1])
-
-
-def state_to_array(rule: torch.optim.Optimizer) -> np.ndarray:
-    """An optimizer's whole state as bytes, for a checkpoint."""
-    buffer = io.BytesIO()
-    torch.save(rule.state_dict(), buffer)
-    return np.frombuffer(buffer.getvalue(), np.uint8)
-
-
-def state_from_array(rule: torch.optim.Optimizer, array: np.ndarray) -> None:
-    """Give an optimizer the state that `state_to_array` wrote. Of objects only those of the optimizer's own
-    package are read: a file can make no others."""
-    data = array.tobytes()
-    asked = torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data))
-    try:
-        with torch.serialization.safe_globals(classes_of_package(rule, asked)):
-            state = torch.load(io.BytesIO(data), map_location=_device(), weights_only=True)
-    except pickle.UnpicklingError:
-        raise pickle.UnpicklingError(
-            "its state_dict holds what a checkpoint does not read back; keep tensors, numbers, text, lists and"
-            " dicts in it"
-        ) from None
-    rule.load_state_dict(state)
 
 
 def _schedule(trial: Trial) -> Callable[[Any], Any]:

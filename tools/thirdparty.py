@@ -116,9 +116,9 @@ ROWS = (
     _torch(
         "torch_optimizer:Lookahead",
         3,
-        text="import torch, torch_optimizer\n"
+        text="import torch\nfrom torch_optimizer import Lookahead\n"
         + RATES
-        + NESTED.format("torch_optimizer.Lookahead(torch.optim.AdamW(params, lr=lr))"),
+        + NESTED.format("Lookahead(torch.optim.AdamW(params, lr=lr))"),
     ),
     _torch("optimi:AdamW", 2, "adamw", setting=ADAM),
     _torch("optimi:StableAdamW", 2),
@@ -131,7 +131,7 @@ ROWS = (
     _torch("pytorch_optimizer:MARS", 3),
     _torch("pytorch_optimizer:SOAP", None),
     _torch("pytorch_optimizer:Kron", None),
-    _torch("pytorch_optimizer:SophiaH", 2, gradients=0.2),
+    _torch("pytorch_optimizer:SophiaH", 3, gradients=0.2),
     _torch("pytorch_optimizer:SCION", 1),
     _torch("pytorch_optimizer:Shampoo", None),
     _torch("pytorch_optimizer:ScheduleFreeAdamW", 2),

@@ -1,5 +1,6 @@
 """Drive an optimizer's torch build, or another package's optimizer, over a problem of cases.py, in float64."""
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -47,20 +48,20 @@ class Walk:
             for group, initial in zip(self.groups(), self.initial_lrs, strict=True):
                 group["lr"] = initial * self.multiplier(step)
             for rule in self.rules:
-                graph = getattr(rule, "needs_graph", False)
-                for name, value in self.values.items():
-                    value.grad = _gradient(value, self.problem.grads[name][step], graph)
-                loss = self._loss()
+                closure = functools.partial(self._look, rule, step)
+                loss = closure()
                 with eager():  # shapes and types of the toy's are no reason to compile
-                    take_step(rule, lambda loss=loss: loss, loss)
+                    take_step(rule, closure, loss)
             for name, value in self.values.items():
                 path[name].append(value.detach().numpy().copy())
         return {name: np.stack(points) for name, points in path.items()}
 
-    def _loss(self) -> torch.Tensor:
-        """What a rule is told of the loss; its gradient is given."""
-        with torch.no_grad():
-            return torch.as_tensor(self.problem.loss_fn(self.values) if self.problem.loss_fn else 0.0)
+    @torch.enable_grad()
+    def _look(self, rule: Any, step: int) -> torch.Tensor:
+        """Give every parameter its gradient, which is the step's wherever it is, and return the loss."""
+        for name, value in self.values.items():
+            value.grad = _gradient(value, self.problem.grads[name][step], getattr(rule, "needs_graph", False))
+        return torch.as_tensor(self.problem.loss_fn(self.values) if self.problem.loss_fn else 0.0).detach()
 
     def groups(self) -> list[dict[str, Any]]:
         """Asked for at every step: an optimizer that loads its state has new ones."""

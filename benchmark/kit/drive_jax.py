@@ -1,6 +1,7 @@
 """Drive an optimizer's jax build over a problem of cases.py, in float64 and with traced settings."""
 
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,33 @@ def path(optimizer: Optimizer, problem: Problem) -> Arrays:
 def toy(blank: Optimizer) -> Toy:
     """The toy of an optimizer's statics; all checks of one optimizer share its programs."""
     return Toy(blank)
+
+
+def first_step(optimizer: Optimizer, start: Arrays) -> Arrays:
+    """name -> [*shape]: the parameters after one step from others than the toy's."""
+    program = toy(optimizer.replace(**dict.fromkeys(optimizer.floats(), 0.0)))
+    with jax.enable_x64(True):
+        setting, values = program.setting(optimizer.floats()), _arrays(start)
+        state = program.start_program(setting, values)
+        _, moved = program.advance(setting, (values, state), 0)
+    return {name: points[0] for name, points in moved.items()}
+
+
+def traced_twice(optimizer: Optimizer) -> tuple[str, str]:
+    """The program of some steps as it is traced today, twice: text in which every constant stands."""
+    program = Toy(optimizer.replace(**dict.fromkeys(optimizer.floats(), 0.0)))
+    setting = program.setting(optimizer.floats())
+    values = _arrays(program.problem.start)
+    texts = []
+    for _ in range(2):
+
+        def once(setting: Tree, values: Tree, grads: Tree) -> Tree:
+            return program._stride(setting, (values, program._start(setting, values)), grads)
+
+        jaxpr = jax.make_jaxpr(once)(setting, values, program._grads(0))
+        text = f"{jaxpr.jaxpr} {[np.asarray(c).tolist() for c in jaxpr.consts]}"
+        texts.append(re.sub(r"0x[0-9a-f]+", "", text))  # addresses of functions
+    return texts[0], texts[1]
 
 
 def second_half(optimizer: Optimizer, checkpoint_path: Path | None) -> Arrays:

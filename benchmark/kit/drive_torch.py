@@ -1,5 +1,6 @@
 """Drive an optimizer's torch build, or another package's optimizer, over a problem of cases.py, in float64."""
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,9 +16,13 @@ from benchmark.spec import Outcome, Trial
 from benchmark.train import checkpoint, trainer_torch
 from benchmark.train.checkpoint import Progress
 from optimizers.base import Optimizer, Param, Run
+from optimizers.user.convention_torch import Beside, Scaled, eager, set_mode
+from optimizers.user.convention_torch import step as take_step
 
 torch.set_num_threads(1)  # the models here are too small to share, and threads that wait burn the other core
 
+SIMPLE = int | float | list | dict | torch.Tensor
+CURVATURE = 0.05  # of the toy's loss, for a rule that differentiates its gradient
 Values = dict[str, torch.nn.Parameter]
 
 
@@ -39,15 +44,24 @@ class Walk:
         """Steps first to last - 1; name -> [last - first, *shape], the parameters after each."""
         path: dict[str, list[np.ndarray]] = {name: [] for name in self.values}
         for step in range(first, last):
+            trainer_torch.seed_frameworks(0, step)  # as in training
             for group, initial in zip(self.groups(), self.initial_lrs, strict=True):
                 group["lr"] = initial * self.multiplier(step)
-            for name, value in self.values.items():
-                value.grad = torch.tensor(self.problem.grads[name][step], dtype=value.dtype)
             for rule in self.rules:
-                _step(rule)
+                closure = functools.partial(self._look, rule, step)
+                loss = closure()
+                with eager():  # shapes and types of the toy's are no reason to compile
+                    take_step(rule, closure, loss)
             for name, value in self.values.items():
                 path[name].append(value.detach().numpy().copy())
         return {name: np.stack(points) for name, points in path.items()}
+
+    @torch.enable_grad()
+    def _look(self, rule: Any, step: int) -> torch.Tensor:
+        """Give every parameter its gradient, which is the step's wherever it is, and return the loss."""
+        for name, value in self.values.items():
+            value.grad = _gradient(value, self.problem.grads[name][step], getattr(rule, "needs_graph", False))
+        return torch.as_tensor(self.problem.loss_fn(self.values) if self.problem.loss_fn else 0.0).detach()
 
     def groups(self) -> list[dict[str, Any]]:
         """Asked for at every step: an optimizer that loads its state has new ones."""
@@ -71,7 +85,9 @@ class Toy(Walk):
             return rate * problem.multiplier(step)
 
         run = Run(problem.params, problem.steps, multiplier, _noise, problem.clip_norm)
+        trainer_torch.seed_frameworks(0, 0)
         self.rule = optimizer.build_torch(values, run)
+        set_mode(self.rule, "train")
         run.loss_fn = problem.loss_fn  # as in training, it is not there yet when the build is made
         trainer_torch.require_every_parameter_once(self.rule, values)
         super().__init__(values, [self.rule], problem, multiplier)
@@ -80,6 +96,27 @@ class Toy(Walk):
 def path(optimizer: Optimizer, problem: Problem) -> Arrays:
     """name -> [steps, *shape]: the parameters after each step."""
     return Toy(optimizer, problem=problem).advance(0, problem.steps)
+
+
+def first_step(optimizer: Optimizer, start: Arrays) -> Arrays:
+    """name -> [*shape]: the parameters after one step from others than the toy's."""
+    moved = Toy(optimizer, problem=cases.problem(start=start)).advance(0, 1)
+    return {name: points[0] for name, points in moved.items()}
+
+
+def changing_attributes(optimizer: Optimizer) -> list[str]:
+    """Names of what a rule keeps beside its state_dict and changes in a step, numbers and tensors."""
+    run = Toy(optimizer, dtype=torch.float32)
+    kept = run.rule.rule if isinstance(run.rule, Beside | Scaled) else run.rule
+
+    def simple() -> dict[str, str]:
+        known = ("state", "param_groups", "defaults", "takes_closure", "takes_loss", "needs_graph")
+        found = {name: value for name, value in vars(kept).items() if name not in known}
+        return {name: repr(value) for name, value in found.items() if isinstance(value, SIMPLE)}
+
+    before = simple()
+    run.advance(0, 3)
+    return sorted(name for name, value in simple().items() if before.get(name) != value)
 
 
 def oracle_path(build: Callable[[Values], Sequence[torch.optim.Optimizer]], problem: Problem) -> Arrays:
@@ -114,12 +151,10 @@ def second_half(optimizer: Optimizer, checkpoint_path: Path | None) -> Arrays:
     return run.advance(half, cases.STEPS)
 
 
-def _step(rule: Any) -> None:
-    """A step; one that looks again through a closure sees the gradient that it has."""
-    if getattr(rule, "takes_closure", False):
-        rule.step(lambda: torch.zeros(()))
-    else:
-        rule.step()
+def _gradient(value: torch.nn.Parameter, grad: np.ndarray, graph: bool) -> torch.Tensor:
+    """A given gradient; with a graph its derivative is CURVATURE times the identity."""
+    given = torch.tensor(grad, dtype=value.dtype)
+    return given + CURVATURE * (value - value.detach()) if graph else given
 
 
 def state_floats(optimizer: Optimizer, params: Mapping[str, Param]) -> int:
@@ -128,8 +163,10 @@ def state_floats(optimizer: Optimizer, params: Mapping[str, Param]) -> int:
     values = {name: torch.nn.Parameter(torch.ones(param.shape)) for name, param in params.items()}
     rule = optimizer.build_torch(values, run)
     for name, value in values.items():
-        value.grad = torch.from_numpy(cases.standard_normal(name, params[name].shape)).float()
-    _step(rule)
+        grad, graph = cases.standard_normal(name, params[name].shape), getattr(rule, "needs_graph", False)
+        value.grad = _gradient(value, grad, graph)
+    with eager():
+        take_step(rule, lambda: torch.ones(()), torch.ones(()))
     return sum(x.numel() for x in trainer_torch.state_tensors(rule) if x.is_floating_point() and x.dim())
 
 

@@ -31,12 +31,15 @@ def outcome(
     peak_memory_bytes: int,
     state_bytes: int,
     pack_size: int,
+    counted_gradients: float | None = None,
 ) -> Outcome:
     """Judge one run. A run has diverged if a loss is not finite, if it exploded (ended early), or if it ends
     no better than a uniform guess over the vocabulary.
 
     sequence_losses: [sequences] in nats per token; NaN where the run ended early.
     train_losses: [steps] in nats per token.
+    counted_gradients: how many a step took beyond the first, where the trainer saw them; None: as the optimizer
+    says.
     """
     scale = scales.get(trial.scale)
     loss = float(sequence_losses.mean())
@@ -47,6 +50,7 @@ def outcome(
     params = parameters.roles(scale)
     extra = optimizer.extra_flops(params, trial.steps, trial.batch_size * trial.seq_len)
     model = parameters.flops_per_token(scale) * trained
+    looks = optimizer.extra_gradients(params) if counted_gradients is None else counted_gradients
     cost = Cost(
         wall_seconds=wall_seconds * share,
         train_seconds=train_seconds,
@@ -57,7 +61,7 @@ def outcome(
         peak_memory_bytes=peak_memory_bytes,
         state_bytes=state_bytes,
         model_flops=model,
-        optimizer_flops=extra * progress.step + optimizer.extra_gradients(params) * model,
+        optimizer_flops=extra * progress.step + looks * model,
     )
     tail = [x for x in train_losses[-max(1, trial.steps // 10) :] if math.isfinite(x)]
     per_epoch = batches.sequence_count(len(corpus.tokens("train")), trial.seq_len)

@@ -46,7 +46,7 @@ def run(
         cost = Cost(wall_seconds=(time.perf_counter() - started) / len(trials))
         outcomes = [Outcome("failed", reason, cost=cost) for _ in trials]
     where = environment.describe(trainer.device()) | ({"session": session} if session else {})
-    if corpus.name != trials[0].corpus:  # the label of the user\x27s own text, which is no part of a trial
+    if corpus.name != trials[0].corpus:  # the label of the user's own text, which is no part of a trial
         where = {**where, "corpus": corpus.name}
     return [
         record(trial, optimizer, outcome, where, (purposes or {}).get(trial.trial_id, ""))

@@ -7,8 +7,8 @@ micro ladder no faster, and its compilation alone takes longer than a whole run.
 import contextlib
 import ctypes
 import functools
-import io
 import math
+import random
 import resource
 import sys
 import time
@@ -30,8 +30,10 @@ from benchmark.train.checkpoint import CHECKPOINT_SECONDS, Progress
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.parts_torch import sum_of_parts
 from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
+from benchmark.train.state_torch import state_from_array, state_to_array
 from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
-from optimizers.user.convention_torch import state_tensors
+from optimizers.user.convention_torch import has_modes, set_mode, state_tensors
+from optimizers.user.convention_torch import step as take_step
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 EVAL_TOKENS = 2048  # in one evaluation call: small enough for the cache here and for the logits at any scale
@@ -106,6 +108,15 @@ def normal(seed: int) -> Normal:
     return draw
 
 
+def seed_frameworks(seed: int, step: int) -> None:
+    """Global random numbers too are a function of (seed, step): a rule that has no other source of them is
+    repeatable, and goes on from a checkpoint as if there had been none."""
+    mixed = int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
+    torch.manual_seed(mixed)
+    np.random.seed(mixed)
+    random.seed(mixed)
+
+
 def require_every_parameter_once(rule: torch.optim.Optimizer, values: Values) -> None:
     """Raise ValueError unless every parameter is in exactly one of the optimizer's groups."""
     members = [id(p) for group in rule.param_groups for p in group["params"]]
@@ -114,6 +125,13 @@ def require_every_parameter_once(rule: torch.optim.Optimizer, values: Values) ->
             raise ValueError(
                 f"{type(rule).__name__}: parameter {name!r} is in {count} of its groups; put it in exactly one"
             )
+
+
+def require_types(rule: torch.optim.Optimizer, values: Values) -> None:
+    """Raise ValueError where an optimizer has given a parameter another type: the model is float32."""
+    for name, value in values.items():
+        if value.dtype != torch.float32:
+            raise ValueError(f"{type(rule).__name__}: changes {name!r} to {value.dtype}; the model is float32")
 
 
 class TrainingRun:
@@ -134,10 +152,12 @@ class TrainingRun:
         self.clip_norm = float(trial.hyperparameters["clip_norm"])
         self.ratios = _ratios(trial, self.params)
         self.run = Run(self.params, trial.steps, self.multiplier, draw or normal(trial.seed), self.clip_norm)
+        seed_frameworks(trial.seed, 0)
         self.rule = optimizer.build_torch(self.values, self.run)
-        _mode(self.rule, "train")
+        set_mode(self.rule, "train")
+        self.needs_graph = bool(getattr(self.rule, "needs_graph", False))
+        self.gradients = self.first_step = 0  # what this process computed, and from which step on
         require_every_parameter_once(self.rule, self.values)
-        self.takes_closure = bool(getattr(self.rule, "takes_closure", False))
         self.initial_lrs = [group["lr"] for group in self.rule.param_groups]
         self.stream = corpus.tokens("train")
         self.order = batches.order(len(self.stream), trial.seq_len, trial.batch_size, trial.steps, trial.seed)
@@ -149,6 +169,7 @@ class TrainingRun:
         path: where a long run keeps its state. keep: leave it there at the end, for a pack that goes on.
         """
         self._resume(path)
+        self.first_step = self.progress.step
         progress, trial = self.progress, self.trial
         marks = evaluation_steps(trial.steps, trial.evaluation.curve_points)
         stop = trial.steps if max_steps is None else min(max_steps, trial.steps)
@@ -191,7 +212,15 @@ class TrainingRun:
             peak_memory_bytes=_peak_memory(),
             state_bytes=sum(tensor.nbytes for tensor in state_tensors(self.rule)),
             pack_size=1,
+            counted_gradients=self._counted_gradients(),
         )
+
+    def _counted_gradients(self) -> float | None:
+        """Gradients per step beyond the first, where a rule asks for as many as it likes."""
+        here = self.progress.step - self.first_step
+        if not getattr(self.rule, "takes_closure", False) or self.needs_graph or not here:
+            return None
+        return self.gradients / here - 1
 
     def _advance(self, until: int) -> None:
         """Train to step `until`."""
@@ -207,6 +236,7 @@ class TrainingRun:
         tokens = self.stream[starts + np.arange(self.scale.seq_len + 1)].astype(np.int64)
         batch = torch.from_numpy(tokens).to(_device())
 
+        seed_frameworks(self.trial.seed, step)
         parts = batch.split(batches.rows_at_once(len(batch), self.scale.seq_len))
         losses = [functools.partial(self._part_loss, part=part, share=len(part) / len(batch)) for part in parts]
         loss = self._gradient(losses)
@@ -216,23 +246,37 @@ class TrainingRun:
         self.run.loss_fn = losses[0] if len(losses) == 1 else functools.partial(sum_of_parts, losses)
         before = {name: self.values[name].detach().clone() for name in self.ratios}
         with sdpa_kernel(SDPBackend.MATH):  # of loss_fn: the fused kernels have no second derivative
-            self.rule.step(
-                functools.partial(self._gradient, losses)
-            ) if self.takes_closure else self.rule.step()
+            take_step(self.rule, functools.partial(self._gradient, losses), loss)
+        if step == self.first_step:
+            require_types(self.rule, self.values)
         _scale_steps(self.values, before, self.ratios)
         return loss
 
     @torch.enable_grad()
     def _gradient(self, losses: Sequence[Callable[[Values], torch.Tensor]]) -> torch.Tensor:
         """Set every parameter's gradient of the batch's loss, clipped, and return the loss."""
-        self.rule.zero_grad()
-        total = torch.zeros((), device=_device())
-        for part_loss in losses:
-            summand = part_loss(self.values)
-            summand.backward()
-            total += summand.detach()
+        self.gradients += 1
+        if self.needs_graph:
+            total = self._differentiable_gradient(losses)
+        else:
+            self.rule.zero_grad()
+            total = torch.zeros((), device=_device())
+            for part_loss in losses:
+                summand = part_loss(self.values)
+                summand.backward()
+                total += summand.detach()
         _clip(self.values, self.params, self.optimizer.clip_roles, self.clip_norm)
         return total
+
+    def _differentiable_gradient(self, losses: Sequence[Callable[[Values], torch.Tensor]]) -> torch.Tensor:
+        """Set gradients that can be differentiated again; the graphs of all parts are held at once."""
+        with sdpa_kernel(SDPBackend.MATH):
+            total = torch.stack([loss(self.values) for loss in losses]).sum()
+        # not backward(): it would tie each parameter to its gradient in a cycle
+        grads = torch.autograd.grad(total, list(self.values.values()), create_graph=True)
+        for value, grad in zip(self.values.values(), grads, strict=True):
+            value.grad = grad.clone()  # of a view a rule may want none
+        return total.detach()
 
     def _part_loss(self, values: Values, part: torch.Tensor, share: float) -> torch.Tensor:
         return share * model_torch.loss(_cast(values, self.dtype), part, self.scale)
@@ -258,11 +302,11 @@ class TrainingRun:
 
     def _evaluated(self) -> Values:
         """The parameters to evaluate: a method that averages has others than those it trains at."""
-        if not _has_modes(self.rule):
+        if not has_modes(self.rule):
             return self.optimizer.eval_params(self.rule, self.values)
-        _mode(self.rule, "eval")
+        set_mode(self.rule, "eval")
         values = {name: value.detach().clone() for name, value in self.values.items()}
-        _mode(self.rule, "train")
+        set_mode(self.rule, "train")
         return values
 
     def _add_point(self) -> None:
@@ -292,18 +336,6 @@ class TrainingRun:
         state_from_array(self.rule, arrays[-1])
 
 
-def state_to_array(rule: torch.optim.Optimizer) -> np.ndarray:
-    """An optimizer's whole state as bytes, for a checkpoint."""
-    buffer = io.BytesIO()
-    torch.save(rule.state_dict(), buffer)
-    return np.frombuffer(buffer.getvalue(), np.uint8)
-
-
-def state_from_array(rule: torch.optim.Optimizer, array: np.ndarray) -> None:
-    """Give an optimizer the state that `state_to_array` wrote."""
-    rule.load_state_dict(torch.load(io.BytesIO(array.tobytes()), map_location=_device(), weights_only=True))
-
-
 def _schedule(trial: Trial) -> Callable[[Any], Any]:
     """Step index -> factor on every rate, in float64."""
     recipe = trial.hyperparameters
@@ -327,17 +359,6 @@ def _scale_steps(values: Values, before: Values, ratios: Mapping[str, float]) ->
         values[name].copy_(before[name] + ratio * (values[name] - before[name]))
 
 
-def _mode(rule: torch.optim.Optimizer, mode: str) -> None:
-    """Switch a rule that trains and evaluates at different values."""
-    if _has_modes(rule):
-        getattr(rule, mode)()
-
-
-def _has_modes(rule: torch.optim.Optimizer) -> bool:
-    """Whether a rule has both modes, as Schedule-Free has."""
-    return all(callable(getattr(rule, name, None)) for name in ("train", "eval"))
-
-
 def _cast(values: Values, dtype: torch.dtype) -> Values:
     return values if dtype == torch.float32 else {name: value.to(dtype) for name, value in values.items()}
 
@@ -347,7 +368,7 @@ def _clip(values: Values, params: Mapping[str, Param], roles: Sequence[str], cli
     grads = [v.grad for name, v in values.items() if params[name].role in roles and v.grad is not None]
     if clip_norm <= 0 or not grads:
         return
-    norm = torch.stack([grad.norm() for grad in grads]).norm()
+    norm = torch.stack([grad.detach().norm() for grad in grads]).norm()  # of graphs: a factor, not a function
     factor = torch.where(norm > clip_norm, clip_norm / norm, 1.0)
     for grad in grads:
         grad.mul_(factor)

@@ -19,6 +19,7 @@ UNIT_RATE = 0.25  # from here on
 USUAL_RATE = 1e-3  # where a constructor has no rate of its own
 RATES = ("lr", "learning_rate")  # what a constructor calls its rate; here it is peak_lr
 LONGEST_GRID = 1000  # values: more is a mistake, and slow to search
+LIMITS = ("max_learning_rate", "max_lr", "step_size")  # a number that caps or scales a step found otherwise
 _AVERAGE = re.compile(r"(b|beta)_?\d?|momentum|rho|alpha|mu")
 
 
@@ -62,7 +63,7 @@ def generic(build: Callable[..., Any]) -> Axes:
     pairs: dict[str, tuple[str, ...]] = {}
     for name, argument in inspect.signature(build).parameters.items():
         default: Any = argument.default
-        if name in RATES:
+        if name in (*RATES, *LIMITS) and "peak_lr" not in axes:
             usual = default if _number(default) and default > 0 else USUAL_RATE
             factors = UNIT_FACTORS if usual >= UNIT_RATE else RATE_FACTORS
             grid = [float(f"{usual * factor:.4g}") for factor in factors]

@@ -60,14 +60,34 @@ def _offer(updates: Any, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def schedule_free_params(state: Any, params: Any) -> Any:
     """The averaged parameters of optax's Schedule-Free wrapper, which are its result; else the parameters."""
-    from optax.contrib import ScheduleFreeState, schedule_free_eval_params
+    from optax.contrib import schedule_free_eval_params
 
-    found = [
-        part
-        for part in jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, ScheduleFreeState))
-        if isinstance(part, ScheduleFreeState)
-    ]
+    found = _schedule_free(state)
     return schedule_free_eval_params(found[0], params) if found else params
+
+
+def _schedule_free(state: Any) -> list[Any]:
+    """The states of Schedule-Free wrappers within a state."""
+    from optax.contrib import ScheduleFreeState
+
+    parts = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, ScheduleFreeState))
+    return [part for part in parts if isinstance(part, ScheduleFreeState)]
+
+
+def is_schedule_free(rule: "UserRule") -> bool:
+    """Whether a rule's state is that of Schedule-Free. Errors are left to whoever runs the rule."""
+    try:
+        params, values = _tiny()
+        run = Run(params, 10, lambda step: 1.0, lambda name, step, shape: jnp.ones(shape))
+        return bool(_schedule_free(jax.eval_shape(lambda: rule.build_jax(run).init(values))))
+    except Exception:  # whoever runs the rule will say what it is
+        return False
+
+
+def _tiny() -> tuple[Any, dict[str, jax.Array]]:
+    """Four parameters, one of each role, and values for them."""
+    params = describe({"embed": (4, 2), "layers.0.q": (2, 2), "norm": (2,), "head": (4, 2)}, 1)
+    return params, {name: jnp.ones(param.shape) for name, param in params.items()}
 
 
 def untraceable(rule: "UserRule") -> list[str]:
@@ -80,8 +100,7 @@ def untraceable(rule: "UserRule") -> list[str]:
 
 
 def _asks_for_values(rule: "UserRule", traced: list[str]) -> bool:
-    params = describe({"embed": (4, 2), "layers.0.q": (2, 2), "norm": (2,), "head": (4, 2)}, 1)
-    values = {name: jnp.ones(param.shape) for name, param in params.items()}
+    params, values = _tiny()
 
     def once(floats: dict[str, Any]) -> Any:
         run = Run(params, 10, lambda step: 1.0, lambda name, step, shape: jnp.ones(shape))

@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from optimizers.base import Param, Run
+from optimizers.base import Param, Run, describe
 
 if TYPE_CHECKING:
     from optimizers.user.rule import UserRule
+
+STEPS = 20  # over which further looks are counted: some rules look at every tenth step
+GRAPH_GRADIENTS = 2  # a derivative of a gradient that is there: 12 FLOPs per token and matrix, not 6
 
 
 @dataclass(frozen=True)
@@ -67,40 +70,59 @@ def _measured_torch(rule: "UserRule", params: Mapping[str, Param]) -> MeasuredCo
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from optimizers.user.convention_torch import state_tensors
+    from optimizers.user.convention_torch import eager, state_tensors
 
-    looks = {"losses": 0, "gradients": 0}
+    with eager(), torch.random.fork_rng(devices=[]):  # what is compiled cannot be counted from outside
+        try:
+            with FlopCounterMode(display=False) as counter:
+                optimizer, _ = _stepped_torch(rule, params, 1)
+            flops = float(counter.get_total_flops())
+        except Exception:  # a step that cannot be watched is a step all the same
+            (optimizer, _), flops = _stepped_torch(rule, params, 1), 0.0
+        floats = sum(x.numel() for x in state_tensors(optimizer) if x.dim())
+        toy = describe({"embed": (4, 2), "layers.0.q": (2, 2), "norm": (2,), "head": (4, 2)}, 1)
+        _, gradients = _stepped_torch(rule, toy, STEPS)
+    return MeasuredCost(floats, flops, 0.0, gradients / STEPS)
 
-    def ready() -> tuple[Any, Any]:
-        values = {name: torch.nn.Parameter(torch.ones(param.shape)) for name, param in params.items()}
-        run = Run(params, 1000, lambda step: 1.0, lambda name, step, shape: torch.ones(shape))
 
-        def loss_fn(values: Mapping[str, Any]) -> torch.Tensor:
-            looks["losses"] += 1
-            return sum((value.square().sum() for value in values.values()), torch.zeros(()))
+def _stepped_torch(rule: "UserRule", params: Mapping[str, Param], steps: int) -> tuple[Any, float]:
+    """An optimizer after some steps on a stand-in for a loss, and the gradients that it asked for: one for each
+    call of its closure, and what GRAPH_GRADIENTS says for each derivative of the gradient that it was given."""
+    import torch
 
-        run.loss_fn = loss_fn
-        optimizer = rule.build_torch(values, run)
-        for value in values.values():
-            value.grad = torch.ones_like(value)
+    from optimizers.user.convention_torch import step
 
-        def closure() -> torch.Tensor:
-            looks["gradients"] += 1
-            for value in values.values():
-                value.grad = torch.ones_like(value)
-            return torch.ones(())
+    class Watched(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+            return x.clone()  # a view may not be changed in place
 
-        return optimizer, closure if rule.takes_closure else None
+        @staticmethod
+        def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
+            nonlocal asked
+            asked += GRAPH_GRADIENTS
+            return grads[0]
 
-    optimizer, closure = ready()
-    optimizer.step(closure) if closure else optimizer.step()
-    floats = sum(x.numel() for x in state_tensors(optimizer) if x.dim())
-    counts, flops = dict(looks), 0.0
-    try:
-        optimizer, closure = ready()
-        with FlopCounterMode(display=False) as counter:
-            optimizer.step(closure) if closure else optimizer.step()
-        flops = float(counter.get_total_flops())
-    except Exception:  # a compiled step cannot be counted from outside, and would not compile any more
-        torch.compiler.reset()
-    return MeasuredCost(floats, flops, counts["losses"], counts["gradients"])
+    asked = 0.0
+    source = torch.Generator().manual_seed(0)  # of full rank: what is decomposed must have a decomposition
+    values = {n: torch.nn.Parameter(torch.randn(p.shape, generator=source)) for n, p in params.items()}
+    run = Run(params, 1000, lambda step: 1.0, lambda name, step, shape: torch.ones(shape))
+    optimizer = rule.build_torch(values, run)
+
+    @torch.enable_grad()
+    def gradient() -> torch.Tensor:
+        loss = sum((0.5 * v.square().sum() + 0.1 * v.pow(4).sum() for v in values.values()), torch.zeros(()))
+        grads = torch.autograd.grad(loss, list(values.values()), create_graph=optimizer.needs_graph)
+        for k, (value, grad) in enumerate(zip(values.values(), grads, strict=True)):
+            value.grad = Watched.apply(grad) if optimizer.needs_graph and k == 0 else grad
+        return loss.detach()
+
+    def closure() -> torch.Tensor:
+        nonlocal asked
+        asked += 1
+        return gradient()
+
+    for _ in range(steps):
+        loss = gradient()
+        step(optimizer, closure, loss)
+    return optimizer, asked

@@ -10,6 +10,7 @@ What an installed package has (`torch.optim:RMSprop`) needs no file: its axes co
 
 import contextlib
 import dataclasses
+import difflib
 import importlib
 import inspect
 import keyword
@@ -22,8 +23,8 @@ from typing import Any, Literal
 import optimizers
 from optimizers.base import RECIPE, Info, Optimizer, static
 from optimizers.user import identity, modules
-from optimizers.user.axes import RATES, Axes, generic, is_static, written
-from optimizers.user.rule import UserRule
+from optimizers.user.axes import LIMITS, RATES, Axes, generic, is_static, written
+from optimizers.user.rule import UserRule, rate_of
 from optimizers.user.spec import Spec, parse
 
 Backend = Literal["jax", "torch"]
@@ -89,6 +90,14 @@ def backends(entry: type[Optimizer]) -> tuple[Backend, ...]:
     return tuple(backend for backend in BACKENDS if written_in[backend])
 
 
+def with_terms(entry: type[Optimizer]) -> type[Optimizer]:
+    """The contestant, whose summary says on what terms it takes part where they are not everybody's."""
+    if issubclass(entry, UserRule) and (terms := entry().terms()):
+        sentences = [f"{entry.info.summary.rstrip('.')}.", *terms]
+        entry.info = dataclasses.replace(entry.info, summary=" ".join(dict.fromkeys(sentences)))
+    return entry
+
+
 def require(entry: type[Optimizer], backend: Backend) -> None:
     """Raise ValueError unless a contestant is written in this framework."""
     if backend not in (there := backends(entry)):
@@ -111,7 +120,7 @@ Builds = tuple[Callable[..., Any] | None, Any]
 def _only(spec: Spec, module: ModuleType) -> type[Optimizer] | Builds:
     """The one optimizer in a file: its own classes first, then what it imports."""
     classes = [v for k, v in vars(module).items() if isinstance(v, type) and not k.startswith("_")]
-    own = [c for c in classes if c.__module__ == module.__name__]
+    own = [c for c in classes if c.__module__ == module.__name__ and not inspect.isabstract(c)]
     torch = sys.modules.get("torch")  # imported by the file, or it has no torch optimizer
     base = torch.optim.Optimizer if torch else None
     entries = [c for c in own if issubclass(c, Optimizer)]
@@ -134,8 +143,11 @@ def _attribute(spec: Spec, module: ModuleType) -> type[Optimizer] | Builds:
     """What a name means in a module: a torch class, a function of params, or one that returns optax."""
     found = getattr(module, spec.attribute, None)
     if not callable(found):
-        known = ", ".join(sorted(k for k, v in vars(module).items() if callable(v) and not k.startswith("_")))
-        raise ValueError(f"{spec.label}: {spec.where} has no {spec.attribute}; it has {known[:300]}")
+        known = sorted(k for k, v in vars(module).items() if callable(v) and not k.startswith("_"))
+        near = difflib.get_close_matches(spec.attribute, known, n=5, cutoff=0.5) or known[:12]
+        raise ValueError(f"{spec.label}: {spec.where} has no {spec.attribute}; it has {', '.join(near)}")
+    if inspect.isabstract(found):
+        raise ValueError(f"{spec.label}: is abstract; name a class that can be made")
     if isinstance(found, type) and issubclass(found, Optimizer):
         return found
     first = next(iter(_arguments(spec.label, found)), "")
@@ -195,7 +207,8 @@ def _short_form(spec: Spec, module: ModuleType, function: Any, torch_class: Any)
         )
     _not_the_recipe(label, declared or ())
     base = generic(build) if declared is None else written(label, declared, getattr(module, "starts", None))
-    added = written(label, {{"lr": "peak_lr", "learning_rate": "peak_lr"}.get(n, n): g for n, g in spec.grids})
+    grids, scheduled = _schedule(label, module if spec.is_file else None, spec.grids)
+    added = written(label, {"peak_lr" if n in (*RATES, *LIMITS) else n: g for n, g in grids})
     found = Axes({**base.axes, **added.axes}, {**base.choices, **added.choices}, base.pairs)
     for part in (function, torch_class):
         if part is not None:
@@ -207,7 +220,7 @@ def _short_form(spec: Spec, module: ModuleType, function: Any, torch_class: Any)
         for name, a in axes.items()
     ]
     facts = module if spec.is_file else None
-    scheduled, recipe_start = getattr(facts, "schedule", True), getattr(facts, "recipe_start", {})
+    recipe_start = getattr(facts, "recipe_start", {})
     if not isinstance(recipe_start, Mapping):
         raise ValueError(f"{label}: recipe_start = {recipe_start!r} must be a dict, name: value")
     body = {
@@ -220,19 +233,22 @@ def _short_form(spec: Spec, module: ModuleType, function: Any, torch_class: Any)
         "pairs": found.pairs,
         "groups": _hook(label, facts, "groups"),
         "averaged": _hook(label, facts, "eval_params"),
+        "generic": declared is None,
         "closure": bool(getattr(facts, "closure", False)),
         "recipe_start": dict(recipe_start),
-        "recipe_fixed": {} if scheduled else UNSCHEDULED,
+        "recipe_fixed": UNSCHEDULED if scheduled is False else {},
         "__module__": module.__name__,
     }
     made = dataclasses.make_dataclass(spec.stem, fields, bases=(UserRule,), namespace=body, frozen=True)
-    if not function:
-        return made
-    from optimizers.user.convention_jax import untraceable
+    if function:
+        from optimizers.user.convention_jax import untraceable
 
-    if fixed := untraceable(made()):  # the function asks for their values: each value is a program of its own
-        fields = [(n, t, static(axes[n].start) if n in fixed else f) for n, t, f in fields]
-        made = dataclasses.make_dataclass(spec.stem, fields, bases=(UserRule,), namespace=body, frozen=True)
+        if fixed := untraceable(made()):  # it asks for their values: each value is a program of its own
+            fields = [(n, t, static(axes[n].start) if n in fixed else f) for n, t, f in fields]
+            made = dataclasses.make_dataclass(spec.stem, fields, bases=(UserRule,), namespace=body, frozen=True)
+    may_average = function or not isinstance(torch_class, type) or hasattr(torch_class, "eval")
+    if scheduled is None and may_average and made().averages():
+        made.recipe_fixed = UNSCHEDULED
     return made
 
 
@@ -249,6 +265,21 @@ def _check_names(label: str, axes: Mapping[str, Any]) -> None:
 
 def _is_rate(value: Any) -> bool:
     return isinstance(value, int | float) and 0 <= value <= sys.float_info.max
+
+
+def _schedule(label: str, facts: ModuleType | None, grids: Any) -> tuple[Any, bool | None]:
+    """The grids without the word about the schedule, and that word: `schedule = False` in a file, or
+    `--axis schedule=off`; None where nobody says."""
+    said = getattr(facts, "schedule", None)
+    for name, values in grids:
+        if name == "schedule":
+            if values not in SCHEDULE_WORDS:
+                raise ValueError(f"{label}: schedule is on or off, not {','.join(map(str, values))}")
+            said = SCHEDULE_WORDS[values]
+    return tuple(grid for grid in grids if grid[0] != "schedule"), said
+
+
+SCHEDULE_WORDS = {("on",): True, ("off",): False, (True,): True, (False,): False}
 
 
 def _hook(label: str, facts: ModuleType | None, name: str) -> Any:
@@ -289,12 +320,15 @@ def _check_signature(label: str, build: Callable[..., Any], found: Axes) -> None
     taken = {n for names in found.pairs.values() for n in names}
     needed = (set(found.axes) - {"peak_lr"} - taken) | set(found.pairs)
     any_name = any(a.kind is a.VAR_KEYWORD for a in arguments.values())
-    if not any(rate in arguments for rate in RATES) and not any_name:
-        raise ValueError(f"{label}: {name} must take the argument lr or learning_rate")
+    if not rate_of(arguments):
+        raise ValueError(
+            f"{label}: {name} must take the argument lr or learning_rate; call it from a function of your own"
+            " that does (docs/your-optimizer.md)"
+        )
     if (missing := sorted(needed - set(arguments))) and not any_name:
         raise ValueError(f"{label}: {name} must take the arguments {', '.join(missing)}")
     for i, (argument, kind) in enumerate(arguments.items()):
-        given = argument in needed or argument in RATES or argument in ("mask", "roles")
+        given = argument in needed or argument in ("mask", "roles", rate_of(arguments))
         if given or (i == 0 and argument.startswith("param")):
             continue
         if kind.kind not in (kind.VAR_POSITIONAL, kind.VAR_KEYWORD) and kind.default is kind.empty:

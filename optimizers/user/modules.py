@@ -12,21 +12,41 @@ from typing import Any
 
 
 def name(path: Path, kind: str) -> str:
-    """What a file is called as a module, which must not be the name of anything else."""
-    return f"{kind}_{re.sub(r'[^A-Za-z0-9]+', '_', path.stem)}"
+    """What a file is called as a module, which must not be the name of anything else; in a package it is that
+    package's, so that it can import from its neighbours."""
+    stem = path.parent.name if path.name == "__init__.py" else path.stem
+    own = f"{kind}_{re.sub(r'[^A-Za-z0-9]+', '_', stem)}"
+    above = path.parent.parent if path.name == "__init__.py" else path.parent
+    return ".".join([*reversed([folder.name for folder in _packages(above)]), own])
 
 
 def run(path: Path, kind: str) -> ModuleType:
     """A user's Python file as a module, named after its kind. Raises ValueError, one line, where that fails."""
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file")
-    spec = importlib.util.spec_from_file_location(name(path, kind), path)
+    package = name(path, kind).rpartition(".")[0]
+    if package:
+        above = _packages(path.parent)[-1].parent
+        if str(above) not in sys.path:
+            sys.path.append(str(above))
+        _imported(path, lambda: importlib.import_module(package))
+    inside = [str(path.parent)] if path.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name(path, kind), path, submodule_search_locations=inside)
     assert spec is not None and spec.loader is not None  # a .py file always has a loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module  # dataclasses look their module up
     loader = spec.loader
     _imported(path, lambda: loader.exec_module(module))
     return module
+
+
+def _packages(folder: Path) -> list[Path]:
+    """The folders around that are packages of one another, innermost first."""
+    found = []
+    while (folder / "__init__.py").is_file() and folder.name.isidentifier():
+        found.append(folder)
+        folder = folder.parent
+    return found
 
 
 def named(module: str) -> ModuleType:

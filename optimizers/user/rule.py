@@ -1,12 +1,14 @@
 """The contestant that a short file or an installed optimizer makes (see files.py): its builds and its costs."""
 
 import inspect
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from optimizers.base import Optimizer, Param, Run
 from optimizers.shared.decoupled import DECAYED_ROLES, decay_groups
+from optimizers.user.axes import LIMITS, RATES, UNIT_RATE
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,7 @@ class UserRule(Optimizer):
     choices, pairs: how hyperparameters become arguments (see axes.py).
     groups: torch, (params, roles) -> parameter groups. averaged: jax, (state, params) -> params to evaluate.
     closure: torch, whether `step` is given one though it does not ask for it.
+    generic: whether the axes are those of its signature, not its author's.
     """
 
     file: ClassVar[str]
@@ -26,6 +29,7 @@ class UserRule(Optimizer):
     groups: ClassVar[Callable[..., Any] | None] = None
     averaged: ClassVar[Callable[..., Any] | None] = None
     closure: ClassVar[bool] = False
+    generic: ClassVar[bool] = False
 
     def build_jax(self, run: Run) -> Any:
         from optimizers.user.convention_jax import scheduled, with_known_keywords
@@ -41,7 +45,9 @@ class UserRule(Optimizer):
             arguments["mask"] = {name: param.role in DECAYED_ROLES for name, param in run.params.items()}
         if "roles" in accepted:
             arguments["roles"] = {name: param.role for name, param in run.params.items()}
-        peak_lr, rate = arguments.pop("peak_lr"), _rate(accepted)
+        peak_lr, rate = arguments.pop("peak_lr"), rate_of(accepted)
+        if rate in LIMITS:
+            return with_known_keywords(scheduled(self.function(**{**arguments, rate: peak_lr}), run.multiplier))
         try:
             rule = self.function(**{**arguments, rate: lambda count: peak_lr * run.multiplier(count)})
         except TypeError:  # it takes a number and no schedule: its steps are scaled instead
@@ -49,39 +55,87 @@ class UserRule(Optimizer):
         return with_known_keywords(rule)
 
     def build_torch(self, params: Mapping[str, Any], run: Run) -> Any:
-        from optimizers.user.convention_torch import built
-
         if self.torch_class is None:
             raise ValueError(
                 f"{self.file} has only a jax optimizer; run it with --backend jax, or add a subclass of"
                 " torch.optim.Optimizer"
             )
-        arguments = self._arguments()
-        arguments[_rate(inspect.signature(self.torch_class).parameters)] = arguments.pop("peak_lr")
-        if self.groups is not None:
-            return self._marked(self.torch_class(self.groups(dict(params), dict(run.params)), **arguments))
-        decayed = "weight_decay" in arguments
-        named = (
-            decay_groups(params, arguments["weight_decay"], run) if decayed else [{"params": [*params.items()]}]
-        )
-        return self._marked(built(self.torch_class, named, arguments))
+        return self._torch(params, run, self.manners())
 
-    def _marked(self, rule: Any) -> Any:
-        """The rule, which says of itself whether whoever steps it owes it a closure."""
-        rule.takes_closure = self.takes_closure
+    def manners(self) -> Any:
+        """torch: how the class wants to be treated, found once (convention_torch.Manners)."""
+        cls = type(self)
+        if "found_manners" not in vars(cls):
+            from optimizers.user.convention_torch import Manners, manners
+
+            choices = [Manners(*flags) for flags in itertools.product((False, True), repeat=3)]
+            choices = [c for c in choices if not (c.matrices_only and self.groups)]
+            setattr(cls, "found_manners", manners(cls()._torch, choices))  # noqa: B010
+        return vars(cls)["found_manners"]
+
+    def _torch(self, params: Mapping[str, Any], run: Run, manner: Any) -> Any:
+        """The class's optimizer, which says of itself what whoever steps it owes it."""
+        from optimizers.user.convention_torch import adamw_beside, built, set_mode, takes, with_rate
+
+        assert self.torch_class is not None
+        arguments = self._arguments()
+        accepted = inspect.signature(self.torch_class).parameters
+        if "roles" in accepted:
+            arguments["roles"] = {name: param.role for name, param in run.params.items()}
+        rate = arguments.pop("peak_lr")
+        if called := rate_of(accepted):
+            arguments[called] = rate
+        if self.groups is not None:
+            rule = self.torch_class(self.groups(dict(params), dict(run.params)), **arguments)
+        elif manner.matrices_only:
+            hidden = {name: p for name, p in params.items() if run.params[name].role == "hidden"}
+            rest = {name: p for name, p in params.items() if name not in hidden}
+            rule = built(self.torch_class, self._groups(hidden, run), arguments)
+            rule = adamw_beside(rule, self._groups(rest, run), rate)
+        else:
+            rule = built(self.torch_class, self._groups(params, run), arguments)
+        rule, closure, loss = with_rate(rule), takes(rule, "closure"), takes(rule, "loss")
+        needs = closure is not None and closure.default is closure.empty
+        rule.takes_closure = self.closure or needs or manner.closure
+        rule.takes_loss = loss is not None
+        rule.needs_graph = manner.graph
+        set_mode(rule, "train")
         return rule
+
+    def _groups(self, params: Mapping[str, Any], run: Run) -> list[dict[str, Any]]:
+        """Groups of (name, tensor) pairs, by decay where there is one to tune."""
+        decay = self._arguments().get("weight_decay")
+        return [{"params": [*params.items()]}] if decay is None else decay_groups(params, decay, run)
 
     def eval_params(self, state: Any, params: Any) -> Any:
         from optimizers.user.convention_jax import schedule_free_params
 
         return self.averaged(state, params) if self.averaged else schedule_free_params(state, params)
 
-    @property
-    def takes_closure(self) -> bool:
-        """torch: whether `step` needs a function that evaluates the loss and its gradient again."""
-        step = getattr(self.torch_class, "step", None)
-        argument = inspect.signature(step).parameters.get("closure") if step else None
-        return self.closure or (argument is not None and argument.default is argument.empty)
+    def averages(self) -> bool:
+        """Whether it is evaluated at another point than it trains at, which takes the place of a schedule."""
+        if self.torch_class is not None:
+            return self.manners().averages
+        from optimizers.user.convention_jax import is_schedule_free
+
+        return is_schedule_free(self)
+
+    def terms(self) -> list[str]:
+        """On what terms the rule takes part, where they are not everybody's; a sentence each."""
+        said = []
+        if self.recipe_fixed:
+            said.append("The recipe's schedule is off: the rule runs at its full rate from first to last step.")
+        if self.generic and float(self.space["micro"]["peak_lr"].start) >= UNIT_RATE:
+            said.append("Its rate is a factor near 1 on a step that the rule finds itself.")
+        if self.torch_class is not None:
+            manner = self.manners()
+            if manner.averages:
+                said.append("It is evaluated in its evaluation mode.")
+            if manner.matrices_only:
+                said.append("It refuses vectors: it has the hidden matrices, AdamW at the same rate the rest.")
+            if manner.graph:
+                said.append("It differentiates the gradient, which is charged.")
+        return said
 
     def state_floats(self, params: Mapping[str, Param]) -> int:
         return self._measured(params).state_floats
@@ -109,6 +163,8 @@ class UserRule(Optimizer):
         return values
 
 
-def _rate(accepted: Mapping[str, Any]) -> str:
-    """What a constructor calls its rate."""
-    return "learning_rate" if "learning_rate" in accepted else "lr"
+def rate_of(accepted: Mapping[str, Any]) -> str:
+    """What a constructor calls its rate; empty where it names none and takes only what it names."""
+    found = next((name for name in (*RATES, *LIMITS) if name in accepted), "")
+    any_name = any(a.kind is a.VAR_KEYWORD for a in accepted.values())
+    return found or ("lr" if any_name else "")

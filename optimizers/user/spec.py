@@ -30,13 +30,17 @@ class Spec:
     @property
     def label(self) -> str:
         """What its author calls it: `mine.py`, `mine.py:Fast`, `torch.optim:RMSprop`. Holds no folder."""
-        where = Path(self.where).name if self.is_file else self.where
+        path = Path(self.where)
+        where = path.name if self.is_file else self.where
+        where = f"{path.parent.name}/{where}" if where == "__init__.py" else where
         return f"{where}:{self.attribute}" if self.attribute else where
 
     @property
     def stem(self) -> str:
         """A name for tables and records: the file's stem, or the package's and the attribute's."""
-        first = Path(self.where).stem if self.is_file else self.where.partition(".")[0]
+        path = Path(self.where)
+        own = path.parent.name if path.name == "__init__.py" else path.stem  # a package is called by its folder
+        first = own if self.is_file else self.where.partition(".")[0]
         whole = f"{first}_{self.attribute}".lower() if self.attribute else first
         return re.sub(r"\W+|^(?=\d)", "_", whole)
 
@@ -54,6 +58,12 @@ class Spec:
 def parse(text: str | Path) -> Spec:
     """Read a name of an optimizer. Raises ValueError where it is neither a file nor `module:attribute`."""
     base, _, options = str(text).partition("?")
+    if Path(base).is_dir():
+        inside = sorted(path.name for path in Path(base).glob("*.py"))
+        if "__init__.py" not in inside:
+            there = ", ".join(inside[:8]) or "it has none"
+            raise ValueError(f"{base}: is a folder; name a Python file in it: {there}")
+        base = str(Path(base) / "__init__.py")
     file = re.fullmatch(r"(.*\.py)(?::(\w+))?", base)
     grids = tuple(grid(option) for option in options.split("&")) if options else ()
     if file:

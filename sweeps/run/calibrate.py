@@ -113,5 +113,5 @@ def shortened(whole: Trial) -> Trial:
 
 
 def job(trial: Trial, source: str, corpus_at: str = "") -> worker.Job:
-    """A trial to time: nothing is kept of it. corpus_at: where text of the user\x27s own lies."""
+    """A trial to time: nothing is kept of it. corpus_at: where text of the user's own lies."""
     return worker.Job((trial,), {}, source, "", "", 0.0, corpus_at)

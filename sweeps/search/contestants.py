@@ -54,4 +54,4 @@ def optimizer_class(name: str, source: str) -> type[Optimizer]:
 
 @functools.cache
 def _load(source: str) -> tuple[type[Optimizer], str]:
-    return files.load(source), files.rule(source)
+    return files.with_terms(files.load(source)), files.rule(source)

@@ -236,7 +236,7 @@ def load(results: str | Path) -> Results:
         try:
             manifest, without = manifests.read(files.content(path))
             if isinstance(corpus := manifest.get("corpus"), str):  # which once was a path
-                manifest["corpus"] = sources.shown(corpus)
+                manifest = {**manifest, "corpus": sources.shown(corpus)}
             sweeps[_name(path.parent)] = manifest
             damaged += [f"{files.name(path)}: {problem}" for problem in without]
         except ValueError as error:

@@ -42,6 +42,7 @@ class Wrong(ValueError):
 
 def parse(content: str | bytes) -> Any:
     """JSON as Python values, without NaN and infinities. Raises ValueError that says what is wrong."""
+    text = ""
     try:
         text = content if isinstance(content, str) else content.decode("utf-8-sig")
         return _DECODER.decode(text.removeprefix("\ufeff"))
@@ -240,7 +241,8 @@ def shape(kind: type, given: Mapping[str, Check]) -> Check:
 def _by_hint(hint: Any, given: Mapping[str, Check]) -> Check:
     """The check that an annotation stands for."""
     plain: dict[Any, Check] = {str: name, bool: flag, int: whole(), float: number()}
-    origin, inside = get_origin(hint), get_args(hint)
+    origin: Any = get_origin(hint)
+    inside = get_args(hint)
     if hint in plain:
         return plain[hint]
     if origin is Literal:

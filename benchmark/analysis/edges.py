@@ -85,7 +85,8 @@ def edges(
                 winner, sides = _judged(own, space, winner)
             for name, side in sides.items():
                 grid = space.get(name, {}).get("grid", ())
-                values = [float(v) for v in (*grid, *own.get(f"hp.{name}", ())) if _is_number(v)]
+                tried = own[f"hp.{name}"] if f"hp.{name}" in own else ()
+                values = [float(v) for v in (*grid, *tried) if _is_number(v)]
                 what = {"hyperparameter": name, "best_value": winner[name], "side": side}
                 ends = {"low": min(values), "high": max(values)}
                 found.append({**labels, "search": number, "searches": len(entries), **what, **ends})

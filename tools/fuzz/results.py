@@ -205,6 +205,8 @@ def _value(results: Path, coins: random.Random) -> str:
 
 def _change(body: Any, coins: random.Random) -> str:
     where, inside = "", body
+    outer: Any = body
+    key: Any = None
     while isinstance(inside, dict | list) and inside:
         outer, key = inside, coins.choice(list(inside) if isinstance(inside, dict) else range(len(inside)))
         where, inside = f"{where}.{str(key)[:40]}", outer[key]

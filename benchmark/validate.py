@@ -6,6 +6,7 @@ form. Whatever is wrong is a ValueError of one line that names the field. spec.p
 """
 
 import dataclasses
+import inspect
 import functools
 import json
 import re
@@ -241,8 +242,7 @@ def shape(kind: type, given: Mapping[str, Check]) -> Check:
 def _by_hint(hint: Any, given: Mapping[str, Check]) -> Check:
     """The check that an annotation stands for."""
     plain: dict[Any, Check] = {str: name, bool: flag, int: whole(), float: number()}
-    origin: Any = get_origin(hint)
-    inside = get_args(hint)
+    origin, inside = get_origin(hint), get_args(hint)
     if hint in plain:
         return plain[hint]
     if origin is Literal:
@@ -254,6 +254,6 @@ def _by_hint(hint: Any, given: Mapping[str, Check]) -> Check:
     if origin is tuple and inside[1:] == (...,):
         check = several(_by_hint(inside[0], given), MOST_POINTS)
         return lambda value: tuple(check(value))
-    if isinstance(origin, type) and issubclass(origin, Mapping):
+    if inspect.isclass(origin) and issubclass(origin, Mapping):
         return tree({})
     raise TypeError(f"no check for {hint}")  # ours: a field of a new kind needs one

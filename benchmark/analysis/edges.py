@@ -85,7 +85,7 @@ def edges(
                 winner, sides = _judged(own, space, winner)
             for name, side in sides.items():
                 grid = space.get(name, {}).get("grid", ())
-                tried = own[f"hp.{name}"] if f"hp.{name}" in own else ()
+                tried: Any = own.get(f"hp.{name}", ())
                 values = [float(v) for v in (*grid, *tried) if _is_number(v)]
                 what = {"hyperparameter": name, "best_value": winner[name], "side": side}
                 ends = {"low": min(values), "high": max(values)}

@@ -11,7 +11,7 @@ import pytest
 import benchmark
 from benchmark.analysis import choosing, edges, settings, speedup, tuning
 from benchmark.frames import rows, where
-from benchmark.report.pages import leaderboard
+from benchmark.report.board import board
 from benchmark.report.pages import tuning as tuning_page
 from benchmark.study import Study
 from optimizers.base import Axis
@@ -115,7 +115,7 @@ def _settings(near: dict[str, list[Any]]) -> list[dict[str, Any]]:
 
 def test_the_board_shows_the_verdicts_of_the_analysis(study: Study) -> None:
     for task in study.tasks:
-        for row in leaderboard.board(study, task).rows:
+        for row in board(study, task).rows:
             costs = rows(where(study.costs, optimizer=row.optimizer, task=task.name))
             tokens = rows(where(study.speedups, optimizer=row.optimizer, task=task.name))
             for metric, shown in row.speedups.items():
@@ -137,7 +137,7 @@ def test_every_verdict_is_read_off_its_interval_by_one_rule(study: Study) -> Non
 def test_the_board_shows_the_step_times_of_the_costs(study: Study) -> None:
     seen = 0
     for task in study.tasks:
-        for row in leaderboard.board(study, task).rows:
+        for row in board(study, task).rows:
             (cost,) = {
                 r["step_overhead"] for r in rows(where(study.costs, optimizer=row.optimizer, task=task.name))
             }

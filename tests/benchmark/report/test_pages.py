@@ -12,8 +12,8 @@ import pytest
 
 from benchmark import store
 from benchmark.report import answer, build, charts, style, text
+from benchmark.report.board import board, place
 from benchmark.report.pages import cells, leaderboard, speedup
-from benchmark.report.pages.leaderboard import board, place
 from benchmark.studies import studies
 
 Writer = Callable[..., Path]

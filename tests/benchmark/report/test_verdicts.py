@@ -8,8 +8,8 @@ from pathlib import Path
 from benchmark import store
 from benchmark.analysis.evidence import Verdict
 from benchmark.report import answer, charts
+from benchmark.report.board import board
 from benchmark.report.pages import claims, optimizers, progress, speedup
-from benchmark.report.pages.leaderboard import board
 from benchmark.studies import studies
 from benchmark.study import Study
 

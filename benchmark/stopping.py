@@ -35,28 +35,30 @@ def run(main: Callable[[], int], line: str) -> int:
     if threading.current_thread() is not threading.main_thread():
         return main()  # signals go to the main thread, and so to whoever holds that
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    outer = _line, _received, _working, _told
+    outer, there = (_line, _received, _working, _told), descendants(os.getpid())
     _line, _received, _working, _told = line, None, True, False
     _install()
     with _watched():
         try:
             status = main()
             # what broke because its processes were told to stop, too
-            return _stopped() if _received and status else status
+            return _stopped(there) if _received and status else status
         except KeyboardInterrupt:
-            return _stopped()
+            return _stopped(there)
         except SystemExit:
             if not _received:
                 raise
-            return _stopped()
+            return _stopped(there)
         finally:
             _line, _received, _working, _told = outer
             for number, handler in before.items():
                 signal.signal(number, handler)
 
 
-def _stopped() -> int:
+def _stopped(there: set[int]) -> int:
+    """Say the line, and end what has been started since `there`."""
     print(f"\n{_line}", file=sys.stderr, flush=True)
+    end_all(descendants(os.getpid()) - there)
     return _status()
 
 
@@ -72,14 +74,18 @@ def again() -> None:
 
 
 def descendants(pid: int) -> set[int]:
-    """Process ids of all below a process. One may be missing while others end: see proc(5), children."""
-    found, queue = set(), [pid]
+    """Process ids of all below a process."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # one that ends meanwhile
+            parent = int(stat.read_text().rpartition(") ")[2].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    found: set[int] = set()
+    queue = [pid]
     while queue:
-        for listing in Path(f"/proc/{queue.pop()}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                new = set(map(int, listing.read_text().split())) - found
-                found |= new
-                queue += new
+        new = set(children.get(queue.pop(), ())) - found
+        found |= new
+        queue += new
     return found
 
 

@@ -101,6 +101,9 @@ CASES = [
     ("tools.regret", "many", "got 'many'"),
     ("tools.efficiency", "1000", "the following arguments are required: count"),
     ("tools.parity", "--corpus gcid", "unknown corpus 'gcid'"),
+    ("tools.isa", "27k", "nothing takes the word '27k'"),
+    ("tools.thirdparty", "--word torch", "there is no option '--word'"),
+    ("benchmark.corpora", "Gcide", "unknown corpus 'Gcide' (did you mean 'gcide'?)"),
 ]
 
 

@@ -9,11 +9,12 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from benchmark.arguments import Parser
 from tools.bench import blocks, turns
 
 CAP = "--xla_cpu_max_isa=AVX2"
@@ -44,7 +45,9 @@ def losses(flags: str, scale: str, steps: int) -> list[float]:
             return [loss for (loss,) in json.loads(file["meta"].tobytes())["train_losses"]]
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a line for each scale; returns the exit status."""
+    Parser(prog="python -m tools.isa", description=__doc__).parse_args(arguments)
     for scale, steps in BLOCKS.items():
         print(f"{scale}: {ROUNDS} rounds of {steps} steps ...", file=sys.stderr)
         in_turn = [turns.Contestant(n, 1.0, block, (f, scale, steps)) for n, f in SETTINGS.items()]

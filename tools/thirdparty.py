@@ -17,6 +17,7 @@ from typing import Any
 
 import optimizers
 from benchmark import scales
+from benchmark.arguments import Parser
 from benchmark.data import corpora
 from benchmark.data.corpora import Corpus
 from benchmark.kit import admission, cases
@@ -153,8 +154,11 @@ ROWS = (
 HEAD = "| optimizer | way in | admitted | state per parameter | more gradients | 30 steps | number's check |"
 
 
-def main(words: Sequence[str]) -> None:
-    """Print the table row by row."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table row by row; returns the exit status."""
+    parser = Parser(prog="python -m tools.thirdparty", usage="%(prog)s [WORD ...]", description=__doc__)
+    parser.add_argument("words", nargs="*", metavar="WORD", help="only optimizers whose place has one of these")
+    words = parser.parse_args(arguments).words
     warnings.filterwarnings("ignore")
     corpus = corpora.prepare("gcide", scales.get(SCALE).vocab, progress=False)
     print(f"{HEAD}\n|{'---|' * (HEAD.count('|') - 1)}", flush=True)
@@ -162,6 +166,7 @@ def main(words: Sequence[str]) -> None:
         asked = not words or any(word in row.where for word in words)
         if asked and importlib.util.find_spec(row.where.partition(".")[0].partition(":")[0]):
             print(f"| `{row.where}` | {' | '.join(cells(row, corpus))} |", flush=True)
+    return 0
 
 
 def cells(row: Row, corpus: Corpus) -> Iterator[str]:
@@ -222,4 +227,4 @@ def trained(entry: type[Optimizer], backend: Any, corpus: Corpus, setting: dict[
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main())

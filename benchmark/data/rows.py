@@ -97,7 +97,10 @@ def _parquet(file: Path) -> Rows:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise ValueError(f"{printable(file)}: parquet needs the package pyarrow: pip install pyarrow") from None
+        raise ValueError(
+            f"{printable(file)}: parquet needs pyarrow, which this environment has lost; `make setup` after"
+            " `make clean` puts it back"
+        ) from None
     try:
         with parquet.ParquetFile(file) as table:
             schema = table.schema_arrow

@@ -33,7 +33,7 @@ CAUSES: tuple[tuple[str, str], ...] = (
     (r"Too many open files|EMFILE|Errno 24", "allow more open files (ulimit -n 4096)"),
     (
         r"can't start new thread|pthread_create|Resource temporarily unavailable|Errno 11\b|thread: ",
-        "allow more processes (ulimit -u, docker's --pids-limit) or give fewer --workers",
+        "allow more processes (ulimit -u, docker's limit of pids) or give fewer --workers",
     ),
     (
         r"Cannot allocate memory|Errno 12\b|bad_alloc|MemoryError|OutOfMemory|out of memory",
@@ -51,7 +51,7 @@ CAUSES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"Could not find any running Ray instance",
-        "no cluster runs here: unset RAY_ADDRESS, or run `ray start --head`",
+        "no cluster runs here: unset RAY_ADDRESS, or start one (docs/cluster.md)",
     ),
     (r"Invalid address|Malformed|address port|address family", "RAY_ADDRESS is auto or HOST:PORT"),
     (
@@ -114,7 +114,7 @@ def check_room(workers: int) -> None:
     if left is not None and left < needed:
         raise ValueError(
             f"{left} more processes and threads may be started here, and Ray needs about {needed} for {workers}"
-            " workers; allow more (ulimit -u, docker's --pids-limit), give fewer --workers,"
+            " workers; allow more (ulimit -u, docker's limit of pids), give fewer --workers,"
             " or use --executor serial"
         )
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import optimizers
 from optimizers.shared.copies import copy_name
+from optimizers.shared.near import near
 from sweeps.search import committed
 from sweeps.search.committed import Reference
 from sweeps.search.contestants import contestants
@@ -25,7 +26,8 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError("challenge asks about an optimizer of your own; name it with --optimizer mine.py")
     unknown = [name for name in args.against if name not in optimizers.names()]
     if unknown:
-        raise ValueError(f"--against {unknown[0]}: choose from {', '.join(optimizers.names())}")
+        like, there = near(unknown[0], optimizers.names()), ", ".join(optimizers.names())
+        raise ValueError(f"--against {unknown[0]}{like}: choose from {there}")
 
 
 def sweep(args: argparse.Namespace, base: Sweep) -> tuple[Sweep, Reference]:

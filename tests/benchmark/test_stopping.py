@@ -32,9 +32,16 @@ WORK = {
 }
 
 
+# where these tests run in the background, children would inherit that signals are ignored
+HEEDING = (
+    "import signal, sys, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+)
+
+
 def command(work: str) -> subprocess.Popen:
     indented = work.replace("\n", "\n  ")
-    text = f"import signal, sys, time\nfrom benchmark import stopping\ndef main():\n  {indented}\n  return 0\n"
+    text = f"{HEEDING}from benchmark import stopping\ndef main():\n  {indented}\n  return 0\n"
     text = f"{text}sys.exit(stopping.run(main, {LINE!r}))"
     piped = subprocess.PIPE
     process = subprocess.Popen([sys.executable, "-c", text], stdout=piped, stderr=piped, text=True)
@@ -86,7 +93,8 @@ def test_a_command_that_is_still_being_imported_says_so(tmp_path):
     """A package that is slow to import stands in for jax."""
     (tmp_path / "tqdm.py").write_text("import time; print('ready', flush=True); time.sleep(60)")
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    words = [sys.executable, "-m", "benchmark.data.corpora", "gcide"]
+    run = "import os\nos.execv(sys.executable, [sys.executable, '-m', 'benchmark.data.corpora', 'gcide'])"
+    words = [sys.executable, "-c", HEEDING + run]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)

@@ -19,7 +19,7 @@ from benchmark.train import parameters
 from tools.bench import __main__ as bench
 from tools.bench import blocks, costs, groups, overhead, products_jax, reading, turns
 
-ENVIRONMENT = {"machine": "aaaa", "device": "cpu", "commit": "c0ffee", "load": 0.1}
+ENVIRONMENT = {"machine": "aaaa", "cpu": "x86", "device": "cpu", "commit": "c0ffee", "load": 0.1}
 
 
 def shown(*values: float, others=(), name="27k adamw: ours, jax"):
@@ -301,8 +301,8 @@ def test_bad_input_is_one_line(tmp_path, capsys):
         bench.main(["--groups", "throughputs"])
     assert "unknown group 'throughputs'" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        bench.main(["--scales", "28k"])
-    assert "unknown scale '28k' (did you mean '27k'?)" in capsys.readouterr().err
+        bench.main(["--scales", "27K"])
+    assert "unknown scale '27K' (did you mean '27k'?)" in capsys.readouterr().err
     with pytest.raises(ValueError, match="at most 128 steps"):
         blocks.ours("jax", "adamw", "13k", 129)
     (tmp_path / "throughput.json").write_text("{")

@@ -34,7 +34,7 @@ def test_a_damaged_file_is_one_line_or_none(file: Damaged, tmp_path: Path) -> No
 SAID = [
     ("import os; os._exit(0)", "ends the process when it is imported"),
     ("while True: pass", "its import has not ended after 1 seconds"),
-    ("class Odd(BaseException): ...\nraise Odd", "Odd: no message"),
+    ("class Odd(BaseException): ...\nraise Odd", "Odd: `raise Odd`"),
     ("x = " + "+".join(["1"] * 5000), "RecursionError"),
     ("__doc__ = 5", ""),
 ]

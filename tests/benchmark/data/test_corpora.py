@@ -264,7 +264,7 @@ def test_command(
     printed = capsys.readouterr().out
     assert corpus.corpus_hash in printed and f"{corpus.counts['train']:,} tokens" in printed
     assert corpora.main(["gcite"]) == 1
-    assert "unknown corpus 'gcite'; choose from apidocs, gcide" in capsys.readouterr().err
+    assert "unknown corpus 'gcite' (did you mean 'gcide'?); choose from apidocs" in capsys.readouterr().err
 
 
 def test_gcide_is_what_the_committed_runs_were_trained_on() -> None:

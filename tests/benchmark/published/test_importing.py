@@ -191,7 +191,7 @@ SIZED, WITH = "optimizer,scale,chinchilla_ratio,val_loss,num_params", "optimizer
         ),
         (_table(OURS + ",backend", "adamw,130m,1,3.5,jax", "muon,130m,1,3.4,torch"), "2 backends (jax, torch)"),
         (_table(OURS + ",hp.batch_size", "adamw,130m,1,3.5,big"), "hp.batch_size 'big' is no whole number"),
-        (_table(OURS, f"{'a' * 2_000_000},130m,1,3.5"), "not a CSV (line"),
+        (_table(OURS, f"{'a' * 2_000_000},130m,1,3.5"), "line 2: "),  # by csv itself or by us
         (
             _table(OURS, f"{'a' * 100_000},130m,1,3.5"),
             "is longer than 100 characters or not printable; shorten it",

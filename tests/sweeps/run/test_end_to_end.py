@@ -103,12 +103,11 @@ def test_a_users_optimizer_joins_and_the_baseline_is_not_run_again(finished, tmp
     ("arguments", "message"),
     [
         (["nope"], "unknown sweep 'nope'; choose from"),
-        (["smoke", "--optimizers", "moun"], "unknown optimizer 'moun'; choose from"),
+        (["smoke", "--optimizers", "moun"], "unknown optimizer 'moun' (did you mean 'muon'?); choose from"),
         (["smoke", "--optimizer", "missing.py"], "missing.py"),
         (["smoke", "--corpus", "local:missing"], "no such file or folder"),
         (["smoke", "--corpus", "xyz"], "unknown corpus 'xyz'"),
         (["quick", "--tasks", "27k-3x"], "has no task '27k-3x'"),
-        (["smoke", "--reuse", "missing-folder"], "no results folder"),
         (["smoke", "--max-hours", "1e-6", "--flops-per-second", "1e10"], "even 6 tuning trials per optimizer"),
     ],
 )
@@ -116,14 +115,6 @@ def test_bad_input_is_one_clear_line(arguments, message, capsys, tmp_path):
     assert main([*arguments, "--results", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
-
-
-@pytest.mark.parametrize("option", ["--timeout", "--flops-per-second", "--max-hours"])
-@pytest.mark.parametrize("value", ["-1", "nan", "inf"])
-def test_a_number_that_makes_no_sense_is_refused(option, value, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        main(["smoke", "--dry-run", f"{option}={value}"])
-    assert f"{value} is not a number above 0" in capsys.readouterr().err
 
 
 def test_too_small_a_corpus_says_how_many_tokens_are_there_and_needed(tmp_path, capsys):

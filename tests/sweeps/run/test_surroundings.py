@@ -77,7 +77,7 @@ def test_a_folder_that_was_left_is_removed_but_not_one_in_use_or_new(usual, monk
             "version",
         ),
         (RuntimeError("Authentication failed: invalid auth token"), "", "RAY_AUTH_TOKEN_PATH"),
-        (ConnectionError("Could not find any running Ray instance."), "", "ray start --head"),
+        (ConnectionError("Could not find any running Ray instance."), "", "docs/cluster.md"),
         (ConnectionError("Failed to connect to Ray cluster at 10.0.0.1:1"), "", "unset RAY_ADDRESS"),
         (RuntimeError("The current node timed out during startup"), "", "too busy"),
         (RuntimeError("The current node timed out"), "E x.cc: pthread_create failed", "ulimit -u"),
@@ -94,7 +94,7 @@ def test_from_a_cause_to_its_advice(tmp_path, raised, logged, advised):
     assert not logged or logged in line
 
 
-@pytest.mark.parametrize(("files", "left", "match"), [(64, None, "ulimit -n"), (4096, 100, "pids-limit")])
+@pytest.mark.parametrize(("files", "left", "match"), [(64, None, "ulimit -n"), (4096, 100, "limit of pids")])
 def test_too_few_files_or_processes_are_said_before_ray_starts(monkeypatch, files, left, match):
     monkeypatch.setattr(advice.resource, "getrlimit", lambda _: (files, files))
     monkeypatch.setattr(advice.resource, "setrlimit", lambda *_: None)

@@ -132,7 +132,7 @@ def test_a_part_of_a_sweep_brings_what_it_starts_from(small):
     assert [s.task.name for s in part.stages] == ["27k-1x", "27k-2x", "27k-4x"]
     alone = select(small, ["27k-1x"])  # the baseline's 4x would need 2x, which nobody asked for
     assert [s.task.name for s in alone.stages] == ["27k-1x"]
-    with pytest.raises(ValueError, match="has no task '27k-8x'; choose from 27k-1x"):
+    with pytest.raises(ValueError, match=r"has no task '27k-8x'.*; choose from 27k-1x"):
         select(small, ["27k-8x"])
 
 

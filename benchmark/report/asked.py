@@ -47,7 +47,7 @@ def _verdict(study: Study, task: str, row: dict[str, Any], others: list[dict[str
     said = f"{title} is {than.get(verdict, 'undecided against')} tuned {base} at {task}"
     if text.is_number(row["speedup"]) and row["speedup"] < math.inf:
         over = text.count(int(row["searches"]), "search", "searches")
-        runs = f"n\u00a0=\u00a0{text.count(int(row['n']), 'seed')} over {over}"
+        runs = f"n\u00a0=\u00a0{text.count(int(row['n']), 'run')} over {over}"
         ends = f"95\u00a0% interval {text.fixed(row['lo'], 2)} to {text.fixed(row['hi'], 2)}"
         times = text.fixed(row["speedup"], 2)
         said += f": {base} needs {times} times the tokens for the same loss ({ends}, {runs})"

@@ -106,9 +106,9 @@ def _spread(study: Study, row: dict[str, Any]) -> str:
         else "no interval"
     )
     gone = _diverged(study, row)
-    lost = f"; {gone} of {gone + n} seeds diverged" if gone else ""
+    lost = f"; {gone} of {gone + n} runs diverged" if gone else ""
     of = text.count(int(row["searches"]), "search", "searches")
-    return f"({ends}, n\u00a0=\u00a0{text.count(n, 'seed')} over {of}{lost})"
+    return f"({ends}, n\u00a0=\u00a0{text.count(n, 'run')} over {of}{lost})"
 
 
 def _ties(study: Study, table: list[dict[str, Any]], task: str) -> str:

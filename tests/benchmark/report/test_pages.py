@@ -82,7 +82,7 @@ def test_runs_of_different_machines_show_no_step_time_and_say_that_losses_may_di
 def test_one_seed_has_no_interval_and_says_so(tmp_path: Path, study_of: Study, writer: Writer) -> None:
     runs = [r for r in study_of(("adamw", "muon")) if r.trial.role == "tuning" or r.trial.seed == 101]
     results = writer(tmp_path / "results", "quick", runs)
-    assert "no interval, n\u00a0=\u00a01 seed over 1 search)" in answer(store.load(results), "quick")[0]
+    assert "no interval, n\u00a0=\u00a01 run over 1 search)" in answer(store.load(results), "quick")[0]
     index = page(results, tmp_path / "out", "index.html")
     assert len(re.findall(r'class="badge"[^>]*>single seed<', index)) == 6
     assert "<dt>single seed</dt><dd>one report seed" in index

@@ -64,7 +64,7 @@ def test_the_page_opens_with_the_answer_that_a_sweep_prints(site: Path, results:
     assert html.unescape(heading[1]) == best
     assert best.count(".") == 1 + len(re.findall(r"\d\.\d", best)), "one sentence"
     assert "27k-2x" in best
-    assert re.search(r"interval \d\.\d\d to \d\.\d\d, n\s=\s3 seeds over 1 search", best)
+    assert re.search(r"interval \d\.\d\d to \d\.\d\d, n\s=\s3 runs over 1 search", best)
     assert ties == "The runs do not separate Muon from Soap."
 
 

@@ -95,7 +95,7 @@ def test_an_optimizer_with_a_diverged_run_is_not_named_as_the_best(
     runs = [_lost(r, places, gone) for r in runs]
     first = answer(store.load(writer(tmp_path / "all", "quick", runs)), "quick")[0]
     assert "Muon's loss, the lowest test loss of 3 optimizers" in first
-    assert re.search(r"n\s=\s2 seeds over 1 search; 1 of 3 seeds diverged\)", first)
+    assert re.search(r"n\s=\s2 runs over 1 search; 1 of 3 runs diverged\)", first)
 
 
 def _lost(record, places: list[tuple[str, str, int]], gone: dict):

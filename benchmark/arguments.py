@@ -85,6 +85,17 @@ def at_least(least: int, example: int) -> Callable[[str], int]:
 whole = at_least(1, 3)
 
 
+def up_to(most: int) -> Callable[[str], int]:
+    """A whole number from 1 to `most`."""
+
+    def read(text: str) -> int:
+        if (value := whole(text)) > most:
+            raise _refuse(f"a whole number from 1 to {most}", text)
+        return value
+
+    return read
+
+
 def positive(expected: str, none: bool = False) -> Callable[[str], float]:
     """A finite number above 0, or with `none` 0 too. `expected`: its unit and an example, in words."""
 

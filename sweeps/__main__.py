@@ -14,6 +14,7 @@ import shlex
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import optimizers
@@ -82,11 +83,15 @@ def _run(args: argparse.Namespace) -> int:
     def speed() -> calibrate.Speed:
         return calibrate.speed(sweep, workers, args.flops_per_second)
 
+    def settled(sweep: Sweep) -> Sweep:
+        if challenged and sweep.protocol.report_seeds:  # on the seeds of what it is set beside
+            return sweep
+        return seeds.settled(sweep, args.results, args.reuse, args.sealed)
+
     if args.max_hours:
-        sweep, line = time_limit.within(sweep, args.max_hours, workers, speed, args.results)
+        sweep, line = _within(settled(sweep), args, workers, speed)
         print(line, file=sys.stderr)
-    if not (challenged and sweep.protocol.report_seeds):  # else on the seeds of what it is set beside
-        sweep = seeds.settled(sweep, args.results, args.reuse, args.sealed)
+    sweep = settled(sweep)
     if args.dry_run:
         there = _known(sweep, args)
         _warn(known.made_otherwise(sweep, there))
@@ -132,6 +137,23 @@ def _run(args: argparse.Namespace) -> int:
         print("\n".join(aa.verdicts(sweep, driver.current)))
         return 0
     return _report(args, sweep.name)
+
+
+def _within(
+    sweep: Sweep, args: argparse.Namespace, workers: int, speed: Callable[[], calibrate.Speed]
+) -> tuple[Sweep, str]:
+    """The sweep as it is, where what remains of it fits --max-hours, or with fewer tuning trials; and a line
+    that says which."""
+    limit = args.max_hours
+    if not time_limit.begun(sweep, limit, args.results):
+        rest = price.total("", price.price(sweep, _known(sweep, args), speed()))
+        looks = sweep.looks[-1] / sweep.looks[0]  # the price counts the first one; nothing may take longer
+        if (hours := rest.worker_seconds / 3600 / workers * looks) <= limit:
+            return (
+                sweep,
+                f"Within {limit:g} hours: all of it, at most about {hours:.2g} hours on {workers} workers.",
+            )
+    return time_limit.within(sweep, limit, workers, speed, args.results)
 
 
 def _warn(line: str) -> None:

@@ -188,6 +188,8 @@ def _badges(study: Study, optimizer: str, task: str, result: dict[str, Any] | No
         checks["extrapolated"] = bool(result["extrapolated"]) and optimizer != study.baseline
         checks["other CPU"] = study.mixes_cpus(optimizer, task)
         checks["diverged seeds"] = "diverged seeds" in result["flags"]
+        unlawful = [f for f in str(result["flags"]).split("; ") if "no law" in f and f not in found]
+        found |= dict.fromkeys(["no law"] if unlawful else [], "; ".join(unlawful))
     return found | {name: BADGES[name] for name, holds in checks.items() if holds}
 
 

@@ -43,9 +43,9 @@ def ratio_axis(ratios: Sequence[float], title: str = "Chinchilla ratio (tokens p
 
 
 def seeds(frame: pd.DataFrame) -> str:
-    """(n = 3 seeds a point), or nothing."""
+    """(n = 3 runs a point), or nothing."""
     counts = sorted({int(n) for n in frame["n"] if n > 0})
-    return f"(n = {text.value(counts)} seed{'s' if counts != [1] else ''} a point)" if counts else ""
+    return f"(n = {text.value(counts)} run{'s' if counts != [1] else ''} a point)" if counts else ""
 
 
 def capped(frame: pd.DataFrame) -> pd.DataFrame:

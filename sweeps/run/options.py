@@ -6,7 +6,7 @@ from typing import Any
 
 import sweeps
 from benchmark import store
-from benchmark.arguments import Parser, existing_folder, folder, names, one_of, positive, whole
+from benchmark.arguments import Parser, existing_folder, folder, names, one_of, positive, up_to, whole
 from benchmark.data.sources import usage
 from optimizers.user.spec import parse
 
@@ -54,11 +54,10 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     )
     which.add_argument(
         "--searches",
-        type=whole,
+        type=up_to(64),
         metavar="N",
-        help="independent searches of every optimizer, with as many trials and report seeds each as the sweep"
-        f" gives (default: the sweep's); {CHALLENGE}: at most so many of yours, and of the baseline where yours"
-        " goes on",
+        help="independent searches of every optimizer, each as large as the sweep's (default: the sweep's); the"
+        f" baseline has more where the sweep says so; {CHALLENGE}: at most so many of yours",
     )
     which.add_argument("--tasks", type=_tasks, default=[], metavar="T,U", help="these only, such as 27k-1x")
     which.add_argument(

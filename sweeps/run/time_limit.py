@@ -39,6 +39,11 @@ def within(
     raise ValueError(_too_little(costs, hours, workers, least))
 
 
+def begun(sweep: Sweep, hours: float, results: Path) -> bool:
+    """Whether this sweep was started with its trials cut to this limit."""
+    return _remembered(dataclasses.replace(sweep, name=f"{sweep.name}-{hours:g}h"), hours, results) is not None
+
+
 def capped(sweep: Sweep, hours: float, trials: int) -> Sweep:
     """The sweep with at most so many tuning trials in a search; its protocol says so."""
     stages = tuple(dataclasses.replace(s, budget=min(s.budget, trials)) for s in sweep.stages)

@@ -39,6 +39,7 @@ def sweep(args: argparse.Namespace) -> Sweep:
         named.protocol,
         search=args.search,
         salt=f"study {study} ",
+        baseline_times=1,  # the copies are alike, the one that is the baseline too
         tuning_seeds=tuple(seed + SEED_STRIDE * study for seed in named.protocol.tuning_seeds),
     )
     return dataclasses.replace(

@@ -24,6 +24,8 @@ def check(args: argparse.Namespace) -> None:
     """Raises ValueError without an optimizer, or for one to compare it with that does not exist."""
     if not args.optimizer:
         raise ValueError("challenge asks about an optimizer of your own; name it with --optimizer mine.py")
+    if args.own_tuning:
+        raise ValueError("challenge takes what is committed; leave --own-tuning out, or run quick")
     unknown = [name for name in args.against if name not in optimizers.names()]
     if unknown:
         like, there = near(unknown[0], optimizers.names()), ", ".join(optimizers.names())

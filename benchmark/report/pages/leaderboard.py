@@ -159,6 +159,8 @@ def page(study: Study) -> dict[str, Any]:
         "meanings": meanings(boards),
         "equivalence": EQUIVALENCE,
         "looks": study.looks,
+        "own_looks": study.manifest.get("own_looks") or (),
+        "asked": [study.titles[name] for name in study.asked],
         "freedoms": freedoms(study),
         "progress": progress.line(study) if study.headline else "",
         "ratios": sorted({b.task.ratio for b in boards}),

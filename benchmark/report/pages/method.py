@@ -86,11 +86,12 @@ def _parts(study: Study) -> list[dict[str, Any]]:
     table = []
     for scale, own in groups(residuals.noise(study.losses, study.noise_sd, study.choosing_sd), "scale").items():
         first = rows(own)[0]
-        p = text.fixed(first["heterogeneity_p"], 3)
+        p = first["heterogeneity_p"]
+        equal = "p < 0.001" if p < 0.001 else f"p = {text.fixed(p, 3)}"
         stated = "stated, not measured: no cell was searched twice" if not first["choosing_df"] else ""
         table += [
             _part(scale, "choosing, of one search", first, "choosing", stated),
-            _part(scale, "residual of a run, all optimizers", first, "pooled", f"equal noise: p = {p}"),
+            _part(scale, "residual of a run, all optimizers", first, "pooled", f"equal noise: {equal}"),
             *(
                 _part(scale, study.titles[r["optimizer"]], r, "residual", "residual of a run")
                 for r in rows(own)

@@ -184,7 +184,7 @@ def baseline_curve(study: Study, scale: str) -> Figure | None:
         f"fit-{scale}",
         f"{title}'s loss curve at {scale}",
         f"Line chart: {study.loss_name} of {title} against Chinchilla ratio at {scale}, with the fitted curve.",
-        f"Each point is one report seed (n = {len(runs)} runs); the line is L(r) = α r⁻ᴮ + β through the seed"
+        f"Each point is one report run (n = {len(runs)} runs); the line is L(r) = α r⁻ᴮ + β through the seed"
         " means.",
         Lines(
             charts.ratio_axis(list(ratios)),

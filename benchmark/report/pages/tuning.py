@@ -150,7 +150,7 @@ def repeats(study: Study, found: pd.DataFrame) -> Table:
         titled(study.titles),
         numbers("n", "n searches"),
         numbers("settings", "Different winners"),
-        numbers("seeds", "n seeds"),
+        numbers("seeds", "n runs"),
         numbers("lowest", "Lowest mean", fixed(4)),
         numbers("highest", "Highest mean", fixed(4)),
         numbers("spread", "Spread (sd)", fixed(4)),

@@ -38,7 +38,7 @@ def test_the_verdict_on_ones_own_comes_first_with_the_leader_beside_it(
     results = asked(writer, tmp_path, study_of(), "lion")
     first, second, *_ = answer(results, "quick")
     assert first.startswith("Lion is ") and " tuned AdamW at 27k-2x" in first
-    assert "above Muon" in first and "n\u00a0=\u00a03 seeds" in first
+    assert "above Muon" in first and "n\u00a0=\u00a03 runs" in first
     assert second.startswith("Tuned AdamW needs")
     beside = answer(results, "quick", against=["soap"])[0]
     assert "above Soap" in beside and "Muon" not in beside

@@ -12,7 +12,7 @@ import pytest
 
 from benchmark import store
 from benchmark.report import answer, build, charts, style, text
-from benchmark.report.board import board, place
+from benchmark.report.board import BADGES, board, place
 from benchmark.report.pages import cells, leaderboard, speedup
 from benchmark.studies import studies
 
@@ -76,7 +76,7 @@ def test_runs_of_different_machines_show_no_step_time_and_say_that_losses_may_di
         "adamw": text.MISSING, "muon": "not timed together", "lion": "not timed together",
     }  # fmt: skip
     assert {o for o, r in found.items() if "other CPU" in r.badges} == {"lion"}
-    assert "0.0014 nats" in leaderboard.BADGES["other CPU"] and "seconds" not in study.metrics
+    assert "0.0014 nats" in BADGES["other CPU"] and "seconds" not in study.metrics
 
 
 def test_one_seed_has_no_interval_and_says_so(tmp_path: Path, study_of: Study, writer: Writer) -> None:

@@ -148,24 +148,24 @@ def test_dry_run_prices_what_fits_the_hours(tmp_path, capsys):
 
 def test_what_was_planned_is_on_disk_before_the_first_trial(tmp_path, monkeypatch):
     """A sweep that is killed at once is resumed with the number of trials that it had."""
-    manifest, planned = tmp_path / "smoke-1h" / "sweep.json", []
+    manifest, planned = tmp_path / "quick-1h" / "sweep.json", []
     monkeypatch.setattr(
         command,
         "_execute",
         lambda *_: planned.append(json.loads(manifest.read_text())["protocol"]["max_trials"]),
     )
-    arguments = ["smoke", "--results", str(tmp_path), "--max-hours", "1", "--flops-per-second", "1e11"]
-    assert main(arguments) == 130  # nothing has run
-    assert planned == [6]
+    one = ["quick", "--optimizers", "adamw", "--own-tuning", "--workers", "1", "--flops-per-second", "3e10"]
+    assert main([*one, "--results", str(tmp_path), "--out", str(tmp_path / "out"), "--max-hours", "1"]) == 130
+    assert 12 <= planned[0] < 80  # nothing has run
 
 
 def test_a_sweep_within_hours_is_resumed_as_it_was(finished, tmp_path):
     options = ["--executor", "serial", "--max-hours", "1", "--flops-per-second", "1e11"]
     first = sweep(tmp_path, *options, "--reuse", str(finished / "results"))
-    assert first.returncode == 0 and "at most 6 tuning trials" in first.stderr, first.stderr
-    slower = [*options[:-1], "1e6"]  # timed now, nothing would fit
+    assert first.returncode == 0 and "Within 1 hours: all of it" in first.stderr, first.stderr
+    slower = [*options[:-1], "1e6"]  # timed now, nothing would fit, were anything left
     again = sweep(tmp_path, *slower)
-    assert again.returncode == 0 and "as when it was started" in again.stderr, again.stderr
+    assert again.returncode == 0 and "Within 1 hours: all of it" in again.stderr, again.stderr
     assert "finished already" in again.stderr
 
 

@@ -13,7 +13,7 @@ from sweeps.search.space import Grid, key
 PROPERTY = settings(
     derandomize=True,
     deadline=None,
-    max_examples=40,
+    max_examples=20,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 RATE = Axis((0.008, 0.016, 0.032, 0.064), 0.016, "log")

@@ -33,9 +33,10 @@ def adding(name: str, count: int) -> turns.Contestant:
 
 def test_turns_tell_four_times_the_work_apart():
     field = [adding("one", 1_000_000), adding("four", 4_000_000)]
-    seconds = turns.take_turns(field, 5, turns.Clock(pinned=True))
+    # fifteen rounds: with five, another process on the same core could move the median beyond the bounds
+    seconds = turns.take_turns(field, 15, turns.Clock(pinned=True))
     ratio = measurement("g", "n", "s", seconds["four"], seconds["one"], "one")
-    assert (ratio.n, len(seconds["one"])) == (5, 5)
+    assert (ratio.n, len(seconds["one"])) == (15, 15)
     assert ratio.ratio is not None
     assert 3 < ratio.ratio < 5
 

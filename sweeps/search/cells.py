@@ -142,12 +142,13 @@ def cells_of(sweep: Sweep) -> tuple[Cell, ...]:
     if sweep.baseline not in {c.name for c in sweep.contestants}:
         raise ValueError(f"sweep {sweep.name} has no baseline {sweep.baseline!r} among its optimizers; add it")
     usual = sweep.protocol.searches
+    most = max((usual * sweep.protocol.baseline_times, *sweep.own_looks))
     return tuple(
-        Cell(contestant, stages[name], search, usual)
-        for name in order
-        for search in range(max((usual * sweep.protocol.baseline_times, *sweep.own_looks)))
+        Cell(contestant, stage, search, usual)
+        for stage in map(stages.__getitem__, order)
+        for search in range(most)
         for contestant in sweep.contestants
-        if search < sweep.searches(contestant) and _takes_part(sweep, contestant, stages[name])
+        if search < sweep.searches(contestant, stage.phase) and _takes_part(sweep, contestant, stage)
     )
 
 

@@ -165,9 +165,12 @@ class Sweep:
         each = self.protocol.looks[-1] / self.protocol.searches
         return tuple(round(each * searches) for searches in self.own_looks) or self.protocol.looks
 
-    def searches(self, contestant: Contestant) -> int:
-        """How many searches a contestant may have on a task, at the last look."""
+    def searches(self, contestant: Contestant, phase: Phase) -> int:
+        """How many searches a contestant may have on a stage of this phase, at the last look. Ratios of the
+        baseline alone give its curve, which only converts; no verdict rests on their mean."""
         usual = self.protocol.searches
+        if phase == "baseline":
+            return usual
         if contestant.name == self.baseline:
             return max(usual * self.protocol.baseline_times, *self.own_looks, 0)
         return self.own_looks[-1] if self.own_looks and contestant.source else usual

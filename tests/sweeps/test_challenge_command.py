@@ -38,9 +38,9 @@ def test_against_what_is_committed_only_ones_own_runs_and_half_of_it_at_first(ca
 def test_what_has_no_committed_results_is_planned_beside_it_and_said_with_its_price(capsys, tmp_path):
     more = ("--at", "55k-1x", "--optimizers", "adamw")
     text = planned(capsys, tmp_path, "challenge", "--optimizer", MINE, *more)
-    assert trials(text) == 2 * 20 + 3 * 4 + 3 * 24
+    assert trials(text) == 2 * 20 + 3 * 4 + 24 + 2 * 8
     assert text.splitlines()[-1].startswith(
-        "No committed results of adamw fit 55k-1x, 55k-0.5x, 55k-2x with jax: of 124"
+        "No committed results of adamw fit 55k-1x, 55k-0.5x, 55k-2x with jax: of 92"
     )
     assert text.splitlines()[-1].endswith(" minutes with 1 workers.")
 

@@ -100,6 +100,19 @@ def end_all(pids: set[int], patience: float = 0.0) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
+@contextlib.contextmanager
+def unless_done(seconds: float, otherwise: Callable[[], None]) -> Iterator[None]:
+    """Call `otherwise`, in a thread, if the block takes longer: it should end the process, since what hangs
+    heeds nothing gentler."""
+    timer = threading.Timer(seconds, otherwise)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] not in ("Z", "X", "")

@@ -7,13 +7,12 @@ the first report run's start to the last one's end, in which they trained or eva
 
 import datetime
 import json
-import os
 import statistics
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark import scales, store
+from benchmark import resources, scales, store
 from benchmark.arguments import Parser, whole
 from benchmark.data.corpora import prepare
 from benchmark.spec import Evaluation, Record
@@ -63,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         finally:
             driver.close()
         reports = [r for _, r in store.records(Path(folder)) if r.trial.role == "report"]
-    print(json.dumps(share(reports, len(os.sched_getaffinity(0)))))
+    print(json.dumps(share(reports, len(resources.affinity()))))
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ import io
 import os
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmark import stopping
 
 MEMORY_SHARE = 0.9  # of the machine's free memory: more would have the system end some other process
 _forks = {"watched": 0, "seen": 0}
@@ -57,13 +58,8 @@ def time_limit(seconds: float, say: Callable[[], str]) -> Iterator[None]:
         os.write(2, f"{say()}\n".encode())
         os._exit(1)
 
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
+    with stopping.unless_done(seconds, end):
         yield
-    finally:
-        timer.cancel()
 
 
 def _shared_settings() -> dict[str, Any]:

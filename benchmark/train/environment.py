@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from benchmark import machine
+from benchmark import machine, resources
 
 PACKAGES = ("jax", "jaxlib", "optax", "numpy", "torch", "ray", "tokenizers")
 
@@ -24,7 +24,7 @@ def describe(device: str) -> dict[str, Any]:
     found = {
         **_cpu(),
         "cores": os.cpu_count() or 1,
-        "cores_used": len(os.sched_getaffinity(0)),
+        "cores_used": len(resources.affinity()),
         "memory_gib": _memory_gib(),
         "device": device,
         "system": f"{platform.system()} {platform.machine()}",

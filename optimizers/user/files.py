@@ -10,7 +10,6 @@ What an installed package has (`torch.optim:RMSprop`) needs no file: its axes co
 
 import contextlib
 import dataclasses
-import difflib
 import importlib
 import inspect
 import keyword
@@ -22,6 +21,7 @@ from typing import Any, Literal
 
 import optimizers
 from optimizers.base import RECIPE, Info, Optimizer, static
+from optimizers.shared.near import alike
 from optimizers.user import identity, modules
 from optimizers.user.axes import LIMITS, RATES, Axes, generic, is_static, written
 from optimizers.user.rule import UserRule, rate_of
@@ -144,8 +144,8 @@ def _attribute(spec: Spec, module: ModuleType) -> type[Optimizer] | Builds:
     found = getattr(module, spec.attribute, None)
     if not callable(found):
         known = sorted(k for k, v in vars(module).items() if callable(v) and not k.startswith("_"))
-        near = difflib.get_close_matches(spec.attribute, known, n=5, cutoff=0.5) or known[:12]
-        raise ValueError(f"{spec.label}: {spec.where} has no {spec.attribute}; it has {', '.join(near)}")
+        there = alike(spec.attribute, known) or known[:12]
+        raise ValueError(f"{spec.label}: {spec.where} has no {spec.attribute}; it has {', '.join(there)}")
     if inspect.isabstract(found):
         raise ValueError(f"{spec.label}: is abstract; name a class that can be made")
     if isinstance(found, type) and issubclass(found, Optimizer):

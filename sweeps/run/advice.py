@@ -9,15 +9,13 @@ import os
 import re
 import resource
 import socket
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
-from benchmark import resources, stopping
+from benchmark import resources
 
 SERIAL = "or use --executor serial, which needs no Ray"
 DESCRIPTORS = 256  # of the driver and of each of Ray's processes; measured: 110 and more
-PROCESSES, PROCESSES_PER_WORKER = 200, 30  # threads count, too; measured with one worker and two: 260 and 310
+PROCESSES, PROCESSES_PER_WORKER = 200, 30  # threads count, too; estimated from 260 at one worker
 ANSWER_SECONDS = 5.0
 JOIN_SECONDS = 25.0  # in which a cluster lets us join; with ANSWER_SECONDS half a minute
 LOG_BYTES = 100_000  # of the end of each log
@@ -156,19 +154,3 @@ def check_cluster(address: str, named: str) -> None:
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise ConnectionError(f"no Ray cluster answers at RAY_ADDRESS={named}: {why}") from None
-
-
-@contextlib.contextmanager
-def at_most(seconds: float, line: str) -> Iterator[None]:
-    """End this process with a line and status 1 if the block takes longer: what it waits in heeds nothing."""
-
-    def over() -> None:
-        stopping.end(1, line)
-
-    timer = threading.Timer(seconds, over)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()

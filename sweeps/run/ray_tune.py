@@ -193,11 +193,15 @@ def _connect(address: str) -> None:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # else it tells of each attempt
     line = f"no Ray cluster answers at RAY_ADDRESS={address} (what listens there lets nobody in)"
     remedy = "correct the address, or unset RAY_ADDRESS to run on this machine"
+
+    def late() -> None:
+        stopping.end(1, f"sweeps: {line}; {remedy}")
+
     try:
         there = services.canonicalize_bootstrap_address(address) if "://" not in address else address
         if there:
             advice.check_cluster(there, address)
-        with advice.at_most(advice.JOIN_SECONDS, f"sweeps: {line}; {remedy}"):
+        with stopping.unless_done(advice.JOIN_SECONDS, late):
             ray.init(address=address, log_to_driver=False, configure_logging=False)
     except Exception as error:  # what Ray raises is a plain Exception
         raise ValueError(f"Ray did not start {advice.said(error)}") from None

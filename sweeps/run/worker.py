@@ -9,12 +9,11 @@ import functools
 import os
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark import scales, store
+from benchmark import scales, stopping, store
 from benchmark.data.corpora import Corpus, cache_folder, kept, prepare
 from benchmark.data.sources import parse
 from benchmark.spec import Cost, Outcome, Record, Trial
@@ -108,13 +107,8 @@ def _watchdog(job: Job, optimizer: type[Optimizer], shared: bool) -> Iterator[No
     if not job.timeout_seconds:
         yield
         return
-    timer = threading.Timer(limit, expire)
-    timer.daemon = True
-    timer.start()
-    try:
+    with stopping.unless_done(limit, expire):
         yield
-    finally:
-        timer.cancel()
 
 
 def limit_seconds(job: Job) -> float:

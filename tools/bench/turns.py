@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from benchmark import resources
+
 Build = Callable[..., Callable[[], object]]
 
 
@@ -103,7 +105,7 @@ def take_turns(contestants: Sequence[Contestant], rounds: int, clock: Clock) -> 
 
 def first_cores(count: int) -> list[int]:
     """Cores that this process may use, the last ones first: the first one serves interrupts."""
-    allowed = sorted(os.sched_getaffinity(0), reverse=True)
+    allowed = resources.affinity()[::-1]
     if len(allowed) < count:
         raise ValueError(f"{count} cores are needed, but this process may use {len(allowed)}")
     return allowed[:count]

@@ -124,8 +124,8 @@ def test_a_cluster_that_is_not_there_is_one_line_at_once(usual, monkeypatch, add
 def test_what_answers_and_is_no_cluster_ends_the_command_in_time():
     """Ray itself waits in a library that heeds nothing, here as a sleep."""
     text = (
-        "import time\nfrom sweeps.run import advice\n"
-        "with advice.at_most(0.2, 'sweeps: nobody there'):\n  time.sleep(60)"
+        "import time\nfrom benchmark import stopping\n"
+        "with stopping.unless_done(0.2, lambda: stopping.end(1, 'sweeps: nobody there')):\n  time.sleep(60)"
     )
     run = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=30)
     assert (run.returncode, run.stderr.strip()) == (1, "sweeps: nobody there")

@@ -26,7 +26,7 @@ from benchmark.data.sources import parse
 from benchmark.report import live, place
 from benchmark.spec import Record
 from optimizers.shared.copies import copy_name
-from sweeps.run import advice, calibrate, known, places, price, step_time, time_limit
+from sweeps.run import advice, calibrate, known, price, step_time, time_limit, writable
 from sweeps.run.driver import Driver
 from sweeps.run.options import AA, CHALLENGE, PROG, parser
 from sweeps.run.progress import Bar
@@ -62,10 +62,10 @@ def _heeded(args: argparse.Namespace) -> int:
 
 
 def _said(error: Exception, args: argparse.Namespace) -> str:
-    if not isinstance(error, OSError) or error.errno not in places.FULL:
+    if not isinstance(error, OSError) or error.errno not in writable.FULL:
         return str(error)
     writes = {"--results": args.results, "--out": args.out, "OPTIMIZER_BENCHMARK_CACHE": cache_folder()}
-    return places.full(error, {**writes, "TMPDIR": Path(tempfile.gettempdir())})
+    return writable.full(error, {**writes, "TMPDIR": Path(tempfile.gettempdir())})
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -100,8 +100,8 @@ def _run(args: argparse.Namespace) -> int:
         if challenged and (line := price.beside(sweep, state, workers, speed)):
             print(line)
         return 0
-    places.check(args.results, "--results")
-    places.check_later(args.out, "--out")
+    writable.check(args.results, "--results")
+    writable.check_later(args.out, "--out")
     place.claim(args.out, args.results)
     args.results.mkdir(parents=True, exist_ok=True)
     if args.reuse:  # some seconds for each ten optimizers

@@ -14,7 +14,7 @@ import pytest
 
 from benchmark import resources
 from benchmark.data import user_cache
-from sweeps.run import advice, driver, places, ray_tune, scratch, worker
+from sweeps.run import advice, driver, ray_tune, scratch, worker, writable
 
 TOO_LONG = "l" * 60
 
@@ -42,7 +42,7 @@ def test_ray_s_folder_is_where_it_can_be(usual, monkeypatch, tmp_path, unfit):
     with pytest.raises(ValueError, match="set RAY_TMPDIR to a writable folder of at most") as refused:
         scratch.where([place])
     assert str(place) in str(refused.value) and "\n" not in str(refused.value)
-    assert Path("/tmp") in scratch.places()[1:]
+    assert Path("/tmp") in scratch.writable()[1:]
     assert scratch.where([place, Path("/")]) == Path("/") or unfit == "not writable"
 
 
@@ -178,27 +178,27 @@ def test_cores_that_others_hold_are_counted_and_where_none_can_be_held_a_worker_
 
 def test_folders_are_tried_before_anything_runs(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
-    places.check(tmp_path / "a" / "b", "--results")
-    places.check_later(tmp_path / "c" / "d", "--out")
+    writable.check(tmp_path / "a" / "b", "--results")
+    writable.check_later(tmp_path / "c" / "d", "--out")
     assert (tmp_path / "a" / "b").is_dir() and not (tmp_path / "c").exists()
-    for check in (places.check, places.check_later):
+    for check in (writable.check, writable.check_later):
         for bad in (tmp_path / "file", tmp_path / "file" / "x", Path("/proc/none")):
-            if check is places.check or bad.name != "none":
+            if check is writable.check or bad.name != "none":
                 with pytest.raises(ValueError, match=f"cannot write to {bad} .*another.* with --there"):
                     check(bad, "--there")
-    monkeypatch.setattr(places.os, "access", lambda *_: False)
+    monkeypatch.setattr(writable.os, "access", lambda *_: False)
     with pytest.raises(ValueError, match=r"no permission to write to .*--out"):
-        places.check_later(tmp_path / "new", "--out")
+        writable.check_later(tmp_path / "new", "--out")
 
 
 def test_a_full_disk_is_named_with_what_sets_another(monkeypatch, tmp_path):
     free = {"results": 5e9, "out": 0.0}
-    monkeypatch.setattr(places, "_free", lambda folder: free[folder.name])
+    monkeypatch.setattr(writable, "_free", lambda folder: free[folder.name])
     folders = {"--results": tmp_path / "results", "--out": tmp_path / "out"}
-    line = places.full(OSError(errno.ENOSPC, "No space left on device"), folders)
+    line = writable.full(OSError(errno.ENOSPC, "No space left on device"), folders)
     assert f"the disk of {tmp_path / 'out'} is full (0.0 MB free)" in line and "with --out" in line
     known = OSError(errno.EDQUOT, "Disk quota exceeded", str(tmp_path / "results" / "smoke" / "x.json"))
-    assert f"the disk of {tmp_path / 'results'} is over its quota" in places.full(known, folders)
+    assert f"the disk of {tmp_path / 'results'} is over its quota" in writable.full(known, folders)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ hyperparameters that an optimizer's entry calls essential. Measured on copies of
 choosing adds is the largest part of the noise: more searches lower it, more report seeds do not, and a few
 trials more on the next task only add to it. So each winner is carried to 1x as it is, every one is reported on
 two seeds, and no more are added where a verdict is open. The baseline has twelve searches, since every verdict
-rests on it: of equal optimizers .73 then read inseparable, not .34, and .86 of true speedups of 1.2x are found,
+rests on it: of equal optimizers .70 then read inseparable, not .34, and .85 of true speedups of 1.2x are found,
 not .62. For the optimizers of the registry the tuning is
 committed (results/reference) and counted; an optimizer of your own runs it. The baseline is also reported at a
 quarter and at twice the data, because its curve is what turns nats into tokens.

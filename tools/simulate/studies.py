@@ -45,7 +45,8 @@ class Design:
     residual_sd: of a run; residual_sds: of the optimizers that have another. seed_sd, shared_sd: of a seed at
         one ratio and at all of them. choosing_sd: of one search's choice.
     searches: independent ones per cell; the k-th reports on seeds k, k + searches, ...
-    baseline_times: how many times as many the baseline has; each round of them has all seeds to report on.
+    baseline_times: how many times as many the baseline has at `ratios`; each round of them has all seeds to
+        report on.
     looks: numbers of seeds at which a cell may stop; one number where all cells have as many.
     """
 
@@ -99,7 +100,8 @@ def study(design: Design, seeds: int, rng: np.random.Generator) -> pd.DataFrame:
     own = {ratio: rng.normal(0, design.seed_sd, seeds) for ratio in (*design.ratios, *design.beyond)}
     parts = []
     for name, ratio, truth in truths(design):
-        for again in range(design.baseline_times if name == BASELINE else 1):
+        more = name == BASELINE and ratio in design.ratios
+        for again in range(design.baseline_times if more else 1):
             chosen = rng.normal(0, design.choosing_sd, design.searches)[search]
             residual = rng.normal(0, design.residual_sds.get(name, design.residual_sd), seeds)
             losses = truth + chosen + shared + own[ratio] + residual

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -35,7 +35,7 @@ def run(main: Callable[[], int], line: str) -> int:
     if threading.current_thread() is not threading.main_thread():
         return main()  # signals go to the main thread, and so to whoever holds that
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    outer, there = (_line, _received, _working, _told), descendants(os.getpid())
+    outer, there = (_line, _received, _working, _told), set(descendants(os.getpid()))
     _line, _received, _working, _told = line, None, True, False
     _install()
     with _watched():
@@ -58,7 +58,7 @@ def run(main: Callable[[], int], line: str) -> int:
 def _stopped(there: set[int]) -> int:
     """Say the line, and end what has been started since `there`."""
     print(f"\n{_line}", file=sys.stderr, flush=True)
-    end_all(descendants(os.getpid()) - there)
+    end_all(pid for pid in descendants(os.getpid()) if pid not in there)
     return _status()
 
 
@@ -73,24 +73,25 @@ def again() -> None:
         _install()
 
 
-def descendants(pid: int) -> set[int]:
-    """Process ids of all below a process."""
+def descendants(pid: int) -> list[int]:
+    """Process ids of all below a process, parents before their children."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):  # one that ends meanwhile
             parent = int(stat.read_text().rpartition(") ")[2].split()[1])
             children.setdefault(parent, []).append(int(stat.parent.name))
-    found: set[int] = set()
-    queue = [pid]
-    while queue:
-        new = set(children.get(queue.pop(), ())) - found
-        found |= new
-        queue += new
-    return found
+    found = [pid]
+    for parent in found:
+        found += (child for child in children.get(parent, ()) if child not in found)
+    return found[1:]
 
 
-def end_all(pids: set[int], patience: float = 0.0) -> None:
-    """Kill those of these processes that have not ended by themselves after so many seconds."""
+def end_all(pids: Iterable[int], patience: float = 0.0) -> None:
+    """Kill those of these processes that have not ended by themselves after so many seconds.
+
+    In the order given: a shell that outlives its child says "Killed" of it.
+    """
+    pids = list(pids)
     deadline = time.monotonic() + patience
     while any(map(_alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -173,7 +173,7 @@ def run(driver: Driver, slots_per_gpu: int = 1, workers: int | None = None) -> N
     # Tune warns of metrics files that we switched off; a trial's own failure is shown by the driver
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    before = stopping.descendants(os.getpid())
+    before = set(stopping.descendants(os.getpid()))
     address = advice.cluster()
     with scratch.folder() as home, contextlib.nullcontext() if address else _alone():
         try:
@@ -183,7 +183,7 @@ def run(driver: Driver, slots_per_gpu: int = 1, workers: int | None = None) -> N
             if searcher.error:
                 raise searcher.error
         finally:
-            started = stopping.descendants(os.getpid()) - before
+            started = [pid for pid in stopping.descendants(os.getpid()) if pid not in before]
             ray.shutdown()
             stopping.end_all(started, patience=2.0)
 

@@ -62,8 +62,24 @@ def test_a_signal_ends_a_command_with_its_line_and_status(work, number):
     out, error = process.communicate(timeout=30)
     assert (process.returncode, error.strip()) == (128 + number, LINE)
     assert ("in order" in out) == (work == "puts in order")
-    time.sleep(0.1 if children else 0)
+    deadline = time.monotonic() + 10
+    while any(map(stopping._alive, children)) and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert not any(map(stopping._alive, children))
+
+
+def test_parents_are_ended_before_their_children_of_which_a_shell_would_say_that_they_were_killed():
+    nested = "sh -c 'sh -c \"sleep 60 & sleep 60\" & wait' & wait"
+    shell = subprocess.Popen(["sh", "-c", nested], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 10
+    while len(below := stopping.descendants(shell.pid)) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    order = [shell.pid, *below]
+    assert len(order) == 5
+    for at, pid in enumerate(order):
+        assert set(stopping.descendants(pid)) <= set(order[at + 1 :])
+    stopping.end_all(order)
+    assert shell.communicate(timeout=30)[1] == ""
 
 
 def test_a_second_signal_ends_at_once_but_not_the_one_that_timeout_sends_twice():

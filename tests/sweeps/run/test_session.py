@@ -58,9 +58,9 @@ def session(tmp_path_factory) -> Iterator[Session]:
     assert process.stdout is not None
     words = process.stdout.readline().split()
     assert len(words) == 2, "Ray did not start"
-    found = frozenset({process.pid} | stopping.descendants(process.pid))
+    found = frozenset({process.pid, *stopping.descendants(process.pid)})
     yield Session(process, words[0], Path(words[1]), found)
-    stopping.end_all(set(found))
+    stopping.end_all(found)
     process.communicate(timeout=30)
 
 

@@ -57,7 +57,7 @@ def _why_none(study: Study) -> str:
     cells = study.manifest.get("cells", {}).values()
     done = sum(bool(c.get("complete")) for c in cells)
     if done < len(cells):
-        return f"{done} of {text.count(len(cells), 'search', 'searches')} are complete"
+        return f"{done} of {text.count(len(cells), 'cell')} are complete"
     finished = study.losses.loc[study.losses["val_loss"] < float("inf"), "optimizer"]
     names = [study.titles[o] for o in dict.fromkeys(finished)]
     return f"only {text.names(names)} finished its report runs" if names else "no report run has finished"

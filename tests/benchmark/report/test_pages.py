@@ -142,7 +142,7 @@ def test_an_unfinished_sweep_shows_its_progress(tmp_path: Path, study_of: Study,
     runs = [r for r in study_of() if (r.trial.optimizer, r.trial.role) != ("lion", "report")]
     results = writer(tmp_path / "results", "quick", runs)
     index = page(results, tmp_path / "out", "index.html")
-    assert "8 of 10 searches are complete" in index
+    assert "8 of 10 cells are complete" in index
     progress = (tmp_path / "out" / "quick" / "progress.html").read_text()
     assert "5/5 tuned, no report run yet" in progress
     cells = r'Muon</th><td>27k-2x</td><td class="num">1\.\d\d×</td><td class="num">\[1\.\d\d, 1\.\d\d\]</td>'

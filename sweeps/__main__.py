@@ -96,6 +96,7 @@ def _run(args: argparse.Namespace) -> int:
         sweep, line = _within(settled(sweep), args, workers, speed)
         print(line, file=sys.stderr)
     sweep = settled(sweep)
+    writable.check_own(args.results, sweep.name)
     if args.dry_run:
         there = _known(sweep, args)
         _warn(known.made_otherwise(sweep, there))

@@ -80,10 +80,10 @@ def loss_laws(study: "Study") -> list[dict[str, Any]]:
 
 def _chosen(study: "Study") -> pd.DataFrame:
     """What each search chose on each task that it was tuned on; of others' results, what they reported."""
-    if not study.manifest.get("cells"):
+    if study.theirs or not study.manifest["cells"]:
         return _reported(study)
     found = [
-        {"optimizer": name, "scale": task.scale, "chinchilla_ratio": task.chinchilla_ratio, "search": search}
+        {"optimizer": name, "scale": task.scale, "chinchilla_ratio": task.ratio, "search": search}
         | {f"hp.{hp}": value for hp, value in entry["winner"].items()}
         for name in study.optimizers
         for task in study.tasks

@@ -89,7 +89,7 @@ def compared(study: Study, sure: bool) -> Table:
         if r["optimizer"] != study.baseline and r["verdict"].endswith(("faster", "slower")) == sure
     ]
     columns = (titled(study.titles), TASK, SPEEDUP, INTERVAL, VERDICT, SEEDS)
-    return Table(f"Speedups over tuned {study.baseline_title} {which}", columns, found)
+    return Table(f"Speedups over {study.tuned_baseline} {which}", columns, found)
 
 
 def best(study: Study) -> Table:

@@ -11,14 +11,14 @@ from benchmark.analysis import laws
 from benchmark.frames import rows
 from benchmark.report.pages import optimizers
 from benchmark.report.table import Column
-from benchmark.study import Study
+from benchmark.study import Study, TaskFacts
 
 RATES = (0.02, 0.0334, 0.0224, 0.0271)
 
 
 def study(searches: int = 4, tuned: tuple[str, ...] = ("27k-1x", "27k-2x", "27k-4x")) -> Study:
     """AdamW on four tasks, tuned on some and carried to the others; its rate differs by search, beta1 never."""
-    tasks = [SimpleNamespace(name=f"27k-{r}x", scale="27k", chinchilla_ratio=float(r)) for r in (1, 2, 4, 8)]
+    tasks = [TaskFacts(f"27k-{r}x", "27k", float(r), 532_480 * r, 26_624) for r in (1, 2, 4, 8)]
 
     def entries(_: str, task: str) -> list[dict[str, Any]]:
         ratio = float(task[4:-1])
@@ -34,6 +34,7 @@ def study(searches: int = 4, tuned: tuple[str, ...] = ("27k-1x", "27k-2x", "27k-
     found = SimpleNamespace(
         tasks=tasks,
         optimizers={"adamw": {}},
+        theirs=False,
         sizes={"27k": 26_624},
         manifest={"cells": {"adamw/27k-1x#1": {}}},
         searches=entries,

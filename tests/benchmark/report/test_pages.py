@@ -73,7 +73,7 @@ def test_runs_of_different_machines_show_no_step_time_and_say_that_losses_may_di
     found = {r.optimizer: r for r in board(study, study.headline).rows}
     step = next(c for c in leaderboard.COLUMNS if c.name == "step")
     assert {o: step.show(r) for o, r in found.items()} == {
-        "adamw": text.MISSING, "muon": "not timed together", "lion": "not timed together",
+        "adamw": text.MISSING, "muon": "timed apart", "lion": "timed apart",
     }  # fmt: skip
     assert {o for o, r in found.items() if "other CPU" in r.badges} == {"lion"}
     assert "0.0014 nats" in BADGES["other CPU"] and "seconds" not in study.metrics

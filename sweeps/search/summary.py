@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis import edges
+from benchmark.recorded import SPACING
 from benchmark.spec import SCHEMA, Value
 from benchmark.train import runner
 from sweeps.search.box import Line
@@ -148,7 +149,7 @@ def _optimizer(sweep: Sweep, name: str) -> dict[str, Any]:
         "rule": contestant.rule,
         "essential": list(contestant.essential),
         "ablation_of": contestant.ablation_of,
-        "space": {n: {"grid": list(a.grid), "start": a.start, "scale": a.scale} for n, a in space.items()},
+        "space": {n: {"grid": list(a.grid), "start": a.start, SPACING: a.spacing} for n, a in space.items()},
     }
 
 

@@ -127,7 +127,7 @@ def _predict(
         (
             s.cell.stage.task.scale.num_params,
             s.cell.stage.task.chinchilla_ratio,
-            axis.to_scale(float(s.winner[name])),
+            axis.geometric(float(s.winner[name])),
         )
         for s in trained
         if s.winner is not None
@@ -143,7 +143,7 @@ def _predict(
     coefficient, floor = law.coefficients[0] * (law.size**-b * law.data**-c, 1.0)  # of N and r themselves
     said = {"scale": float(coefficient), "size_exponent": float(b), "ratio_exponent": float(c)}
     said |= {"floor": float(floor), "points": law.points, "flags": list(law.flags)}
-    return snapped(axis, axis.from_scale(min(max(value, seen.min() / 2), seen.max() * 2))), said
+    return snapped(axis, axis.from_geometric(min(max(value, seen.min() / 2), seen.max() * 2))), said
 
 
 def _whole(contestant: Contestant, space: Mapping[str, Axis]) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ def edges(
     """
     found = []
     known = searches(searched)
-    for labels, group in cells(rows(runs, runs["role"] == "tuning")):
+    for labels, group in cells(rows(runs, runs["use"] == "tuning")):
         space = spaces.get(labels["optimizer"], {})
         entries = known.get(f"{labels['optimizer']}/{labels['task']}", [{}])
         for number, entry in enumerate(entries, 1):

@@ -105,7 +105,7 @@ def _given(text: str) -> Mapping[str, str]:
 
 def _caveats(imported: Imported, told: Mapping[str, object]) -> list[str]:
     """What whoever imports should know before reading a page."""
-    names = sorted({r.trial.optimizer for r in imported.records if r.trial.role == "report"})
+    names = sorted({r.trial.optimizer for r in imported.records if r.trial.use == "report"})
     lines = [f"not stated, left blank: {', '.join(imported.lacks)}"] if imported.lacks else []
     flaws = importers.no_curves(imported.records, str(told["baseline"]))
     lines += [f"warning: at {scale}, {flaw}" for scale, flaw in flaws.items()]

@@ -16,7 +16,7 @@ import pandas as pd
 from benchmark import scales, tasks
 from benchmark.published import folders
 from benchmark.published.progress import counted
-from benchmark.spec import SCHEMA, Evaluation, Point, Record, SearchRole, Trial, Value
+from benchmark.spec import SCHEMA, Evaluation, Point, Record, Trial, Use, Value
 
 NAME = "published-fantastic"
 SOURCE = "arXiv 2509.02046 and its public result files; one seed per number, not run by this project"
@@ -50,9 +50,7 @@ def facts() -> dict[str, dict[str, Any]]:
     return {str(name): {**row, "rule": f"{name}@published"} for name, row in rows.to_dict("index").items()}
 
 
-def trial(
-    optimizer: str, scale: str, ratio: float, hyperparameters: Mapping[str, Value], role: SearchRole
-) -> Trial:
+def trial(optimizer: str, scale: str, ratio: float, hyperparameters: Mapping[str, Value], use: Use) -> Trial:
     """A trial of the study's experiment. A batch size of 0 is one not stated; steps are then 0 too."""
     shape = scales.get(scale)
     tokens = tasks.Task(shape, ratio, CORPUS).tokens
@@ -68,7 +66,7 @@ def trial(
         vocab=shape.vocab,
         hyperparameters=hyperparameters,
         seed=0,
-        role=role,
+        use=use,
         corpus=CORPUS,
         corpus_hash=STATED_CORPUS,
         tokenizer_hash=STATED_TOKENIZER,
@@ -204,8 +202,8 @@ def described(found: Iterable[Record]) -> dict[str, Any]:
         tasks_seen.setdefault(of.task, {**named, **size})
         empty = {"complete": True, "winner": None, "badges": ["not run by this project"]}
         cell = cells.setdefault(f"{of.optimizer}/{of.task}", {**empty, "tuning": [], "reports": []})
-        cell["tuning" if of.role == "tuning" else "reports"].append(of.trial_id)
-        if of.role == "report":
+        cell["tuning" if of.use == "tuning" else "reports"].append(of.trial_id)
+        if of.use == "report":
             cell["winner"] = dict(of.hyperparameters)
     for cell in cells.values():
         cell["badges"] += ["single seed"] if len(cell["reports"]) == 1 else []

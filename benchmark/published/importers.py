@@ -83,7 +83,7 @@ def no_curves(found: Sequence[Record], baseline: str) -> dict[str, str]:
     """Scale -> why the baseline's losses there are no curve that falls with data; none where they are one."""
     means: dict[str, dict[float, list[float]]] = {}
     for r in found:
-        if r.trial.optimizer == baseline and r.trial.role == "report" and r.val_loss is not None:
+        if r.trial.optimizer == baseline and r.trial.use == "report" and r.val_loss is not None:
             means.setdefault(r.trial.scale, {}).setdefault(r.trial.chinchilla_ratio, []).append(r.val_loss)
     flaws = {}
     for scale, own in means.items():

@@ -36,7 +36,7 @@ def lines(study: Study, task: str, table: list[dict[str, Any]], against: Sequenc
 
 def failed(study: Study) -> bool:
     """Whether one of them has no finished report run, so that nothing is known of it."""
-    done = set(where(study.runs, role="report", status="finished")["optimizer"])
+    done = set(where(study.runs, use="report", status="finished")["optimizer"])
     return any(name not in done for name in study.asked)
 
 
@@ -164,7 +164,7 @@ def _none(study: Study, name: str) -> str:
     ended = Counter(str(s) for s in runs["status"])
     if not ended:
         return f"{title} has no verdict: none of its trials has ended."
-    if ended["finished"] and not len(where(runs, role="report")):
+    if ended["finished"] and not len(where(runs, use="report")):
         return f"{title} has no verdict yet: its report runs are not finished."
     parts = [f"{ended[kind]} {kind}" for kind in ("failed", "diverged", "finished") if ended[kind]]
     reasons = Counter(str(r["reason"]) for r in rows(runs) if r["status"] in ("failed", "diverged"))

@@ -105,7 +105,7 @@ def speedup_by_ratio(study: Study, scale: str) -> Figure | None:
 
 def loss_curves(study: Study, task: TaskFacts) -> Figure | None:
     """Loss along training at one task: the mean over report seeds."""
-    frame = where(study.curves, task=task.name, role="report")
+    frame = where(study.curves, task=task.name, use="report")
     if not len(frame):
         return None
     by = frame.groupby(["optimizer", "tokens"], as_index=False)

@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
 
 from benchmark.data import sources
-from benchmark.spec import SearchRole, Status, Trial
+from benchmark.spec import Status, Trial, Use
 from optimizers.base import Axis
 from sweeps.search.contestant import Contestant
 from sweeps.search.coordinate_search import Found, coordinate_descent
@@ -214,7 +214,7 @@ def outcome(known: Known, trial_id: str) -> tuple[Status | None, float | None]:
     return record.status, loss if loss is not None and math.isfinite(loss) else math.inf
 
 
-def trial_of(sweep: Sweep, cell: Cell, setting: Setting, seed: int, role: SearchRole) -> Trial:
+def trial_of(sweep: Sweep, cell: Cell, setting: Setting, seed: int, use: Use) -> Trial:
     """The complete trial of a setting in a cell."""
     task = cell.stage.task
     return Trial(
@@ -228,11 +228,11 @@ def trial_of(sweep: Sweep, cell: Cell, setting: Setting, seed: int, role: Search
         vocab=task.scale.vocab,
         hyperparameters=setting,
         seed=seed,
-        role=role,
+        use=use,
         corpus=sources.identity(sweep.corpus),
         corpus_hash=sweep.corpus_hash,
         tokenizer_hash=sweep.tokenizer_hash,
-        evaluation=sweep.tuning_evaluation if role == "tuning" else sweep.report_evaluation,
+        evaluation=sweep.tuning_evaluation if use == "tuning" else sweep.report_evaluation,
         backend=sweep.backend,
         precision=sweep.precision,
     )

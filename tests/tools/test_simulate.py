@@ -48,7 +48,7 @@ def test_components_are_found_again_in_runs_drawn_from_them() -> None:
                 cells.append({"optimizer": name, "task": f"t{task}", "reports": ids})
                 rows += [(name, f"t{task}", k, loss[k], ids[k]) for k in range(3)]
     frame = pd.DataFrame(rows, columns=["optimizer", "task", "seed", "val_loss", "trial_id"])
-    runs = frame.assign(status="finished", role="report")
+    runs = frame.assign(status="finished", use="report")
     found = measure(runs, cells).set_index(["part", "optimizer"]).sd
     for name, sd in noise.items():
         assert found["residual", name] == pytest.approx(sd, rel=0.1)

@@ -39,7 +39,7 @@ def measure(runs: pd.DataFrame, cells: Sequence[dict[str, Any]]) -> pd.DataFrame
     reports = reports.assign(winner=[winner[i][2] for i in reports["trial_id"]])
     known: dict[str, list[tuple[float, float]]] = {}  # optimizer -> (sum of squares, df)
     rows: list[tuple[str, str, float, float]] = []
-    for name, own in done.loc[done["role"] == "tuning"].groupby("optimizer", sort=True):
+    for name, own in done.loc[done["use"] == "tuning"].groupby("optimizer", sort=True):
         ss, df = _replicates(own)
         known[str(name)] = [(ss, df)]
         rows.append(("replicate", str(name), ss, df))

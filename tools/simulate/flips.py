@@ -76,7 +76,7 @@ def timed_study(
     price = np.array([planted[name][1] for name in losses["optimizer"]])
     tokens = 1e6 * losses["chinchilla_ratio"].to_numpy()
     seconds = price * tokens * 1e-6 * np.exp(rng.normal(0, 0.01, len(losses)))
-    known = {"role": "report", "status": "finished", "purpose": "report", "machine": "m", "task": ""}
+    known = {"use": "report", "status": "finished", "purpose": "report", "machine": "m", "task": ""}
     return losses, losses.assign(**known, tokens=tokens, train_seconds=seconds)
 
 
@@ -92,7 +92,7 @@ def searched_study(rng: np.random.Generator, level_at: int, trials: int = 40) ->
         for name, spread in SPREADS.items()
         for z in rng.normal(size=trials)
     ]
-    known = {"role": "tuning", "status": "finished", "purpose": "random", "machine": ""}
+    known = {"use": "tuning", "status": "finished", "purpose": "random", "machine": ""}
     known |= {"task": [f"s-{row[2]:g}x" for row in tried], "trial_id": range(len(tried))}
     known |= {"tokens": 1.0, "train_seconds": 0.0}
     return pd.DataFrame(tried, columns=pd.Index(COLUMNS)).assign(**known)

@@ -25,7 +25,7 @@ TRANSFER = ("constant", "law", "width")  # the rules that give a sweep a name of
 
 def write(site: Site, study: Study) -> None:
     """Write cells/<optimizer>--<task>.html and .js for every cell that has runs or was asked for."""
-    curves = groups(where(study.curves, role="report"), "trial_id")
+    curves = groups(where(study.curves, use="report"), "trial_id")
     flags = {(r["optimizer"], r["task"]): r["flags"] for r in rows(study.speedups)}
     by_task = groups(study.runs, "task")
     for optimizer in study.optimizers:
@@ -86,14 +86,14 @@ def records(title: str, task: str, runs: pd.DataFrame, seeds: bool = True) -> Ta
     """The runs of a cell, each with the way to its own page. seeds: whether they are stated."""
     columns = (
         Column("trial_id", "Record", link="records/{}.html"),
-        Column("role", "Role"),
+        Column("use", "Run"),
         Column("purpose", "Purpose"),
         *([numbers("seed", "Seed")] if seeds else []),
         numbers("peak_lr", "Peak lr"),
         Column("status", "Outcome"),
         numbers("val_loss", "Final loss", fixed(4), unit="nats/token"),
     )
-    ordered = rows(runs.sort_values(["role", "finished_at", "trial_id"]))
+    ordered = rows(runs.sort_values(["use", "finished_at", "trial_id"]))
     return Table(f"Records of {title} at {task}", columns, ordered, quiet=True)
 
 
@@ -108,7 +108,7 @@ def chosen(winners: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 def _lines(runs: pd.DataFrame, curves: Mapping[str, pd.DataFrame], colour: str, prefix: str = "") -> list[Run]:
     """The report runs that have a curve, named by their seed; by their record too where seeds repeat."""
-    reported = [r for r in rows(where(runs, role="report")) if r["trial_id"] in curves]
+    reported = [r for r in rows(where(runs, use="report")) if r["trial_id"] in curves]
     seeds = [r["seed"] for r in reported]
     found = []
     for r in reported:

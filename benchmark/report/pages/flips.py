@@ -69,7 +69,7 @@ def _why_none(study: Study, kind: str) -> str:
         return f"Only one ratio was compared: {compared['chinchilla_ratio'].iloc[0]:g}x."
     if kind == "budget" and not len(study.expected):
         return "This sweep has no random search (--search random); other searches' trials are not independent."
-    if kind == "fraction" and not len(where(study.curves, role="report")):
+    if kind == "fraction" and not len(where(study.curves, use="report")):
         return "These runs have no losses along training."
     return "No pair changes its order."
 
@@ -106,7 +106,7 @@ def _task(scale: str, ratio: float) -> str:
 def bump(study: Study, task: TaskFacts) -> Figure | None:
     """Rank over the fraction of training at one task; the last column is the end."""
     losses = where(study.losses, task=task.name)
-    curves = where(study.curves, task=task.name, role="report")
+    curves = where(study.curves, task=task.name, use="report")
     if not len(curves) or len(set(losses["optimizer"])) < 2:
         return None
     tenths = along_training(curves, losses)

@@ -123,7 +123,7 @@ def curve_frame(early: float) -> pd.DataFrame:
             "scale": "27k",
             "chinchilla_ratio": 1.0,
             "task": "27k-1x",
-            "role": "report",
+            "use": "report",
         }
         at = {
             "seed": seed,
@@ -144,7 +144,7 @@ def test_an_order_that_turns_in_training_is_found(early: float, verdict: str) ->
 
 def tuning(rows: list[dict[str, Any]]) -> pd.DataFrame:
     common = {
-        "task": "27k-2x", "scale": "27k", "chinchilla_ratio": 2.0, "seed": 0, "role": "tuning",
+        "task": "27k-2x", "scale": "27k", "chinchilla_ratio": 2.0, "seed": 0, "use": "tuning",
         "status": "finished", "purpose": "", "finished_at": "", "hp.weight_decay": 0.1,
     }  # fmt: skip
     return pd.DataFrame([{**common, "trial_id": str(i), **row} for i, row in enumerate(rows)])

@@ -56,7 +56,7 @@ def curves(losses: pd.DataFrame, early: float) -> pd.DataFrame:
         losses.assign(fraction=f, val_loss=level + gap * (1 if f == 1 else early) + 1 / f - 1)
         for f in np.arange(1, 17) / 16
     ]
-    return pd.concat(parts, ignore_index=True).assign(role="report")
+    return pd.concat(parts, ignore_index=True).assign(use="report")
 
 
 def searched(
@@ -76,7 +76,7 @@ def searched(
         tried = [(s, 0, y) for s, y in first.items()]
         tried += [(s, k, truth[s] + noise * rng.normal()) for s in best for k in (1, 2, 3)]
         rows += [(name, 6e-4 * 2.0 ** s[0], s[1], k, y) for s, k, y in tried]
-    where = {"task": "27k-2x", "scale": "27k", "chinchilla_ratio": 2.0, "role": "tuning", "status": "finished"}
+    where = {"task": "27k-2x", "scale": "27k", "chinchilla_ratio": 2.0, "use": "tuning", "status": "finished"}
     known = {**where, "purpose": "", "finished_at": "", "trial_id": [f"t{i:04d}" for i in range(len(rows))]}
     columns = ["optimizer", "hp.peak_lr", "hp.weight_decay", "seed", "val_loss"]
     return pd.DataFrame(rows, columns=columns).assign(**known)

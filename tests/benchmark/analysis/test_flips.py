@@ -33,7 +33,7 @@ def losses(
 
 def report_runs(frame: pd.DataFrame, **columns: object) -> pd.DataFrame:
     base = {
-        "role": "report", "status": "finished", "purpose": "report", "machine": "m", "tokens": 1000.0,
+        "use": "report", "status": "finished", "purpose": "report", "machine": "m", "tokens": 1000.0,
         "train_seconds": 1.0, "finished_at": "", "trial_id": [f"t{i}" for i in range(len(frame))],
     }  # fmt: skip
     task = [f"{s}-{r:g}x" for s, r in zip(frame["scale"], frame["chinchilla_ratio"], strict=True)]
@@ -167,7 +167,7 @@ def crossing_curves(frame: pd.DataFrame) -> pd.DataFrame:
         for f in np.arange(1, 17) / 16:
             early = final + 1 / f - 1 - (0.1 if optimizer == "b" and f < 0.75 else 0.0)
             rows.append((optimizer, scale, ratio, seed, "report", f, early))
-    return pd.DataFrame(rows, columns=[*frame.columns[:4], "role", "fraction", "val_loss"])
+    return pd.DataFrame(rows, columns=[*frame.columns[:4], "use", "fraction", "val_loss"])
 
 
 def test_a_flip_between_a_fraction_of_training_and_its_end_is_confirmed() -> None:
@@ -225,7 +225,7 @@ def test_a_curve_is_of_the_searches_whose_report_run_it_is() -> None:
 
 def test_tuning_curves_are_not_looked_at() -> None:
     frame = losses({("a", 1.0): 3.0, ("b", 1.0): 3.05})
-    assert flips(crossing_curves(frame).assign(role="tuning"), frame).empty
+    assert flips(crossing_curves(frame).assign(use="tuning"), frame).empty
 
 
 # --- budgets and seconds ---------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ def random_trials(scales: dict[str, tuple[float, float]], n: int = 40) -> pd.Dat
     for name, (best, spread) in scales.items():
         rows += [(name, "s", 1.0, 0, best + spread * i / (n - 1)) for i in range(n)]
     frame = pd.DataFrame(rows, columns=["optimizer", "scale", "chinchilla_ratio", "seed", "val_loss"])
-    return report_runs(frame, role="tuning", purpose="random")
+    return report_runs(frame, use="tuning", purpose="random")
 
 
 def test_a_flip_between_tuning_budgets_needs_random_trials() -> None:

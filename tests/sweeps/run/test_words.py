@@ -62,7 +62,7 @@ def test_where_tuning_takes_long_something_is_said_before_it_ends(sweep):
 
 def test_a_failure_is_shown_once_a_kind_as_it_happens(sweep):
     def bad(trial):
-        if trial.optimizer != "mine" or trial.role == "report":
+        if trial.optimizer != "mine" or trial.use == "report":
             return finished(trial)
         if trial.hyperparameters["beta"] == 0.9 or random.Random(trial.trial_id).random() < 0.3:
             return Outcome("failed", f"mine.py:7: shapes {len(trial.trial_id)} and {trial.seed} differ")

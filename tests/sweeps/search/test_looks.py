@@ -102,7 +102,7 @@ def test_replaying_the_records_gives_the_same_trials(three, finish):
 
 def test_a_diverged_report_is_infinite_and_a_failed_one_missing(three, finish):
     def broken(trial):
-        if trial.optimizer == "lion" and trial.role == "report":
+        if trial.optimizer == "lion" and trial.use == "report":
             return Outcome("diverged" if trial.task == "27k-1x" else "failed")
         return outcome(trial)
 

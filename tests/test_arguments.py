@@ -33,6 +33,8 @@ CASES = [
     (SWEEP, "smoke --optimisers adamw", "no option '--optimisers' (did you mean '--optimizers'?)"),
     (SWEEP, "--dryrun", "no option '--dryrun' (did you mean '--dry-run'?)"),
     (SWEEP, "smoke -x", "there is no option '-x'"),
+    (SWEEP, "aa --study 2", "--study is called --replication"),
+    (SWEEP, "aa --study=2", "--study is called --replication"),
     (SWEEP, "smoke --seeds 0", "there is no option '--seeds'"),
     (SWEEP, "", "the following arguments are required: NAME"),
     (SWEEP, "Quick", "unknown sweep 'Quick' (did you mean 'quick'?)"),

@@ -1,4 +1,4 @@
-"""The two claims of the study that rest on single tuning runs rather than on report runs.
+"""The two claims of the published study that rest on single tuning runs rather than on report runs.
 
 A loss is compared with what the best setting is expected to reach, never with the luckiest run (level.py).
 """
@@ -16,7 +16,7 @@ from benchmark.analysis.whatif import GPT3_LR, claimed, transfer_cost
 
 NEAR = 2.0  # octaves: a tried rate farther from the recipe's says nothing of the recipe
 RARE = 0.1  # share of comparisons below which something is the exception
-INFLATED = 1.4  # the study's own example of what an untuned baseline is good for
+INFLATED = 1.4  # the published study's own example of what an untuned baseline is good for
 
 
 def transfer_unfair(evidence: Evidence) -> Verdict:

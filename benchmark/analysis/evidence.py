@@ -68,7 +68,8 @@ class Evidence:
 
     @cached_property
     def run_sd(self) -> float:
-        """Standard deviation of one run in nats, by the noisiest scale; the study's where nothing is known."""
+        """Standard deviation of one run in nats, by the noisiest scale; the published study's where nothing is
+        known."""
         known = [m.residual_sd for m in self.models.values() if np.isfinite(m.residual_sd)]
         return float(max(known)) if known else STUDY_BAND / BEYOND
 

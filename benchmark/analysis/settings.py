@@ -51,7 +51,7 @@ def near(by_seed: Floats, index: int, band: float) -> NDArray[np.bool_]:
 
 def serve_all(near_best: Sequence[Collection[Any]]) -> set[Any]:
     """The values of a hyperparameter that serve every task: those near the best in each. Without one it is
-    sensitive to scale and must be tuned again (the study's rule, arXiv 2509.02046)."""
+    sensitive to scale and must be tuned again (the published study's rule, arXiv 2509.02046)."""
     return set.intersection(*map(set, near_best))
 
 

@@ -2,7 +2,7 @@
 
 One seed per number and none of it ours: every record's rule ends in "@published" and its environment names
 the source. Best runs are report runs; ground states, ablations and the read-out of figure 1 are tuning runs.
-What the study does not publish (order of the runs, cost, most curves) stays empty.
+What the published study does not publish (order of the runs, cost, most curves) stays empty.
 """
 
 import json
@@ -36,7 +36,8 @@ def table(name: str) -> pd.DataFrame:
 
 
 def losses(era: Literal["paper", "latest"] = "paper") -> pd.DataFrame:
-    """The losses frame of the study: optimizer, scale, chinchilla_ratio, seed (always 0) and val_loss.
+    """The losses frame of the published study: optimizer, scale, chinchilla_ratio, seed (always 0) and
+    val_loss.
 
     "paper" is what its figures used, "latest" a later re-collection.
     """
@@ -51,7 +52,8 @@ def facts() -> dict[str, dict[str, Any]]:
 
 
 def trial(optimizer: str, scale: str, ratio: float, hyperparameters: Mapping[str, Value], use: Use) -> Trial:
-    """A trial of the study's experiment. A batch size of 0 is one not stated; steps are then 0 too."""
+    """A trial of the published study's experiment. A batch size of 0 is one not stated; steps are then 0
+    too."""
     shape = scales.get(scale)
     tokens = tasks.Task(shape, ratio, CORPUS).tokens
     batch = int(hyperparameters["batch_size"])
@@ -79,7 +81,7 @@ def trial(optimizer: str, scale: str, ratio: float, hyperparameters: Mapping[str
 def record(
     of: Trial, loss: float, purpose: str, facts: Mapping[str, Any], curve: tuple[Point, ...] = ()
 ) -> Record:
-    """A published outcome: diverged when the loss is missing or above 6, the study's own rule."""
+    """A published outcome: diverged when the loss is missing or above 6, the published study's own rule."""
     diverged = not loss < 6
     return Record(
         trial=of,
@@ -154,7 +156,7 @@ def write(found: Iterable[Record], folder: Path, manifest: Mapping[str, Any], re
 
 
 def manifest() -> dict[str, Any]:
-    """The study as a sweep: what it is, who ran it, how unequal its tuning was."""
+    """The published study as a sweep: what it is, who ran it, how unequal its tuning was."""
     runs = table("optimizers").set_index("optimizer").finished_runs.dropna().astype(int)
     return {
         "name": NAME,
@@ -165,7 +167,7 @@ def manifest() -> dict[str, Any]:
             "one seed per number: intervals rest on an assumed noise, stated with them",
             "a cell's loss is the lowest of all its runs, and optimizers had unequal numbers of runs",
             "losses are C4-EN validation losses: tuning and reporting share the split and the seed",
-            "the study's 1.2B and 16x runs are left out: its files do not say which loss is whose",
+            "the published study's 1.2B and 16x runs are left out: its files do not say which loss is whose",
             "of the tuning runs only each cell's last round of coordinate descent is published",
         ],
         "corpus": CORPUS,
@@ -179,7 +181,7 @@ def manifest() -> dict[str, Any]:
 
 
 def spaces() -> dict[str, dict[str, dict[str, list[Value]]]]:
-    """Every value on any of the study's grids, by optimizer and hyperparameter: {"grid": [...]}."""
+    """Every value on any of the published study's grids, by optimizer and hyperparameter: {"grid": [...]}."""
     found: dict[str, dict[str, set[Value]]] = {}
     for row in table("grids").to_dict("records"):
         values = {_number(float(v)) for v in str(row["values"]).split(";") if v[-1].isdigit()}

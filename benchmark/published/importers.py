@@ -28,7 +28,8 @@ UNKNOWN = (
 
 
 def result_files(folder: Path) -> Imported:
-    """A folder of the study's result.json files, as an import. Raises ValueError as `from_result_json` does."""
+    """A folder of the published study's result.json files, as an import. Raises ValueError as
+    `from_result_json` does."""
     found = from_result_json(folder)
     contents = [p.read_bytes() for p in sorted(folder.glob("*/*/*/result.json"))]
     of = runs.identity("result.json", contents, {})

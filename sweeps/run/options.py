@@ -19,6 +19,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         prog=prog,
         usage="%(prog)s NAME [options]",
         description="Tune and compare optimizers, then build the leaderboard. Running it again resumes.",
+        former={"--study": "--replication"},
         epilog=f"Examples: {prog} quick --optimizers adamw,muon --optimizer mine.py; {prog} {AA} --copies 10",
     )
     parser.add_argument(
@@ -95,7 +96,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         "--sweep", metavar="NAME", help="the sweep that they go through, by name or path (default: quick)"
     )
     copies.add_argument(
-        "--study",
+        "--replication",
         type=whole,
         metavar="N",
         help="another N has other tuning seeds and openings (default: 1)",

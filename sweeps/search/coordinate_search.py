@@ -1,9 +1,9 @@
 """The search within one cell, one optimizer on one task: coordinate descent with a budget.
 
-The study's Phase I (arXiv 2509.02046) changes one hyperparameter at a time until no single change helps.
-Here too, with four differences: every search has the same budget, which everything counts against; a lead
-inside the measured noise buys more seeds before it is believed; a grid goes on while the best value lies at
-its end; and what is left over starts again elsewhere.
+The published study's Phase I (arXiv 2509.02046) changes one hyperparameter at a time until no single change
+helps. Here too, with four differences: every search has the same budget, which everything counts against; a
+lead inside the measured noise buys more seeds before it is believed; a grid goes on while the best value lies
+at its end; and what is left over starts again elsewhere.
 """
 
 import math

@@ -83,7 +83,7 @@ class Protocol:
     """The report seeds were drawn for this sweep, so that nobody can have seen them before."""
 
     salt: str = ""
-    """Names a study of several that are alike but for their openings."""
+    """Names a replication of several that are alike but for their openings."""
 
     band: float | None = None
     """A stated noise band in nats per token; None measures it, which needs two tuning seeds or more."""

@@ -1,7 +1,7 @@
 """Where a cell's search begins: stated, or carried over from the winners of other cells.
 
-The study's Phase II freezes what Phase I tasks agree on and tunes the rest; its Phase III predicts by a
-power law (arXiv 2509.02046). The policy `transfer` tunes on the smallest scale only.
+The published study's Phase II freezes what Phase I tasks agree on and tunes the rest; its Phase III predicts by
+a power law (arXiv 2509.02046). The policy `transfer` tunes on the smallest scale only.
 """
 
 import dataclasses
@@ -147,8 +147,8 @@ def _predict(
 
 
 def _whole(contestant: Contestant, space: Mapping[str, Axis]) -> tuple[str, ...]:
-    """Every hyperparameter in the order of a first pass: the essential ones, batch size (the study found it
-    first or second everywhere), the optimizer's own, the rest of the recipe."""
+    """Every hyperparameter in the order of a first pass: the essential ones, batch size (the published study
+    found it first or second everywhere), the optimizer's own, the rest of the recipe."""
     first = dict.fromkeys(n for n in (*contestant.essential, "batch_size") if n in space)
     return (
         *first,

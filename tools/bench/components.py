@@ -1,8 +1,8 @@
-"""How large the parts of a loss are, measured on committed records: what the simulated studies are made of.
+"""How large the parts of a loss are, measured on committed records: what the simulated sweeps are made of.
 
     python -m tools.bench.components results/micro-27k-1x
 
-Sums of squares by hand, so that simulate/studies.py, which states what this prints, owes nothing to the
+Sums of squares by hand, so that simulate/replications.py, which states what this prints, owes nothing to the
 analysis that is judged by it.
 """
 

@@ -132,7 +132,9 @@ def command(study: Study, optimizer: str, task: str) -> str:
     if study.copies:
         name, _, number = str(manifest["name"]).removeprefix("aa-").rpartition("-")
         how = ["--optimizer-name", study.baseline, "--copies", str(len(study.optimizers))]
-        return shlex.join(["python", "-m", "sweeps", "aa", "--sweep", own or name, "--study", number, *how])
+        return shlex.join(
+            ["python", "-m", "sweeps", "aa", "--sweep", own or name, "--replication", number, *how]
+        )
     name, options = _policy(str(manifest["name"]), manifest["protocol"])
     names, tasks = [optimizer], [task]
     if "--max-hours" in options:  # how many trials fit depends on all that is run, so all of it is named

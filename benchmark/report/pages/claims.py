@@ -1,4 +1,4 @@
-"""The claims page: what the study claimed, judged by this sweep and by the study's own published figures."""
+"""The claims page: what the published study claimed, judged by this sweep and by its own figures."""
 
 import math
 from typing import Any

@@ -129,8 +129,8 @@ def _overheads_of_runs(runs: pd.DataFrame, baseline: str) -> pd.DataFrame:
 
 
 def _gradients_per_step(done: pd.DataFrame) -> pd.DataFrame:
-    looks = done.reindex(columns=[*CELL, "gradients_per_step"])
-    return looks.groupby(CELL)[["gradients_per_step"]].median().reset_index()
+    frame = done.reindex(columns=[*CELL, "gradients_per_step"])
+    return frame.groupby(CELL)[["gradients_per_step"]].median().reset_index()
 
 
 def _flops_per_token(done: pd.DataFrame) -> pd.DataFrame:

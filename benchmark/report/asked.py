@@ -13,6 +13,7 @@ from benchmark.analysis.residuals import by_scale
 from benchmark.analysis.speedup import EQUIVALENCE
 from benchmark.frames import rows, where
 from benchmark.machine import GAP
+from benchmark.recorded import SEARCH_LOOKS
 from benchmark.report import text
 from benchmark.study import Study
 
@@ -120,7 +121,7 @@ def searches_wanted(study: Study, row: dict[str, Any]) -> tuple[int | None, str]
     same = _equal(row)
     title = study.baseline_title
     outcome = f"tell it from {title}" if apart >= same else f"show that it is inseparable from {title}"
-    looks = study.manifest.get("own_looks") or ()
+    looks = study.manifest.get(SEARCH_LOOKS) or ()
     before = [n for n in looks if n <= int(study.manifest.get("protocol", {}).get("searches") or now)]
     each = seeds / now
 

@@ -78,7 +78,7 @@ class Site:
             text.FILTERS,
             safe_url=safe_url,
             slug=slug,
-            look=style.look,
+            appearance=style.appearance,
             groupby_order=lambda figures: [
                 (k, list(g)) for k, g in itertools.groupby(figures, lambda f: f.group)
             ],

@@ -142,7 +142,7 @@ def cells_of(sweep: Sweep) -> tuple[Cell, ...]:
     if sweep.baseline not in {c.name for c in sweep.contestants}:
         raise ValueError(f"sweep {sweep.name} has no baseline {sweep.baseline!r} among its optimizers; add it")
     usual = sweep.protocol.searches
-    most = max((usual * sweep.protocol.baseline_times, *sweep.own_looks))
+    most = max((usual * sweep.protocol.baseline_times, *sweep.search_looks))
     return tuple(
         Cell(contestant, stage, search, usual)
         for stage in map(stages.__getitem__, order)

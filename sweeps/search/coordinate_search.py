@@ -197,7 +197,7 @@ class _Descent:
         return None if place is None or not math.isfinite(losses[place]) else others[place].setting[name]
 
     def _due(self, names: Sequence[str]) -> int:
-        """Trials to leave to the axes still to be visited: a first look at each, but at most two thirds of
+        """Trials to leave to the axes still to be visited: a first try of each, but at most two thirds of
         what is left, because the best rate of an optimizer matters more than its other settings."""
-        looks = sum(min(2, len(self.grids[name].steps(self.at[name]))) for name in names)
-        return min(looks, 2 * self.history.left // 3)
+        tries = sum(min(2, len(self.grids[name].steps(self.at[name]))) for name in names)
+        return min(tries, 2 * self.history.left // 3)

@@ -51,7 +51,7 @@ def _context(
     baseline: pd.DataFrame,
     curves: Mapping[str, pd.DataFrame],
 ) -> dict[str, Any]:
-    title, colour = study.titles.get(optimizer, optimizer), style.look(optimizer)[0]
+    title, colour = study.titles.get(optimizer, optimizer), style.appearance(optimizer)[0]
     lines = _lines(runs, curves, colour)
     beside = [] if optimizer == study.baseline else _lines(baseline, curves, "", f"{study.baseline_title}, ")
     rates = column(runs, "hp.peak_lr")
@@ -78,8 +78,8 @@ def per_gradient(study: Study, optimizer: str, task: str) -> str:
         f"{text.times(row[f'speedup{end}'])} {text.interval(row[f'lo{end}'], row[f'hi{end}'])}"
         for end in ("", "_gradients")
     )
-    looks = f"{row['gradients_per_step']:.3g}"
-    return f"{tokens} in tokens over {over}, {gradients} per gradient: a step evaluates {looks}"
+    evaluated = f"{row['gradients_per_step']:.3g}"
+    return f"{tokens} in tokens over {over}, {gradients} per gradient: a step evaluates {evaluated}"
 
 
 def records(title: str, task: str, runs: pd.DataFrame, seeds: bool = True) -> Table:

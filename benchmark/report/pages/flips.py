@@ -22,7 +22,7 @@ KINDS = {
     "budget": "Between tuning budgets",
 }
 NOTES = {
-    "fraction": "Validation losses at each tenth of training against its end: what an early look would say.",
+    "fraction": "Validation losses at each tenth of training against its end: what an early reading would say.",
     "ratio": "Test losses at two Chinchilla ratios of one scale.",
     "scale": "Test losses at one Chinchilla ratio of two scales.",
     "seconds": "Equal tokens against equal training time on the machine named, without the spread of timings.",

@@ -25,7 +25,7 @@ def write_site(site: Site) -> None:
 def _context(record: Record, title: str) -> dict[str, Any]:
     line = record.to_json()
     stored = json.loads(line)
-    trial, colour = dataclasses.asdict(record.trial), style.look(record.trial.optimizer)[0]
+    trial, colour = dataclasses.asdict(record.trial), style.appearance(record.trial.optimizer)[0]
     outcome = f"{record.status}: {record.reason}" if record.reason else record.status
     points = [(p["tokens"], p["val_loss"]) for p in stored["curve"]]
     losses = {

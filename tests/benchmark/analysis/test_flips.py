@@ -303,14 +303,15 @@ def test_losses_at_equal_time_are_those_of_the_planted_law() -> None:
 
 
 @pytest.mark.parametrize("name", REPLICATIONS)
-def test_studies_without_a_flip_seldom_show_a_confirmed_one(name: str) -> None:
-    """The bench asks for 5 % of 1,000 studies; at 5 % more than 2 of 20 have a chance of one in thirteen."""
-    shares = false_flips(name, seeds=3, studies=20)
+def test_replications_without_a_flip_seldom_show_a_confirmed_one(name: str) -> None:
+    """The bench asks for 5 % of 1,000 replications; at 5 % more than 2 of 20 have a chance of one in
+    thirteen."""
+    shares = false_flips(name, seeds=3, replications=20)
     assert set(shares) == set(REPLICATIONS[name][0])
     assert max(shares.values()) <= 0.1, shares
 
 
-def test_the_studies_that_invite_false_flips_have_significant_differences_on_one_side() -> None:
+def test_the_replications_that_invite_false_flips_have_significant_differences_on_one_side() -> None:
     curves, frame = tied_replication(3, np.random.default_rng(0))
     bands = rank_bands(frame).set_index(["scale", "chinchilla_ratio", "optimizer"])
     for task in (("small", 1.0), ("large", 2.0)):

@@ -266,9 +266,9 @@ def test_looks_are_distinct_and_readable_on_both_grounds() -> None:
         "kron",
         "scion",
     )
-    assert len({style.look(name) for name in known}) == len(known)
+    assert len({style.appearance(name) for name in known}) == len(known)
     for name in (*known, "mine", "yours"):
-        colour = style.look(name)[0]
+        colour = style.appearance(name)[0]
         assert min(_contrast(colour, ground) for ground in ("#fdfcfa", "#16181b")) >= 3, name
 
 

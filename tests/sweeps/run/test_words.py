@@ -21,7 +21,7 @@ def sweep(pair) -> Sweep:
         stage("27k-2x", "baseline", 0, start="winner", tune="essential", after=("27k-0.5x",)),
     )
     return Sweep(
-        "w", "", stages, Protocol(searches=4, looks=(8,)), contestants=(pair[0], mine), own_looks=(2, 4)
+        "w", "", stages, Protocol(searches=4, looks=(8,)), contestants=(pair[0], mine), search_looks=(2, 4)
     )
 
 

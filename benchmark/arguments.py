@@ -20,10 +20,10 @@ class Parser(argparse.ArgumentParser):
     former: what options were called before -> what they are called.
     """
 
-    def __init__(self, former: Mapping[str, str] | None = None, **settings: Any) -> None:
+    def __init__(self, former: Mapping[str, str] | None = None, **options: Any) -> None:
         self.former = former or {}
-        usage = settings.pop("usage", "%(prog)s [options]")
-        super().__init__(usage=usage, **settings)
+        usage = options.pop("usage", "%(prog)s [options]")
+        super().__init__(usage=usage, **options)
         self.given: dict[str, Any] = {}
         for name in (None, "store"):
             self.register("action", name, _Once)

@@ -104,7 +104,7 @@ CASES = [
     ("tools.efficiency", "1000", "the following arguments are required: count"),
     ("tools.parity", "--corpus gcid", "unknown corpus 'gcid'"),
     ("tools.isa", "27k", "nothing takes the word '27k'"),
-    ("tools.thirdparty", "--word torch", "there is no option '--word'"),
+    ("tools.thirdparty.__main__", "--word torch", "there is no option '--word'"),
     ("benchmark.corpora", "Gcide", "unknown corpus 'Gcide' (did you mean 'gcide'?)"),
 ]
 

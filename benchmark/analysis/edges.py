@@ -1,7 +1,7 @@
 """Is a best value bracketed, or may a better one lie beyond what was tried?
 
 `unbracketed` is the rule. A sweep asks it when a search ends and writes the answer and a badge into its
-manifest; `edges` takes that, and asks only for records whose manifest does not say, such as others' figures.
+manifest; `edges` takes that, and asks only for records whose manifest does not say, such as others' results.
 """
 
 import math

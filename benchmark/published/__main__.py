@@ -1,4 +1,4 @@
-"""`python -m benchmark.published`: write the published study's figures, or anyone's, as a results set."""
+"""`python -m benchmark.published`: write the published study's results, or anyone's, as a results set."""
 
 from benchmark import stopping  # before imports that take long: one may be interrupted in them
 
@@ -24,7 +24,7 @@ GIVEN = (  # fields that can have one value for all runs
 def parser(prog: str) -> kinds.Parser:
     """The options, in the order in which a reader needs them."""
     found = kinds.Parser(
-        prog=prog, description="Write the published study's figures, or anyone's, as a results set."
+        prog=prog, description="Write the published study's results, or anyone's, as a results set."
     )
     found.add_argument("--results", type=kinds.path, default="results", help="results folder to write into")
     found.add_argument("--name", help="name of the results set (default: the file's or folder's)")

@@ -182,10 +182,10 @@ class _Grid(argparse.Action):
             parser.error(str(error))
 
 
-def _one(group: Any, option: str, known: tuple[str, ...], text: str, **settings: Any) -> None:
+def _one(group: Any, option: str, known: tuple[str, ...], text: str, **more: Any) -> None:
     """An option that takes one of a few words, by default the first."""
-    settings = {"default": known[0], "metavar": f"{{{','.join(known)}}}", **settings}
-    group.add_argument(option, type=one_of(*known), help=text, **settings)
+    more = {"default": known[0], "metavar": f"{{{','.join(known)}}}", **more}
+    group.add_argument(option, type=one_of(*known), help=text, **more)
 
 
 _optimizers, _tasks = names("adamw,muon"), names("27k-1x,27k-2x")

@@ -166,7 +166,7 @@ def solve(sweep: Sweep, cell: Cell, begin: Opening, known: Known) -> Solved:
     def lookup(setting: Setting, seed: int, purpose: str) -> float | None:
         trial = trial_of(sweep, cell, setting, seed, "tuning")
         trial_id = trial.trial_id
-        status, loss = outcome(known, trial_id)
+        status, loss = status_and_loss(known, trial_id)
         looked_up.append((trial, trial_id, status))
         return loss
 
@@ -205,7 +205,7 @@ def solve(sweep: Sweep, cell: Cell, begin: Opening, known: Known) -> Solved:
     )
 
 
-def outcome(known: Known, trial_id: str) -> tuple[Status | None, float | None]:
+def status_and_loss(known: Known, trial_id: str) -> tuple[Status | None, float | None]:
     """Status and loss of a trial: (None, None) without a record, +inf for a loss that is no finite number."""
     record = known.get(trial_id)
     if record is None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from sweeps.search.cells import Cell, Known, Solved, outcome
+from sweeps.search.cells import Cell, Known, Solved, status_and_loss
 from sweeps.search.sweep import Sweep
 
 Looked = dict[tuple[Any, ...], frozenset[tuple[str, str]]]
@@ -118,7 +118,7 @@ def losses(solved: Mapping[str, Solved | Cell], counts: Mapping[str, int], known
         if isinstance(state, Cell):
             continue
         for trial, trial_id in state.reports[: counts[key]]:
-            status, loss = outcome(known, trial_id)
+            status, loss = status_and_loss(known, trial_id)
             if status is not None:
                 where = (trial.optimizer, trial.scale, trial.chinchilla_ratio, state.cell.search, trial.seed)
                 rows.append((*where, float("nan") if status == "failed" else loss))
@@ -143,7 +143,7 @@ def _seen(
         if isinstance(state, Cell) or not state.complete:
             return None
         for _, trial_id in state.reports[: counts[key]]:
-            status, loss = outcome(known, trial_id)
+            status, loss = status_and_loss(known, trial_id)
             if status is None:
                 return None
             seen.append((trial_id, status, loss))

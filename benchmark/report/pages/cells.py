@@ -90,7 +90,7 @@ def records(title: str, task: str, runs: pd.DataFrame, seeds: bool = True) -> Ta
         Column("purpose", "Purpose"),
         *([numbers("seed", "Seed")] if seeds else []),
         numbers("peak_lr", "Peak lr"),
-        Column("status", "Outcome"),
+        Column("status", "Status"),
         numbers("val_loss", "Final loss", fixed(4), unit="nats/token"),
     )
     ordered = rows(runs.sort_values(["use", "finished_at", "trial_id"]))
@@ -122,7 +122,7 @@ def _lines(runs: pd.DataFrame, curves: Mapping[str, pd.DataFrame], colour: str, 
 def command(study: Study, optimizer: str, task: str) -> str:
     """What to type to run a cell again: tuning, replicates and report runs."""
     if study.theirs:
-        return "# figures of others: there is nothing here to run again"
+        return "# results of others: there is nothing here to run again"
     manifest = study.manifest
     named = [str(manifest["name"]), *study.optimizers, *(str(t["name"]) for t in manifest["tasks"])]
     if any(name.startswith("-") or re.search(r"[/,]|\.py$", name) for name in named):

@@ -112,7 +112,7 @@ def bump(study: Study, task: TaskFacts) -> Figure | None:
     tenths = along_training(curves, losses)
     means = [(fraction, _means(frame)) for fraction, frame in sorted(tenths.items())]
     if not dict(means).get(1.0):
-        return None  # curves that stop before the end, as in published figures: there is no final rank
+        return None  # curves that stop before the end, as in published results: there is no final rank
     seeds = f"n = {text.count(len(set(losses['seed'])), 'seed')}"
     x = Axis("Fraction of training", False, [i / 10 for i in range(1, 11)], "percent", (0.08, 1.02))
     return Figure(

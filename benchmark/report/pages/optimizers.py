@@ -190,7 +190,7 @@ def stability(runs: pd.DataFrame, tolerance: pd.DataFrame) -> Table:
         }
         for task, mine in groups(runs, "task").items()
     ]
-    caption = "Runs by outcome, and how wide the range of good learning rates is"
+    caption = "Runs by status, and how wide the range of good learning rates is"
     return Table(f"{caption} (within {GOOD} nats/token of the best)", columns, body)
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from benchmark.analysis import claims
-from benchmark.analysis.evidence import Evidence, Verdict
+from benchmark.analysis.evidence import Evidence, Judgement
 from benchmark.analysis.tuning import sensitivity, transfer_cost
 
 FAMILIES = {"adamw": "scalar", "lion": "scalar", "sophia": "scalar", "muon": "matrix", "soap": "matrix"}
@@ -130,7 +130,7 @@ def flat(octaves: float) -> float:
 
 
 # claim -> evidence made so that it is true, and so that it is false
-PLANTED: dict[Callable[[Evidence], Verdict], tuple[Callable[[int], Evidence], Callable[[int], Evidence]]] = {
+PLANTED: dict[Callable[[Evidence], Judgement], tuple[Callable[[int], Evidence], Callable[[int], Evidence]]] = {
     claims.matrix_ahead: (losses_only(typical), losses_only(far)),
     claims.none_above_1_4: (losses_only(mild), losses_only(far)),
     claims.scalar_at_most_1_2: (losses_only(typical), losses_only(far)),
@@ -153,15 +153,15 @@ def test_every_claim_is_planted_both_ways() -> None:
 @pytest.mark.parametrize("claim", PLANTED, ids=lambda claim: claim.__name__)
 def test_a_claim_is_supported_where_it_is_true_and_refuted_where_it_is_false(claim: Any) -> None:
     true, false = PLANTED[claim]
-    assert [claim(true(start)).verdict for start in range(2)] == ["supported"] * 2
-    assert [claim(false(start)).verdict for start in range(2)] == ["refuted"] * 2
+    assert [claim(true(start)).finding for start in range(2)] == ["supported"] * 2
+    assert [claim(false(start)).finding for start in range(2)] == ["refuted"] * 2
 
 
 def test_noise_alone_neither_supports_nor_refutes() -> None:
     """Every optimizer equal, and too noisy to say so: no claim of a difference may be called true or false."""
     losses = study(equal, 0, noise=0.1)
     noisy = Evidence(losses, FAMILIES, SIZES, NO_RUNS, curves(losses, 1.5))
-    told = {verdict.claim: verdict.verdict for verdict in claims.judge(noisy)}
+    told = {j.claim: j.finding for j in claims.judge(noisy)}
     assert set(told.values()) == {"undecided"}, told
 
 

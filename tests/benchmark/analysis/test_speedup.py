@@ -1,4 +1,4 @@
-"""Speedups: the published study's own figures, independent fits of the curve, planted truths, and how fast."""
+"""Speedups: the published study's own results, independent fits of the curve, planted truths, and how fast."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The published figures as records, and importers for anyone else's."""
+"""The published results as records, and importers for anyone else's."""
 
 import json
 import math

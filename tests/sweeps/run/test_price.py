@@ -43,7 +43,7 @@ def test_a_running_sweep_counts_as_the_dry_run_does(quick, monkeypatch):
     also of a sweep some of whose searches may never be needed."""
     monkeypatch.setattr(admission, "admit_named", lambda *_: None)
     own = contestants(("adamw",), [str(Path(__file__).parents[3] / "examples" / "mine_optax.py")])
-    looked = dataclasses.replace(quick, contestants=own, own_looks=(2, 4))
+    looked = dataclasses.replace(quick, contestants=own, search_looks=(2, 4))
     for sweep in (quick, looked):
         now = plan(sweep, {})
         total = next(row for row in table(sweep, {}, 1, SPEED, now).splitlines() if row.startswith("total"))
@@ -68,7 +68,7 @@ def test_time_is_work_over_speed(quick):
     line = next(line for line in price(quick, {}, SPEED) if line.phase == "I")
     assert line.worker_seconds == pytest.approx(line.flops / 1e10 / BUSY)
     # tuning and the first look's reports of an optimizer and of the baseline, which is searched several times,
-    # 355 kFLOP a token and a little for rules and looks
+    # 355 kFLOP a token and a little for rules and evaluations
     stages = [stage for stage in quick.stages if stage.phase == "I"]
     tokens = sum((stage.budget + quick.protocol.looks[0]) * stage.task.tokens for stage in stages)
     floor = (1 + quick.protocol.baseline_times) * tokens * 356_352

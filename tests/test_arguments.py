@@ -59,7 +59,11 @@ CASES = [
     (SWEEP, "smoke --flops-per-second 1", "such as 312e12, between 1e+09 and 1e+18; got '1'"),
     (SWEEP, "smoke --flops-per-second 312", "got '312'"),
     (SWEEP, "smoke --copies 3", "--copies belongs to aa, and smoke does not read it"),
-    (SWEEP, "challenge --optimizer x.py --study 2", "--study belongs to aa, and challenge does not read it"),
+    (
+        SWEEP,
+        "challenge --optimizer x.py --replication 2",
+        "--replication belongs to aa, and challenge does not read it",
+    ),
     (SWEEP, "aa --at 55k-1x", "aa does not read --at"),
     (SWEEP, "smoke --optimizer m.py --axis b1=0.9,,0.95", "'b1=0.9,,0.95' has an empty place"),
     (SWEEP, "smoke --timeout soon", "expected a number of seconds such as 3600, or 0 for no limit; got 'soon'"),

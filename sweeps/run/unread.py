@@ -9,7 +9,7 @@ from sweeps.run.options import AA, CHALLENGE
 from sweeps.search.sweep import Sweep
 from sweeps.search.variants import select
 
-COPIES = ("--optimizer-name", "--copies", "--sweep", "--study")  # of `aa` alone
+COPIES = ("--optimizer-name", "--copies", "--sweep", "--replication")  # of `aa` alone
 NOT_COPIES = ("--against", "--at", "--searches", "--transfer")  # that `aa` has no use for
 
 

@@ -86,7 +86,9 @@ def position(ladder: Ladder) -> float:
     """Where a ladder stands between micro, 0, and paper, 1: the mean logarithm of its scales' parameters."""
     first, here, last = (
         math.fsum(logs) / len(logs)
-        for logs in ([math.log(s.num_params) for s in _ALL if s.ladder == x] for x in ("micro", ladder, "paper"))
+        for logs in (
+            [math.log(s.num_params) for s in _ALL if s.ladder == x] for x in ("micro", ladder, "paper")
+        )
     )
     return (here - first) / (last - first)
 

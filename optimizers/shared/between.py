@@ -53,8 +53,8 @@ def _axis(lower: Axis, upper: Axis, weight: float) -> Axis:
     off = [v for v in lower.grid if v in upper.grid and v not in ours]  # 0, or a beta of 1
     grid = tuple(sorted((*off, *inside), key=float))
     start = _start(lower, (lower.start, upper.start), inside, weight)
-    if start is None:  # one of them starts at 0
-        start = nearer.start if nearer.start in grid else min(inside, key=lambda v: abs(float(v) - float(nearer.start)))
+    if start is None:  # one of them starts at 0: as the nearer ladder does
+        start = min(grid, key=lambda v: abs(float(v) - float(nearer.start)))
     return Axis(grid, start, lower.scale, max(lower.low, upper.low), min(lower.high, upper.high))
 
 

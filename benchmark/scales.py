@@ -2,8 +2,8 @@
 them one for a single GPU.
 
 Each grows in width at fixed depth. The GPU's ladder is the middle of the other two: 8 layers where they have 2
-and 32, a vocabulary of 8,192 where they have 512 and 128,256, 512 tokens a sequence where they have 128 and 4,096
-(the geometric means are 8, 8,103 and 724).
+and 32, a vocabulary of 8,192 where they have 512 and 128,256, 512 tokens a sequence where they have 128 and
+4,096 (the geometric means are 8, 8,103 and 724).
 """
 
 import math
@@ -49,8 +49,8 @@ def _micro(name: str, layers: int, width: int, mlp: int, heads: int, batch: int)
 
 
 def _gpu(name: str, width: int, heads: int, batch: int) -> Scale:
-    # the study's block, its MLP four times as wide. fan-in init as on the micro ladder: std 0.02 is a quarter of
-    # it at width 128 and half of it at 672, so that the scales would differ in more than their width
+    # the study's block, its MLP four times as wide. fan-in init as on the micro ladder: std 0.02 is a quarter
+    # of it at width 128 and half of it at 672, so that the scales would differ in more than their width
     sizes = (32, 64, 128, 256, 512)
     return Scale(name, "gpu", 8, width, 4 * width, heads, 512, 8192, batch, sizes, "fan_in")
 
@@ -84,13 +84,13 @@ SCALES = {scale.name: scale for scale in _ALL}
 
 def position(ladder: Ladder) -> float:
     """Where a ladder stands between micro, 0, and paper, 1: the mean logarithm of its scales' parameters."""
-    first, here, last = (
-        math.fsum(logs) / len(logs)
-        for logs in (
-            [math.log(s.num_params) for s in _ALL if s.ladder == x] for x in ("micro", ladder, "paper")
-        )
-    )
+    first, here, last = map(_middle, ("micro", ladder, "paper"))
     return (here - first) / (last - first)
+
+
+def _middle(ladder: Ladder) -> float:
+    logs = [math.log(scale.num_params) for scale in _ALL if scale.ladder == ladder]
+    return math.fsum(logs) / len(logs)
 
 
 def get(name: str) -> Scale:

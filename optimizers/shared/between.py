@@ -1,9 +1,9 @@
 """A search space between two ladders, from the two that are written down: one rule for every optimizer.
 
 What both ladders search, `weight` of the way from the lower to the upper one:
-- The ends of a grid are moved geometrically (of 1 - value for betas), each on its own, and rounded to the lower
-  ladder's steps, which are octaves around a start for every optimizer alike: its grid is cut or goes on by steps
-  of its own. An end never leaves the interval between the two ladders' ends.
+- The ends of a grid are moved geometrically (of 1 - value for betas), each on its own, and rounded to the
+  lower ladder's steps, which are the same for every optimizer: its grid is cut, or goes on by steps of its own.
+  An end never leaves the interval between the two ladders' ends.
 - The start is moved in the same way and rounded to a value of that grid.
 - Of a fixed grid the steps are the values of both ladders. Words, and numbers that have no logarithm, are those
   of the nearer ladder.

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,15 +16,15 @@ from optimizers.user import files
 WEIGHT = scales.position("gpu")
 
 
-def spaces(name):
+def spaces(name: str) -> Any:
     cls = optimizers.get(name)
     defaults = {f.name: getattr(cls(), f.name) for f in dataclasses.fields(cls)}
     return cls.space["micro"], cls.space["paper"], defaults
 
 
-def ends(axis):
+def ends(axis: Axis) -> tuple[float, float]:
     """The smallest and the largest value that is not 0."""
-    values = [v for v in axis.grid if not isinstance(v, str) and v > 0]
+    values = [float(v) for v in axis.grid if float(v) > 0]
     return min(values), max(values)
 
 
@@ -36,7 +37,8 @@ def test_every_axis_lies_between_those_of_the_two_ladders(name):
         for hyperparameter, axis in found.items():
             both = [s[hyperparameter] for s in (micro, paper) if hyperparameter in s]
             starts = [a.start for a in both] + [defaults[hyperparameter]] * (len(both) == 1)
-            assert axis.start in axis.grid and min(starts) <= axis.start <= max(starts)
+            assert axis.start in axis.grid
+            assert min(map(float, starts)) <= float(axis.start) <= max(map(float, starts))
             if len(both) == 2:
                 for mine, others in zip(ends(axis), zip(*map(ends, both), strict=True), strict=True):
                     assert min(others) <= mine <= max(others), hyperparameter

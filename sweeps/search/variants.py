@@ -40,7 +40,7 @@ def extended(sweep: Sweep, tasks: Sequence[str]) -> Sweep:
         if carried.task.scale.ladder != source.task.scale.ladder:
             raise ValueError(
                 f"--at {name}: settings of {source.task.name} are carried to scales of its own ladder only;"
-                " the sweeps micro and paper tune on others"
+                " the sweeps micro, gpu and paper tune on one each"
             )
         before = stages.get(carried.task.name)
         if before is None:

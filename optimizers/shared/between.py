@@ -49,7 +49,7 @@ def _axis(lower: Axis, upper: Axis, weight: float) -> Axis:
         return nearer
     steps = _steps(lower, upper)
     ends = [_nearest(lower, steps, a, b, weight) for a, b in zip(_ends(ours), _ends(theirs), strict=True)]
-    inside = [v for v in steps if ends[0] <= v <= ends[1]]
+    inside = [v for v in steps if float(ends[0]) <= float(v) <= float(ends[1])]
     off = [v for v in lower.grid if v in upper.grid and v not in ours]  # 0, or a beta of 1
     grid = tuple(sorted((*off, *inside), key=float))
     start = _start(lower, (lower.start, upper.start), inside, weight)

@@ -67,7 +67,8 @@ def test_beside_an_end_what_changes_is_less_than_a_step(name):
 
 
 def test_adamw_s_space_by_hand():
-    found = between(*spaces("adamw")[:2], 0.5834, spaces("adamw")[2])
+    micro, paper, defaults = spaces("adamw")
+    found = between(micro, paper, 0.5834, defaults)
     # .128 and .032 are two octaves apart: 1.17 of them down from .128, rounded to one
     assert found["peak_lr"] == Axis((0.004, 0.008, 0.016, 0.032, 0.064), 0.016, "log")
     # 0.05 to 0.1 and 0.4 to 0.2, each 0.58 of an octave

@@ -1,5 +1,5 @@
-"""The ladders of model shapes: the study's four scales exactly, a micro ladder for two CPU cores, and between
-them one for a single GPU.
+"""The ladders of model shapes: the published study's four scales exactly, a micro ladder for two CPU cores, and
+between them one for a single GPU.
 
 Each grows in width at fixed depth. The GPU's ladder is the middle of the other two: 8 layers where they have 2
 and 32, a vocabulary of 8,192 where they have 512 and 128,256, 512 tokens a sequence where they have 128 and
@@ -49,7 +49,7 @@ def _micro(name: str, layers: int, width: int, mlp: int, heads: int, batch: int)
 
 
 def _gpu(name: str, width: int, heads: int, batch: int) -> Scale:
-    # the study's block, its MLP four times as wide. fan-in init as on the micro ladder: std 0.02 is a quarter
+    # the published study's block, its MLP four times as wide. fan-in init as on the micro ladder: std 0.02 is a quarter
     # of it at width 128 and half of it at 672, so that the scales would differ in more than their width
     sizes = (32, 64, 128, 256, 512)
     return Scale(name, "gpu", 8, width, 4 * width, heads, 512, 8192, batch, sizes, "fan_in")
@@ -61,7 +61,7 @@ def _paper(name: str, width: int, heads: int) -> Scale:
 
 
 # The micro ladder starts at the largest batch with at least 500 steps at 1x. The GPU's doubles its batch from
-# scale to scale, 33k tokens at 2m to 262k at 60m, on the way to the study's 524k at 130m: 1,280 to 4,410 steps
+# scale to scale, 33k tokens at 2m to 262k at 60m, on the way to the published study's 524k at 130m: 1,280 to 4,410 steps
 # at 1x. Its widths are multiples of 16 and its heads of 8, as tensor cores and fused attention want them.
 _ALL = (
     _micro("13k", 1, 32, 96, 1, 4),  # too small to separate optimizers: for tests and `smoke`

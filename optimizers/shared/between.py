@@ -45,7 +45,7 @@ def _axis(lower: Axis, upper: Axis, weight: float) -> Axis:
         return lower
     nearer = lower if weight < 0.5 else upper
     ours, theirs = _positive(lower), _positive(upper)
-    if lower.scale != upper.scale or not (ours and theirs) or _words(lower) or _words(upper):
+    if lower.spacing != upper.spacing or not (ours and theirs) or _words(lower) or _words(upper):
         return nearer
     steps = _steps(lower, upper)
     ends = [_nearest(lower, steps, a, b, weight) for a, b in zip(_ends(ours), _ends(theirs), strict=True)]
@@ -55,7 +55,7 @@ def _axis(lower: Axis, upper: Axis, weight: float) -> Axis:
     start = _start(lower, (lower.start, upper.start), inside, weight)
     if start is None:  # one of them starts at 0: as the nearer ladder does
         start = min(grid, key=lambda v: abs(float(v) - float(nearer.start)))
-    return Axis(grid, start, lower.scale, max(lower.low, upper.low), min(lower.high, upper.high))
+    return Axis(grid, start, lower.spacing, max(lower.low, upper.low), min(lower.high, upper.high))
 
 
 def _unsearched(lower: Axis | None, upper: Axis | None, weight: float, default: Value) -> Axis:
@@ -73,7 +73,7 @@ def _start(axis: Axis, starts: tuple[Value, Value], steps: list[Value], weight: 
     """The step nearest to the point between two starts; None where they have no logarithm."""
     if starts[0] == starts[1]:
         return starts[0]
-    if any(isinstance(v, str) or axis.to_scale(v) <= 0 for v in starts):
+    if any(isinstance(v, str) or axis.geometric(v) <= 0 for v in starts):
         return None
     return _nearest(axis, steps, *starts, weight)
 
@@ -89,7 +89,7 @@ def _nearest(axis: Axis, steps: list[Value], a: Value, b: Value, weight: float) 
 def _steps(lower: Axis, upper: Axis) -> list[Value]:
     """The values that a grid in between may have: the lower ladder's, gone on as far as the upper's; of fixed
     grids those of both."""
-    if lower.scale == "fixed":
+    if lower.spacing == "fixed":
         return sorted({*_positive(lower), *_positive(upper)}, key=float)
     first, last = _ends(_positive(upper))
     return _reach(lower, first, last)
@@ -99,7 +99,7 @@ def _reach(axis: Axis, *values: Value) -> list[Value]:
     """The positive values of a grid, gone on by its own steps up to these values."""
     found = _positive(axis)
     for value in values:
-        if isinstance(value, str) or axis.to_scale(value) <= 0:
+        if isinstance(value, str) or axis.geometric(value) <= 0:
             continue
         for upward in (False, True):
             while (value > float(found[-1])) if upward else (value < float(found[0])):
@@ -111,8 +111,8 @@ def _reach(axis: Axis, *values: Value) -> list[Value]:
 
 
 def _positive(axis: Axis) -> list[Value]:
-    """The values of a grid that have a logarithm on its scale, sorted."""
-    return sorted((v for v in axis.grid if not isinstance(v, str) and axis.to_scale(v) > 0), key=float)
+    """The values of a grid that have a logarithm in its spacing, sorted."""
+    return sorted((v for v in axis.grid if not isinstance(v, str) and axis.geometric(v) > 0), key=float)
 
 
 def _ends(values: list[Value]) -> tuple[Value, Value]:
@@ -124,4 +124,4 @@ def _words(axis: Axis) -> bool:
 
 
 def _log(axis: Axis, value: Value) -> float:
-    return math.log(axis.to_scale(float(value)))
+    return math.log(axis.geometric(float(value)))

@@ -42,7 +42,7 @@ def test_every_axis_lies_between_those_of_the_two_ladders(name):
             if len(both) == 2:
                 for mine, others in zip(ends(axis), zip(*map(ends, both), strict=True), strict=True):
                     assert min(others) <= mine <= max(others), hyperparameter
-                assert all(a.scale == axis.scale for a in both)
+                assert all(a.spacing == axis.spacing for a in both)
             else:
                 assert axis.grid == (axis.start,)  # not searched by both, not searched here
 
@@ -97,7 +97,7 @@ def test_kinds_of_axes(micro, paper, default, expected):
     lower, upper = ({"x": axis} if axis else {} for axis in (micro, paper))
     axis = between(lower, upper, 0.5, {"x": default})["x"]
     assert (axis.grid, axis.start) == expected
-    assert [type(v) for v in axis.grid] == [type(v) for v in expected[0]] or axis.scale == "log"
+    assert [type(v) for v in axis.grid] == [type(v) for v in expected[0]] or axis.spacing == "log"
 
 
 def test_a_user_s_short_file_has_the_axes_that_it_says(tmp_path: Path):

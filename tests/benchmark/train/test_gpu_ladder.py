@@ -42,7 +42,7 @@ def trained(name: str, steps: int, corpus: Corpus) -> tuple[Trial, Outcome]:
         vocab=SCALE.vocab,
         hyperparameters={**contestant.start(SCALE), "batch_size": BATCH},
         seed=0,
-        role="tuning",
+        use="tuning",
         corpus=corpus.name,
         corpus_hash=corpus.corpus_hash,
         tokenizer_hash=corpus.tokenizer_hash,

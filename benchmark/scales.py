@@ -49,8 +49,8 @@ def _micro(name: str, layers: int, width: int, mlp: int, heads: int, batch: int)
 
 
 def _gpu(name: str, width: int, heads: int, batch: int) -> Scale:
-    # the published study's block, its MLP four times as wide. fan-in init as on the micro ladder: std 0.02 is a quarter
-    # of it at width 128 and half of it at 672, so that the scales would differ in more than their width
+    # the published study's block, its MLP four times as wide. fan-in init as on the micro ladder: std 0.02 is a
+    # quarter of it at width 128 and half of it at 672, so that the scales would differ in more than their width
     sizes = (32, 64, 128, 256, 512)
     return Scale(name, "gpu", 8, width, 4 * width, heads, 512, 8192, batch, sizes, "fan_in")
 
@@ -61,8 +61,8 @@ def _paper(name: str, width: int, heads: int) -> Scale:
 
 
 # The micro ladder starts at the largest batch with at least 500 steps at 1x. The GPU's doubles its batch from
-# scale to scale, 33k tokens at 2m to 262k at 60m, on the way to the published study's 524k at 130m: 1,280 to 4,410 steps
-# at 1x. Its widths are multiples of 16 and its heads of 8, as tensor cores and fused attention want them.
+# scale to scale, 33k tokens at 2m to 262k at 60m, on the way to the 524k of 130m: 1,280 to 4,410 steps at 1x.
+# Its widths are multiples of 16 and its heads of 8, as tensor cores and fused attention want them.
 _ALL = (
     _micro("13k", 1, 32, 96, 1, 4),  # too small to separate optimizers: for tests and `smoke`
     _micro("27k", 2, 32, 96, 1, 8),

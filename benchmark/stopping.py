@@ -150,10 +150,10 @@ def end_all(pids: Iterable[int], patience: float = 0.0) -> None:
     """
     pids = list(pids)
     deadline = time.monotonic() + patience
-    while any(map(_alive, pids)) and time.monotonic() < deadline:
+    while any(map(alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
     for pid in pids:
-        if _alive(pid):
+        if alive(pid):
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -171,7 +171,8 @@ def unless_done(seconds: float, otherwise: Callable[[], None]) -> Iterator[None]
         timer.cancel()
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process is there and not only waited for."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] not in ("Z", "X", "")
     except OSError:

@@ -9,7 +9,7 @@ import math
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,8 @@ from benchmark.train.checkpoint import Progress, Writer, save
 from benchmark.train.peaks import peak
 
 CALL_SECONDS = 5.0  # of one call of the loop: what a run that is told to end does before it saves
-FIRST_FLOPS = 1e11  # of a step; larger ones are timed by a call of one step, smaller ones take under a second
+FIRST_FLOPS = 1e11  # of a step; larger ones are timed by a call of one step
+FIRST_STEPS = 16  # of the first call of smaller ones
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints at least; runs shorter than this never write one
 LONGEST_SECONDS = 900.0  # between two checkpoints at most
 SHARE = (
@@ -68,6 +69,7 @@ class Upkeep:
         self.path, self.writer = path, Writer(path, self.ids) if path else None
         self.began = self.saved = self.said = time.perf_counter()
         self.kept = 0.0  # seconds that the last saving kept the run
+        self.telling: _Telling | None = None
         self.stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -78,12 +80,11 @@ class Upkeep:
         """Note where the run stands before its first call."""
         self.step = self.said_step = self.kept_step = progress.step
         self.seconds = self.said_seconds = progress.train_seconds
-        self.telling: _Telling | None = None
 
     def until(self, progress: Progress, most: int) -> int:
         """The step to which the next call goes, at most `most`."""
         if not self.pace:
-            return min(most, progress.step + 1) if self.flops > FIRST_FLOPS else most
+            return min(most, progress.step + (1 if self.flops > FIRST_FLOPS else FIRST_STEPS))
         return min(most, progress.step + max(1, int(CALL_SECONDS / self.pace)))
 
     def look(self, progress: Progress) -> None:
@@ -145,7 +146,7 @@ class Upkeep:
     ) -> None:
         if self.writer:
             self.writer.wait()
-        if getattr(self, "telling", None):
+        if self.telling:
             self.telling.end(remove=kind is None or issubclass(kind, Exception))
         self.stack.__exit__(kind, error, trace)
 
@@ -199,11 +200,12 @@ class _Telling:
         with self._noted():
             for run in self.runs:
                 run.end()
-        for trial in self.trials if remove and self.folder else ():
-            running.end(self.folder, trial.trial_id)
+        if remove and self.folder:
+            for trial in self.trials:
+                running.end(self.folder, trial.trial_id)
 
     @contextlib.contextmanager
-    def _noted(self):
+    def _noted(self) -> Iterator[None]:
         """A tracker that fails is left out from there on, and why is said."""
         try:
             yield

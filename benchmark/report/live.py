@@ -42,6 +42,10 @@ class Page:
         self.lock = threading.Lock()
         self.lists_trials = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles what hangs on its searcher, and a lock and a process cannot be."""
+        return {}
+
     def due(self) -> bool:
         """Whether a build may start now. Takes note of the last one's end and cost."""
         if self.child is not None:

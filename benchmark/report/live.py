@@ -139,7 +139,7 @@ def build(results: Path, out: Path, sweep: str) -> Path:
             raise ValueError(f"no sweep {sweep!r} in {results}")
         _assets(site := Site(out, [], loaded, results))
         site.before.pop(path, None)
-        site.write(path, "starting.html", None, sweep=sweep, live=True, running=part)
+        site.write(path, "starting.html", None, heading="Progress", sweep=sweep, live=True, running=part)
         site.list_files({**site.before, **site.written})
         return out / path
     there = {s.name for s in found if (out / slug(s.name) / "index.html").exists()}

@@ -16,7 +16,8 @@ from benchmark.train.checkpoint import Progress
 def tree(count, value):
     mesh = Mesh(np.array(jax.devices()[:count]), ("devices",))
     wide = jax.device_put(value * jnp.arange(48.0).reshape(16, 3), NamedSharding(mesh, P("devices")))
-    return {"cut": wide, "same": jax.device_put(value * jnp.ones(5), NamedSharding(mesh, P())), "n": jnp.int32(7)}
+    same = jax.device_put(value * jnp.ones(5), NamedSharding(mesh, P()))
+    return {"cut": wide, "same": same, "n": jnp.int32(7)}
 
 path = Path(sys.argv[1])
 eight = tree(8, 3.0)

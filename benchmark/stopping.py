@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ORDER_SECONDS = 8.0  # `docker stop` kills after ten
@@ -32,7 +31,7 @@ _working = False  # whether a KeyboardInterrupt would be caught
 _held = 0  # blocks under way that ask by themselves
 _allowed = 0.0  # until when order may take, where somebody has asked for longer
 _first: list[Callable[[], None]] = []  # what is done before the main thread is told
-_listened: Callable[..., Any] | None = None  # in a worker: what its SIGTERM did before
+_listened: Callable[[], None] | None = None  # in a worker: how it leaves
 
 
 def run(main: Callable[[], int], line: str) -> int:
@@ -85,7 +84,7 @@ def held() -> Iterator[None]:
         _held -= 1
         if _received and not _held and threading.current_thread() is threading.main_thread():
             if _listened:
-                _listened(_received[0], None)
+                _listened()
             elif _working:
                 _tell(None)
 
@@ -106,20 +105,19 @@ def first(what: Callable[[], None]) -> Iterator[None]:
         _first.remove(what)
 
 
-def listen() -> None:
-    """In a worker, which others end: a SIGTERM does what it did, but where the worker is in a block of held(),
-    only when that has ended."""
+def listen(leave: Callable[[], None] | None = None) -> None:
+    """In a worker, which others end: a SIGTERM has it leave, in its main thread, but where that is in a block of
+    held() only when the block has ended. leave: how, by default with 128 + the signal as its status."""
     global _listened
     if threading.current_thread() is not threading.main_thread() or _listened:
         return
-    before = signal.getsignal(signal.SIGTERM)
-    _listened = before if callable(before) else lambda number, _: sys.exit(128 + number)
+    _listened = leave or (lambda: sys.exit(_status()))
 
     def heed(number: int, frame: FrameType | None) -> None:
         global _received
         _received = _received or (number, time.monotonic())
         if not _held and _listened:
-            _listened(number, frame)
+            _listened()
 
     signal.signal(signal.SIGTERM, heed)
 

@@ -71,7 +71,7 @@ class Worker(tune.Trainable):
         self.on_gpu = slots.gpu_share > 0
         if self.on_gpu:
             gpu_slot.take_memory(slots.gpu_share)
-        stopping.listen()
+        stopping.listen(lambda: sys.exit(0))  # any other status Ray tells the user of
         self.name, self.barrier = uuid.uuid4().hex, slots.barrier
         self.reset_config(config)
 
@@ -180,7 +180,7 @@ def run(driver: Driver, slots_per_gpu: int = 1, workers: int | None = None) -> N
     address = advice.cluster()
     with scratch.folder() as home, contextlib.nullcontext() if address else _alone():
         try:
-            with watched(), stopping.first(lambda: let_go.workers(driver.folder)):
+            with watched(), stopping.first(lambda: _let_go(driver)):
                 with hidden.shown():  # Ray counts GPUs, and its workers inherit what is set here
                     _connect(address) if address else _start(workers, home)
                 searcher = _fit(driver, _slot(slots_per_gpu), workers, str(home / "tune"))
@@ -190,6 +190,12 @@ def run(driver: Driver, slots_per_gpu: int = 1, workers: int | None = None) -> N
             started = [pid for pid in stopping.descendants(os.getpid()) if pid not in before]
             ray.shutdown()
             stopping.end_all(started, patience=2.0)
+
+
+def _let_go(driver: Driver) -> None:
+    """What is done first when the sweep is told to stop."""
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it takes the end of its workers for a failure
+    let_go.workers(driver.folder)
 
 
 def _connect(address: str) -> None:

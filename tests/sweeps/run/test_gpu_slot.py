@@ -46,7 +46,7 @@ def test_a_ray_slot_with_a_gpu_that_is_none_ends_before_it_trains(monkeypatch, s
     for name in gpu_slot._MEMORY:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(ray_tune, "_wait_for_all", lambda *_: None)
-    monkeypatch.setattr(ray_tune.stopping, "listen", lambda: None)
+    monkeypatch.setattr(ray_tune.stopping, "listen", lambda leave: None)
     monkeypatch.setattr(ray_tune.worker, "work", lambda job: [])
     worker = object.__new__(ray_tune.Worker)
     job = types.SimpleNamespace(trials=[types.SimpleNamespace(backend="jax")])

@@ -106,8 +106,8 @@ def first(what: Callable[[], None]) -> Iterator[None]:
 
 
 def listen(leave: Callable[[], None] | None = None) -> None:
-    """In a worker, which others end: a SIGTERM has it leave, in its main thread, but where that is in a block of
-    held() only when the block has ended. leave: how, by default with 128 + the signal as its status."""
+    """In a worker, which others end: a SIGTERM has it leave, but where its main thread is in a block of held()
+    only when that has ended. leave: how, by default with 128 + the signal as its status."""
     global _listened
     if threading.current_thread() is not threading.main_thread() or _listened:
         return

@@ -74,7 +74,7 @@ def run(clock: Clock, pace: float, path: Path | None, folder: Path, steps: int =
             calls.append(until - progress.step)
             advance(clock, progress, until, pace)
             kept.look(progress)
-        lines = [each for found in running.read(folder) for each in found]
+        lines = list(running.lines(folder / running.FOLDER / f"{one.trial_id}.jsonl"))
         kept.finish(progress)
     return {"calls": calls, "saved": states, "lines": lines, "progress": progress}
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from benchmark import running
 
 EVERY = 20.0  # seconds between two builds at least
-LOOK = 5.0  # seconds between two looks at what the trials that are running have come to
+REFRESH = 5.0  # seconds between two readings of what the trials that are running have come to
 SHARE = 0.01  # of one core at most
 NICE = 10  # a tenth of a busy core: at 19 the page would come minutes late
 
@@ -100,19 +100,19 @@ def watch(driver: Watched, results: Path, out: Path, sweep: str) -> Iterator[Pag
                 driver.write_manifest()
                 page.start()
 
-    def look() -> None:
-        while not over.wait(LOOK):
+    def follow() -> None:
+        while not over.wait(REFRESH):
             with contextlib.suppress(OSError, ImportError), page.lock:
                 page.refresh()
 
-    over, looking = threading.Event(), threading.Thread(target=look, daemon=True)
+    over, following = threading.Event(), threading.Thread(target=follow, daemon=True)
     driver.on_record = record_came
-    looking.start()
+    following.start()
     try:
         yield page
     finally:
         over.set()
-        looking.join()
+        following.join()
         driver.on_record = told
         with contextlib.suppress(OSError):
             page.close()

@@ -108,7 +108,7 @@ def _values(line: Line) -> dict[str, float]:
 
 
 def _name(trial: Trial) -> str:
-    return f"{trial.optimizer} {trial.task} {trial.role} seed {trial.seed}"
+    return f"{trial.optimizer} {trial.task} {trial.use} seed {trial.seed}"
 
 
 def _config(trial: Trial) -> dict[str, Any]:

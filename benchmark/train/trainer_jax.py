@@ -66,7 +66,7 @@ def train(
                 break
             if progress.step in marks:
                 pack.add_points(progress)
-            upkeep.look(progress)
+            upkeep.after_call(progress)
         if progress.step < first.steps and max_steps is not None:
             if checkpoint_path:
                 pack.save(checkpoint_path, progress)

@@ -179,7 +179,7 @@ class TrainingRun:
                     break
                 if progress.step in marks:
                     self._add_point()
-                upkeep.look(progress)
+                upkeep.after_call(progress)
             if progress.step < trial.steps and max_steps is not None:
                 if path:
                     checkpoint.save(path, progress, self._state(), [trial.trial_id])

@@ -49,7 +49,7 @@ class Watch:
 
 
 class Upkeep:
-    """Around the training of a pack. `look` heeds a signal that comes in its loop, with the state kept."""
+    """Around the training of a pack. `after_call` heeds a signal that comes in its loop, with the state kept."""
 
     def __init__(
         self,
@@ -87,8 +87,8 @@ class Upkeep:
             return min(most, progress.step + (1 if self.flops > FIRST_FLOPS else FIRST_STEPS))
         return min(most, progress.step + max(1, int(CALL_SECONDS / self.pace)))
 
-    def look(self, progress: Progress) -> None:
-        """After a call: save and say what is due. Raises KeyboardInterrupt where the run is to end now."""
+    def after_call(self, progress: Progress) -> None:
+        """Save and say what is due. Raises KeyboardInterrupt where the run is to end now."""
         now = time.perf_counter()
         if progress.step > self.step:
             self.pace = (progress.train_seconds - self.seconds) / (progress.step - self.step)

@@ -148,7 +148,7 @@ def test_a_running_trial_is_on_the_page_without_a_record_and_without_a_build(
     records: bool,
 ) -> None:
     """From the first line on, also where no trial of the sweep has ended yet."""
-    monkeypatch.setattr(live, "LOOK", 0.05)
+    monkeypatch.setattr(live, "REFRESH", 0.05)
     if not records:
         results = writer(tmp_path / "results", "quick", study_of(("adamw", "muon")))
         (results / "quick" / "trials.jsonl").unlink()

@@ -78,7 +78,7 @@ def test_a_tracker_that_fails_is_said_and_costs_no_training(
     with Upkeep([TRIAL], None, Watch(tmp_path, track="wandb", tracked=tmp_path), list) as kept:
         kept.begin(progress)
         progress = dataclasses.replace(progress, step=5, train_seconds=1.0, train_losses=[[3.0]] * 5)
-        kept.look(progress)
+        kept.after_call(progress)
         ((line,),) = running.read(tmp_path)
     assert line.note == "wandb: RuntimeError: api_key not configured (no-tty)" and line.loss == 3.0
 

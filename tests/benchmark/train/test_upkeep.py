@@ -73,7 +73,7 @@ def run(clock: Clock, pace: float, path: Path | None, folder: Path, steps: int =
             until = kept.until(progress, min(steps, progress.step + 128))
             calls.append(until - progress.step)
             advance(clock, progress, until, pace)
-            kept.look(progress)
+            kept.after_call(progress)
         lines = list(running.lines(folder / running.FOLDER / f"{one.trial_id}.jsonl"))
         kept.finish(progress)
     return {"calls": calls, "saved": states, "lines": lines, "progress": progress}
@@ -152,7 +152,7 @@ def test_what_was_said_beyond_a_checkpoint_is_said_again(clock: Clock, tmp_path:
     with pytest.raises(KeyboardInterrupt), Upkeep([trial()], None, Watch(tmp_path), list) as kept:
         kept.begin(progress)
         advance(clock, progress, 6, 2.0)
-        kept.look(progress)
+        kept.after_call(progress)
         raise KeyboardInterrupt  # killed: what was said stays
     assert [line.step for line in running.read(tmp_path)[0]] == [1, 5, 6]
 
@@ -198,7 +198,7 @@ def main():
                 state[0] += 1
             progress.step += 5
             progress.train_seconds += 0.5
-            kept.look(progress)
+            kept.after_call(progress)
         kept.finish(progress)
     print("ended with", state[0].tolist(), flush=True)
     return 0

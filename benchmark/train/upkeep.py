@@ -49,7 +49,7 @@ class Watch:
 
 
 class Upkeep:
-    """Around the training of a pack. `after_call` heeds a signal that comes in its loop, with the state kept."""
+    """Around the training of a pack. `after_call` heeds a signal in its loop, with the state kept."""
 
     def __init__(
         self,

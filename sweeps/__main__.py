@@ -111,7 +111,7 @@ def _run(args: argparse.Namespace) -> int:
         args.results,
         reuse=args.reuse,
         committed=_committed(sweep, args),
-        pack=args.pack,
+        pack=sweep.pack if args.pack or resources.gpus() else 1,  # on a CPU packs are slower than none
         timeout_seconds=args.timeout,
         retry_failed=args.retry_failed,
     )
@@ -236,10 +236,13 @@ def _prepared(sweep: Sweep, args: argparse.Namespace) -> Sweep:
         corpus_at=corpus.spelled if corpus.label else "",  # absolute: workers run in folders of their own
         backend=args.backend,
         precision=args.precision,
+        pack=args.pack or sweep.pack,
     )
     # a price needs no corpus, but finished trials are only known by its hash; a large one is not made for that
-    unprepared = args.dry_run and max(stage.task.scale.vocab for stage in sweep.stages) > LARGE_VOCAB
-    return sweep if unprepared else _with_corpus(sweep)
+    large = max(stage.task.scale.vocab for stage in sweep.stages) > LARGE_VOCAB or sweep.corpus.startswith(
+        "hub:"
+    )
+    return sweep if args.dry_run and large else _with_corpus(sweep)
 
 
 def _policy(sweep: Sweep, args: argparse.Namespace) -> Sweep:
@@ -257,7 +260,9 @@ def _policy(sweep: Sweep, args: argparse.Namespace) -> Sweep:
 def _with_corpus(sweep: Sweep) -> Sweep:
     """The sweep with its corpus prepared. Raises ValueError if the corpus is too small for one of its tasks."""
     tasks = [stage.task for stage in sweep.stages]
-    vocab = max(task.scale.vocab for task in tasks)
+    vocab, *others = dict.fromkeys(task.scale.vocab for task in tasks)
+    if others:
+        raise ValueError(f"{sweep.name}: its tasks are of two ladders, whose vocabularies differ; keep one's")
     corpus = prepare(sweep.corpus_at or sweep.corpus, vocab, say=lambda note: print(note, file=sys.stderr))
     evaluated = max(sweep.tuning_evaluation.sequences, sweep.report_evaluation.sequences)
     longest = max(task.scale.seq_len for task in tasks)

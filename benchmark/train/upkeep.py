@@ -18,11 +18,11 @@ from typing import Self
 import numpy as np
 
 from benchmark import running, scales, stopping
+from benchmark.peaks import peak
 from benchmark.running import Line
 from benchmark.spec import Trial
 from benchmark.train import parameters, trackers
 from benchmark.train.checkpoint import Progress, Writer, save
-from benchmark.train.peaks import peak
 
 CALL_SECONDS = 5.0  # of one call of the loop: what a run that is told to end does before it saves
 FIRST_FLOPS = 1e11  # of a step; larger ones are timed by a call of one step

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import optimizers
-from benchmark import running, stopping
+from benchmark import peaks, running, stopping
 from benchmark.kit import cases
 from benchmark.spec import Trial
-from benchmark.train import checkpoint, peaks, upkeep
+from benchmark.train import checkpoint, upkeep
 from benchmark.train.checkpoint import Progress
 from benchmark.train.upkeep import Upkeep, Watch
 

@@ -26,9 +26,10 @@ from benchmark.data.build import Split
 from benchmark.data.corpora import Corpus
 from benchmark.scales import Scale
 from benchmark.spec import Outcome, Point, Trial
-from benchmark.train import checkpoint, model_jax, parameters
+from benchmark.train import checkpoint, deep_jax, model_jax, parameters
 from benchmark.train.checkpoint import CHECKPOINT_SECONDS, Progress
 from benchmark.train.outcome import EXPLODED, outcome
+from benchmark.train.parts_jax import mean_of_parts
 from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
 from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
 
@@ -228,7 +229,9 @@ class Programs:
 
 
 @functools.cache
-def programs(blank: Optimizer, scale: Scale, precision: str, size: int) -> Programs:
+def programs(
+    blank: Optimizer, scale: Scale, precision: str, size: int, attention: model_jax.Attention = "plain"
+) -> Programs:
     """Programs for an optimizer whose float hyperparameters are blank: they arrive traced, in `settings`."""
     params = parameters.roles(scale)
     dtype = jnp.dtype(precision)
@@ -255,7 +258,8 @@ def programs(blank: Optimizer, scale: Scale, precision: str, size: int) -> Progr
             values, rule_state, losses = state
             batch = stream[order[i][:, None] * scale.seq_len + offsets].astype(jnp.int32)
             loss_fn = functools.partial(_loss, batch=batch, scale=scale, dtype=dtype)
-            loss, grads = jax.value_and_grad(loss_fn)(values)
+            trained = functools.partial(loss_fn, attention=attention)  # cuDNN's has no second derivative
+            loss, grads = jax.value_and_grad(trained)(values)
             grads = _clip(grads, params, optimizer.clip_roles, setting["clip_norm"])
             updates, rule_state = rule.update(grads, rule_state, values, loss_fn=loss_fn, value=loss)
             updates = _scaled(updates, params, setting["ratios"])
@@ -266,9 +270,12 @@ def programs(blank: Optimizer, scale: Scale, precision: str, size: int) -> Progr
         return (values, rule_state), losses
 
     def evaluate(values: Tree, rule_state: Tree, setting: Tree, sequences: jax.Array) -> jax.Array:
-        values = _cast(build(setting)[0].eval_params(rule_state, values), dtype)
+        values = build(setting)[0].eval_params(rule_state, values)
+        values = deep_jax.stacked(values, scale, dtype) if scale.deep else _cast(values, dtype)
 
         def one(sequence: jax.Array) -> jax.Array:
+            if scale.deep:
+                return deep_jax.token_losses(values, sequence[None], scale, dtype, attention).mean()
             return model_jax.token_losses(values, sequence[None], scale).mean()
 
         # about 2048 tokens at a time: small enough for the cache here and for the logits at any scale
@@ -330,17 +337,28 @@ def normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...]) -> jax.
     return jax.random.normal(jax.random.fold_in(named, step), shape)
 
 
-def _loss(values: Tree, batch: jax.Array, scale: Scale, dtype: jnp.dtype) -> jax.Array:
-    """Mean loss of a batch, part by part where it is large; the backward pass recomputes each part."""
+def _loss(
+    values: Tree, batch: jax.Array, scale: Scale, dtype: jnp.dtype, attention: model_jax.Attention = "plain"
+) -> jax.Array:
+    """Mean loss of a batch, part by part where it is large; gradients add up in float32."""
+    rows = batches.rows_at_once(len(batch), scale.seq_len)
+    if scale.deep:
+
+        def prepare(values: Tree) -> Tree:
+            return deep_jax.stacked(values, scale, dtype)
+
+        def loss(stack: Tree, part: jax.Array) -> jax.Array:
+            return deep_jax.loss(stack, part, scale, dtype, attention)
+
+        parts = batch.reshape(-1, rows, batch.shape[1])
+        return mean_of_parts(loss, values, parts, prepare, deep_jax.unstacked)
 
     def part_loss(values: Tree, part: jax.Array) -> jax.Array:
-        return model_jax.loss(_cast(values, dtype), part, scale)  # cast here: gradients add up in float32
+        return model_jax.loss(_cast(values, dtype), part, scale)
 
-    rows = batches.rows_at_once(len(batch), scale.seq_len)
     if rows == len(batch):
         return part_loss(values, batch)
-    parts = batch.reshape(-1, rows, batch.shape[1])
-    return jax.lax.map(functools.partial(jax.checkpoint(part_loss), values), parts).mean()
+    return mean_of_parts(part_loss, values, batch.reshape(-1, rows, batch.shape[1]))
 
 
 def _cast(values: Tree, dtype: jnp.dtype) -> Tree:

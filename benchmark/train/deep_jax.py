@@ -73,7 +73,7 @@ def _decoded(stack: Stack, tokens_BT: jax.Array, scale: Scale, dtype: Any, atten
         return layer(weights, x_BTD, rotation, scale.heads, attention), None
 
     # in a scan nothing merges the two forward passes, so no barrier has to keep them apart
-    recomputed = jax.checkpoint(one, prevent_cse=False, policy=_kept)
+    recomputed = jax.checkpoint(one, prevent_cse=True, policy=_kept)
     x_BTD, _ = jax.lax.scan(recomputed, x_BTD, stack["layers"])
     return rms_norm(x_BTD, stack["final_norm"])
 

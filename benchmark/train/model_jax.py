@@ -60,7 +60,7 @@ def layer(
     """One block: attention and MLP, each of the normed input and added to it."""
     x_BTD = x_BTD + _attention(w, rms_norm(x_BTD, w["attn_norm"]), rotation, heads, attention)
     y_BTD = rms_norm(x_BTD, w["mlp_norm"])
-    gate_BTF, up_BTF = _linears(y_BTD, w["gate"], w["up"])
+    gate_BTF, up_BTF = _linears(y_BTD, w["gate"], w["up"], attention=attention)
     return x_BTD + _linear(jax.nn.silu(gate_BTF) * up_BTF, w["down"])
 
 
@@ -72,7 +72,7 @@ def _attention(
     def split(y_BTD: jax.Array) -> jax.Array:
         return y_BTD.reshape(B, T, heads, D // heads)
 
-    q_BTD, k_BTD, v_BTD = _linears(x_BTD, w["q"], w["k"], w["v"])
+    q_BTD, k_BTD, v_BTD = _linears(x_BTD, w["q"], w["k"], w["v"], attention=attention)
     if attention == "cudnn":
         cos_T1K, sin_T1K = (x_TK[:, None] for x_TK in rotation)
         q_BTHK, k_BTHK = (_rotate(split(x), (cos_T1K, sin_T1K)) for x in (q_BTD, k_BTD))
@@ -122,6 +122,9 @@ def _linear(x_BTD: jax.Array, w_OD: jax.Array) -> jax.Array:
     return jnp.einsum("btd,od->bto", x_BTD, w_OD)
 
 
-def _linears(x_BTD: jax.Array, *weights_OD: jax.Array) -> list[jax.Array]:
-    """Several linear maps of one input as one product, which is faster than the products apart."""
+def _linears(x_BTD: jax.Array, *weights_OD: jax.Array, attention: Attention) -> list[jax.Array]:
+    """Several linear maps of one input: one product, which is faster than the products apart; but apart where
+    attention is a GPU's kernel, because joining their gradients would copy them."""
+    if attention == "cudnn":
+        return [_linear(x_BTD, w_OD) for w_OD in weights_OD]
     return jnp.split(_linear(x_BTD, jnp.concatenate(weights_OD)), len(weights_OD), axis=-1)

@@ -6,6 +6,7 @@ products are bfloat16, weights are cast once a step, and norms, rotary angles, t
 every sum over tokens, chunks or parts of a batch stay in float32.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,25 @@ LOGITS_AT_ONCE = 2**29  # numbers of one chunk of the head: 2 GiB in float32
 
 Stack = Mapping[str, Any]
 """The flat dict with its layers stacked: embed, final_norm, head, and layers: part -> [layers, ...]."""
+
+
+@functools.cache
+def attention_here(scale: Scale, precision: str) -> Attention:
+    """Which attention a training step uses on this process's device: cuDNN's where the model is deep and both
+    of its passes compile for the scale's heads in this precision, else the plain one."""
+    if not scale.deep or jax.default_backend() != "gpu":
+        return "plain"
+    q = jax.ShapeDtypeStruct((1, scale.seq_len, scale.heads, scale.width // scale.heads), jnp.dtype(precision))
+
+    def summed(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+        mixed = jax.nn.dot_product_attention(q, k, v, is_causal=True, implementation="cudnn")
+        return mixed.astype(jnp.float32).sum()
+
+    try:
+        jax.jit(jax.grad(summed, (0, 1, 2))).lower(q, q, q).compile()
+    except Exception:  # jax and XLA raise many kinds: of the type, the head's width, the device, a missing cuDNN
+        return "plain"
+    return "cudnn"
 
 
 def stacked(params: Mapping[str, jax.Array], scale: Scale, dtype: Any) -> Stack:
@@ -73,7 +93,7 @@ def _decoded(stack: Stack, tokens_BT: jax.Array, scale: Scale, dtype: Any, atten
         return layer(weights, x_BTD, rotation, scale.heads, attention), None
 
     # in a scan nothing merges the two forward passes, so no barrier has to keep them apart
-    recomputed = jax.checkpoint(one, prevent_cse=True, policy=_kept)
+    recomputed = jax.checkpoint(one, prevent_cse=False, policy=_kept)
     x_BTD, _ = jax.lax.scan(recomputed, x_BTD, stack["layers"])
     return rms_norm(x_BTD, stack["final_norm"])
 

@@ -91,6 +91,11 @@ def device() -> str:
     return "cpu" if first.platform == "cpu" else first.device_kind
 
 
+def attention(trial: Trial) -> str:
+    """Which attention this process trains a trial with, for its record: `plain` or `cudnn`."""
+    return deep_jax.attention_here(scales.get(trial.scale), trial.precision)
+
+
 class _Pack:
     """Device state of K runs and the programs that act on it. With K = 1 nothing is batched."""
 
@@ -100,7 +105,8 @@ class _Pack:
         self.scale = scales.get(first.scale)
         self.size = len(trials)
         blank = optimizers[0].replace(**dict.fromkeys(optimizers[0].floats(), 0.0))
-        self.programs = programs(blank, self.scale, first.precision, self.size)
+        kernel = deep_jax.attention_here(self.scale, first.precision)
+        self.programs = programs(blank, self.scale, first.precision, self.size, kernel)
         self.compiled_before = self.programs.compile_seconds
         self.started = time.perf_counter()
         self.stream = _on_device(corpus)

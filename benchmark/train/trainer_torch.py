@@ -94,6 +94,11 @@ def device() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 
 
+def attention(trial: Trial) -> str:
+    """What trains a trial's attention, for its record; torch picks the kernel."""
+    return "scaled_dot_product_attention"
+
+
 def _path(path: Path | None, k: int, size: int) -> Path | None:
     return path if path is None or size == 1 else path.with_suffix(f".{k}{path.suffix}")
 

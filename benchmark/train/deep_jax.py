@@ -37,7 +37,9 @@ def attention_here(scale: Scale, precision: str) -> Attention:
 
     try:
         jax.jit(jax.grad(summed, (0, 1, 2))).lower(q, q, q).compile()
-    except Exception:  # jax and XLA raise many kinds: of the type, the head's width, the device, a missing cuDNN
+    except (
+        Exception
+    ):  # jax and XLA raise many kinds: of the type, the head's width, the device, a missing cuDNN
         return "plain"
     return "cudnn"
 

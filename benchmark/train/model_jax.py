@@ -55,7 +55,11 @@ def rope(length: int, head_width: int, dtype: jnp.dtype) -> tuple[jax.Array, jax
 
 
 def layer(
-    w: Params, x_BTD: jax.Array, rotation: tuple[jax.Array, jax.Array], heads: int, attention: Attention = "plain"
+    w: Params,
+    x_BTD: jax.Array,
+    rotation: tuple[jax.Array, jax.Array],
+    heads: int,
+    attention: Attention = "plain",
 ) -> jax.Array:
     """One block: attention and MLP, each of the normed input and added to it."""
     x_BTD = x_BTD + _attention(w, rms_norm(x_BTD, w["attn_norm"]), rotation, heads, attention)
@@ -80,7 +84,10 @@ def _attention(
             q_BTHK, k_BTHK, split(v_BTD), is_causal=True, implementation="cudnn"
         )
         return _linear(mixed_BTHK.reshape(B, T, D), w["o"])
-    q_BHTK, k_BHTK = _rotate(split(q_BTD).swapaxes(1, 2), rotation), _rotate(split(k_BTD).swapaxes(1, 2), rotation)
+    q_BHTK, k_BHTK = (
+        _rotate(split(q_BTD).swapaxes(1, 2), rotation),
+        _rotate(split(k_BTD).swapaxes(1, 2), rotation),
+    )
     mixed_BHTK = _mixed(q_BHTK, k_BHTK, v_BTD)
     return _linear(mixed_BHTK.swapaxes(1, 2).reshape(B, T, D), w["o"])
 

@@ -33,7 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="bfloat16 (default) or float32",
     )
     parser.add_argument(
-        "--compiler", type=existing_folder, metavar="DIR", help="folder with the CUDA compiler, if not installed"
+        "--compiler",
+        type=existing_folder,
+        metavar="DIR",
+        help="folder with the CUDA compiler, if not installed",
     )
     parser.add_argument("--kernels", type=whole, default=0, metavar="N", help="list those that move most")
     parser.add_argument("--hlo", type=Path, metavar="FILE", help="keep the compiled program's text")

@@ -10,7 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("nvidia-cuda-nvcc-cu12", "nvidia-cuda-runtime-cu12", "nvidia-cuda-nvrtc-cu12", "nvidia-nvjitlink-cu12")
+PACKAGES = (
+    "nvidia-cuda-nvcc-cu12",
+    "nvidia-cuda-runtime-cu12",
+    "nvidia-cuda-nvrtc-cu12",
+    "nvidia-nvjitlink-cu12",
+)
 CUDNN = 91002  # 9.10.2, as the description below says
 
 # NVIDIA H100 SXM5 80GB: its data sheet and CUDA's device query, in the form of XLA's GpuTargetConfigProto

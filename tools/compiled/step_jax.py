@@ -95,7 +95,9 @@ def _flops(jaxpr: core.Jaxpr) -> float:
 
 
 def _subprograms(params: Mapping[str, Any]) -> list[Any]:
-    leaves = jax.tree.leaves(list(params.values()), is_leaf=lambda x: isinstance(x, core.Jaxpr | core.ClosedJaxpr))
+    leaves = jax.tree.leaves(
+        list(params.values()), is_leaf=lambda x: isinstance(x, core.Jaxpr | core.ClosedJaxpr)
+    )
     return [leaf for leaf in leaves if isinstance(leaf, core.Jaxpr | core.ClosedJaxpr)]
 
 

@@ -12,13 +12,24 @@ from dataclasses import dataclass
 
 WIDTHS = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "f32": 4, "s32": 4, "u32": 4}
 WIDTHS |= {"f64": 8, "s64": 8, "u64": 8, "f8e4m3fn": 1, "f8e5m2": 1}
-UNMOVED = {"parameter", "tuple", "get-tuple-element", "bitcast", "constant", "after-all", "partition-id", "iota"}
+UNMOVED = {
+    "parameter",
+    "tuple",
+    "get-tuple-element",
+    "bitcast",
+    "constant",
+    "after-all",
+    "partition-id",
+    "iota",
+}
 
 _HEAD = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
 _LINE = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$")
 _TYPE = re.compile(r"\b([a-z]\w*)\[([\d,]*)\]")
 _TRIPS = re.compile(r'known_trip_count":\{"n":"(\d+)"')
-_CALLED = re.compile(r"(?:to_apply|body|true_computation|false_computation)=%?([\w.\-]+)|branch_computations=\{([^}]*)\}")
+_CALLED = re.compile(
+    r"(?:to_apply|body|true_computation|false_computation)=%?([\w.\-]+)|branch_computations=\{([^}]*)\}"
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,9 @@ class Kernel:
 
 def size(text: str) -> int:
     """Bytes of a type; of a tuple the sum."""
-    return sum(WIDTHS.get(kind, 0) * math.prod(map(int, filter(None, dims.split(",")))) for kind, dims in _types(text))
+    return sum(
+        WIDTHS.get(kind, 0) * math.prod(map(int, filter(None, dims.split(",")))) for kind, dims in _types(text)
+    )
 
 
 def _types(text: str) -> Iterator[tuple[str, str]]:
@@ -99,7 +112,11 @@ def kernels(text: str) -> list[Kernel]:
 
 
 def _called(one: Instruction) -> list[str]:
-    names = [name for single, several in _CALLED.findall(one.rest) for name in [single, *re.split(r"[,\s%]+", several)]]
+    names = [
+        name
+        for single, several in _CALLED.findall(one.rest)
+        for name in [single, *re.split(r"[,\s%]+", several)]
+    ]
     return [name for name in names if name]
 
 

@@ -34,7 +34,7 @@ class Scale:
 
     @property
     def deep(self) -> bool:
-        """Whether its layers are trained by one scanned, recomputed program: more of them would not fit else."""
+        """Whether its layers are trained by one scanned and recomputed program (train/deep_jax.py)."""
         return self.layers > 4
 
     @property

@@ -241,8 +241,8 @@ def _prepared(sweep: Sweep, args: argparse.Namespace) -> Sweep:
 
 
 def _policy(sweep: Sweep, args: argparse.Namespace) -> Sweep:
-    """The sweep as the user wants it; what is not said stays as the sweep declares it. Another search or transfer
-    policy makes a sweep with a name and folder of its own."""
+    """The sweep as the user wants it; what is not said stays as the sweep declares it. Another search or
+    transfer policy makes a sweep with a name and folder of its own."""
     sweep = trained(sweep, args.backend, args.precision)
     if args.searches and args.searches != sweep.protocol.searches:
         sweep = searched(sweep, args.searches)

@@ -37,9 +37,7 @@ def attention_here(scale: Scale, precision: str) -> Attention:
 
     try:
         jax.jit(jax.grad(summed, (0, 1, 2))).lower(q, q, q).compile()
-    except (
-        Exception
-    ):  # jax and XLA raise many kinds: of the type, the head's width, the device, a missing cuDNN
+    except Exception:  # of many kinds: the type, the head's width, the device, a missing cuDNN
         return "plain"
     return "cudnn"
 
@@ -81,7 +79,7 @@ def token_losses(
     targets_BT = tokens_BT1[:, 1:]
     chunks = _chunks(x_BTD.reshape(-1, scale.width), targets_BT.reshape(-1), scale.vocab)
     head_VD = stack["head"].astype(dtype)
-    losses = jax.lax.map(lambda chunk: _softmax(*chunk, head_VD)[0], chunks)
+    losses = jax.lax.map(lambda chunk: _softmax(chunk[0], chunk[1], head_VD)[0], chunks)
     return losses.reshape(targets_BT.shape)
 
 
@@ -132,7 +130,7 @@ def _head_loss(x_ND: jax.Array, head_VD: jax.Array, targets_N: jax.Array) -> jax
     head = head_VD.astype(x_ND.dtype)
 
     def add(total: jax.Array, chunk: Any) -> tuple[jax.Array, None]:
-        return total + _softmax(*chunk, head)[0].sum(), None
+        return total + _softmax(chunk[0], chunk[1], head)[0].sum(), None
 
     wide = jnp.promote_types(x_ND.dtype, jnp.float32)
     return jax.lax.scan(add, jnp.zeros((), wide), _chunks(x_ND, targets_N, len(head_VD)))[0]
@@ -147,7 +145,7 @@ def _(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
 
     def add(so_far: Any, chunk: Any) -> tuple[Any, jax.Array]:
         total, by_head_VD = so_far
-        losses_C, slopes = _softmax(*chunk, head)
+        losses_C, slopes = _softmax(chunk[0], chunk[1], head)
         slopes_CV = slopes()
         by_x_CD = jnp.einsum("cv,vd->cd", slopes_CV, head)
         by_head_VD += jnp.einsum("cv,cd->vd", slopes_CV, chunk[0], preferred_element_type=wide)

@@ -18,6 +18,7 @@ NORM_EPS = 1e-5
 ROPE_BASE = 10_000.0
 
 Params = Mapping[str, jax.Array]
+Rotation = tuple[jax.Array, jax.Array]
 Attention = Literal["plain", "cudnn"]
 
 
@@ -57,7 +58,7 @@ def rope(length: int, head_width: int, dtype: jnp.dtype) -> tuple[jax.Array, jax
 def layer(
     w: Params,
     x_BTD: jax.Array,
-    rotation: tuple[jax.Array, jax.Array],
+    rotation: Rotation,
     heads: int,
     attention: Attention = "plain",
 ) -> jax.Array:
@@ -68,9 +69,7 @@ def layer(
     return x_BTD + _linear(jax.nn.silu(gate_BTF) * up_BTF, w["down"])
 
 
-def _attention(
-    w: Params, x_BTD: jax.Array, rotation: tuple[jax.Array, jax.Array], heads: int, attention: Attention
-) -> jax.Array:
+def _attention(w: Params, x_BTD: jax.Array, rotation: Rotation, heads: int, attention: Attention) -> jax.Array:
     B, T, D = x_BTD.shape
 
     def split(y_BTD: jax.Array) -> jax.Array:
@@ -110,7 +109,7 @@ def _mixed(q_BHTK: jax.Array, k_BHTK: jax.Array, v_BTD: jax.Array) -> jax.Array:
     return (mixed_BHTK / weights_BHTS.sum(axis=-1, keepdims=True)).astype(q_BHTK.dtype)
 
 
-def _rotate(x: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
+def _rotate(x: jax.Array, rotation: Rotation) -> jax.Array:
     """Each head's vector turned by its position; x is [..., K], computed in the wider type of the two."""
     cos, sin = rotation
     first, second = jnp.split(x, 2, axis=-1)

@@ -20,8 +20,8 @@ def mean_of_parts(
     prepare: Callable[[Tree], Tree] = lambda values: values,
     restore: Callable[[Tree, Tree], Tree] = lambda grads, values: grads,
 ) -> jax.Array:
-    """Mean over the leading axis of `parts` of `loss(prepare(values), part)`, a scalar that can be differentiated
-    as often as `loss`.
+    """Mean over the leading axis of `parts` of `loss(prepare(values), part)`, a scalar that can be
+    differentiated as often as `loss`.
 
     prepare: what is done to the values once for all parts; it may lay them out anew and cast them, no more.
     restore: (gradients by prepare(values), values) -> gradients by the values, laid out like them.

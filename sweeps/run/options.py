@@ -71,8 +71,8 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         which,
         "--search",
         ("gp", "coordinate", "random"),
-        "gp: a model of the loss proposes; coordinate: one change at a time; random: draws (default: the sweep's,"
-        " mostly gp)",
+        "gp: a model of the loss proposes; coordinate: one change at a time; random: draws"
+        " (default: the sweep's, mostly gp)",
         default=None,
     )
     which.add_argument(

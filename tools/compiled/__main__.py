@@ -2,8 +2,8 @@
 
     python -m tools.compiled 130m --optimizer adamw
 
-Prints memory, the bytes that a step's kernels move with the time that they take at the least, and how many FLOPs
-of matrix products the gradient executes for one of the model's. Compiling takes minutes on two cores.
+Prints memory, the bytes that a step's kernels move with the time that they take at the least, and how many
+FLOPs of matrix products the gradient executes for one of the model's. Compiling takes minutes on two cores.
 """
 
 import sys

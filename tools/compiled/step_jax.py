@@ -55,7 +55,7 @@ def _setting(optimizer: Optimizer) -> Tree:
 
 
 def memory(program: Any) -> dict[str, float]:
-    """GiB: arguments (parameters and optimizer state, mostly), temporaries, and both with what is not donated."""
+    """GiB: arguments (mostly parameters and optimizer state), temporaries, and both with undonated results."""
     plan = program.memory_analysis()
     arguments, temporaries = plan.argument_size_in_bytes, plan.temp_size_in_bytes
     peak = arguments + temporaries + plan.output_size_in_bytes - plan.alias_size_in_bytes
@@ -63,8 +63,8 @@ def memory(program: Any) -> dict[str, float]:
 
 
 def gradient_flops(scale: Scale, batch: int, precision: str, attention: Attention) -> float:
-    """FLOPs of the matrix products of one batch's loss and gradient, recomputed ones too. Attention counts whole
-    score matrices, as `parameters.flops_per_token` does, although cuDNN skips what the mask hides."""
+    """FLOPs of the matrix products of one batch's loss and gradient, recomputed ones too. Attention counts
+    whole score matrices, as `parameters.flops_per_token` does, although cuDNN skips what the mask hides."""
     tokens = jax.ShapeDtypeStruct((batch, scale.seq_len + 1), jnp.int32)
     dtype = jnp.dtype(precision)
 
@@ -88,17 +88,10 @@ def _flops(jaxpr: core.Jaxpr) -> float:
         elif name.startswith("dot_product_attention_"):
             total += _attention(equation)
         else:
-            inner = [_flops(getattr(sub, "jaxpr", sub)) for sub in _subprograms(equation.params)]
+            inner = [_flops(program) for program in core.jaxprs_in_params(equation.params)]
             times = equation.params["length"] if name == "scan" else 1
             total += times * (max(inner, default=0.0) if name == "cond" else sum(inner))
     return total
-
-
-def _subprograms(params: Mapping[str, Any]) -> list[Any]:
-    leaves = jax.tree.leaves(
-        list(params.values()), is_leaf=lambda x: isinstance(x, core.Jaxpr | core.ClosedJaxpr)
-    )
-    return [leaf for leaf in leaves if isinstance(leaf, core.Jaxpr | core.ClosedJaxpr)]
 
 
 def _product(equation: Any) -> float:

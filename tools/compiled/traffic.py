@@ -7,7 +7,7 @@ out, an update in place what it puts in. Caches are not modelled. Bodies of loop
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 WIDTHS = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "f32": 4, "s32": 4, "u32": 4}
@@ -59,13 +59,8 @@ class Kernel:
 
 def size(text: str) -> int:
     """Bytes of a type; of a tuple the sum."""
-    return sum(
-        WIDTHS.get(kind, 0) * math.prod(map(int, filter(None, dims.split(",")))) for kind, dims in _types(text)
-    )
-
-
-def _types(text: str) -> Iterator[tuple[str, str]]:
-    return (found.group(1, 2) for found in _TYPE.finditer(text))
+    parts = ((found[1], found[2]) for found in _TYPE.finditer(text))
+    return sum(WIDTHS.get(kind, 0) * math.prod(map(int, filter(None, dims.split(",")))) for kind, dims in parts)
 
 
 def computations(text: str) -> tuple[dict[str, list[Instruction]], str]:

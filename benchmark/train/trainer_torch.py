@@ -30,6 +30,7 @@ from benchmark.train import checkpoint, model_torch, parameters
 from benchmark.train.checkpoint import CHECKPOINT_SECONDS, Progress
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.parts_torch import sum_of_parts
+from benchmark.train.rules_torch import require_every_parameter_once, require_types
 from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
 from benchmark.train.state_torch import state_from_array, state_to_array
 from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
@@ -122,23 +123,6 @@ def seed_frameworks(seed: int, step: int) -> None:
     torch.manual_seed(mixed)
     np.random.seed(mixed)
     random.seed(mixed)
-
-
-def require_every_parameter_once(rule: torch.optim.Optimizer, values: Values) -> None:
-    """Raise ValueError unless every parameter is in exactly one of the optimizer's groups."""
-    members = [id(p) for group in rule.param_groups for p in group["params"]]
-    for name, value in values.items():
-        if (count := members.count(id(value))) != 1:
-            raise ValueError(
-                f"{type(rule).__name__}: parameter {name!r} is in {count} of its groups; put it in exactly one"
-            )
-
-
-def require_types(rule: torch.optim.Optimizer, values: Values) -> None:
-    """Raise ValueError where an optimizer has given a parameter another type: the model is float32."""
-    for name, value in values.items():
-        if value.dtype != torch.float32:
-            raise ValueError(f"{type(rule).__name__}: changes {name!r} to {value.dtype}; the model is float32")
 
 
 class TrainingRun:

@@ -7,6 +7,7 @@ from benchmark import stopping  # second: what follows takes a second, in which 
 
 # isort: split
 import argparse
+import contextlib
 import dataclasses
 import functools
 import importlib.util
@@ -19,12 +20,13 @@ from pathlib import Path
 
 import optimizers
 import sweeps
-from benchmark import resources, store
+from benchmark import hidden, resources, store
 from benchmark.data import user_cache
 from benchmark.data.corpora import cache_folder, check_size, prepare
 from benchmark.data.sources import parse
 from benchmark.report import live, place
 from benchmark.spec import Record
+from benchmark.train import trackers
 from optimizers.shared.copies import copy_name
 from sweeps.run import advice, calibrate, known, price, step_time, time_limit, writable
 from sweeps.run.driver import Driver
@@ -53,7 +55,9 @@ def _heeded(args: argparse.Namespace) -> int:
     # a user's optax file loads jax here, which warns of forks; what is started from here executes at once
     warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
     try:
-        return _run(args)
+        # a serial sweep trains in this process
+        with hidden.hidden() if args.executor == "ray" else contextlib.nullcontext():
+            return _run(args)
     except (ValueError, OSError) as error:
         if stopping.requested():  # what was stopped with us broke first
             raise KeyboardInterrupt from None
@@ -100,6 +104,8 @@ def _run(args: argparse.Namespace) -> int:
         if challenged and (line := price.beside(sweep, state, workers, speed)):
             print(line)
         return 0
+    if args.track:
+        trackers.check(args.track)
     writable.check(args.results, "--results")
     writable.check_later(args.out, "--out")
     place.claim(args.out, args.results)
@@ -111,9 +117,10 @@ def _run(args: argparse.Namespace) -> int:
         args.results,
         reuse=args.reuse,
         committed=_committed(sweep, args),
-        pack=args.pack,
+        pack=sweep.pack if args.pack or resources.gpus() else 1,  # on a CPU packs are slower than none
         timeout_seconds=args.timeout,
         retry_failed=args.retry_failed,
+        track=args.track or "",
     )
     if driver.damaged:
         print(f"sweeps: {store.skipped(driver.damaged)}; their trials will run again", file=sys.stderr)
@@ -234,10 +241,13 @@ def _prepared(sweep: Sweep, args: argparse.Namespace) -> Sweep:
         sweep,
         corpus=corpus.shown,
         corpus_at=corpus.spelled if corpus.label else "",  # absolute: workers run in folders of their own
+        pack=args.pack or sweep.pack,
     )
     # a price needs no corpus, but finished trials are only known by its hash; a large one is not made for that
-    unprepared = args.dry_run and max(stage.task.scale.vocab for stage in sweep.stages) > LARGE_VOCAB
-    return sweep if unprepared else _with_corpus(sweep)
+    large = max(stage.task.scale.vocab for stage in sweep.stages) > LARGE_VOCAB or sweep.corpus.startswith(
+        "hub:"
+    )
+    return sweep if args.dry_run and large else _with_corpus(sweep)
 
 
 def _policy(sweep: Sweep, args: argparse.Namespace) -> Sweep:
@@ -257,7 +267,9 @@ def _policy(sweep: Sweep, args: argparse.Namespace) -> Sweep:
 def _with_corpus(sweep: Sweep) -> Sweep:
     """The sweep with its corpus prepared. Raises ValueError if the corpus is too small for one of its tasks."""
     tasks = [stage.task for stage in sweep.stages]
-    vocab = max(task.scale.vocab for task in tasks)
+    vocab, *others = dict.fromkeys(task.scale.vocab for task in tasks)
+    if others:
+        raise ValueError(f"{sweep.name}: its tasks are of two ladders, whose vocabularies differ; keep one's")
     corpus = prepare(sweep.corpus_at or sweep.corpus, vocab, say=lambda note: print(note, file=sys.stderr))
     evaluated = max(sweep.tuning_evaluation.sequences, sweep.report_evaluation.sequences)
     longest = max(task.scale.seq_len for task in tasks)

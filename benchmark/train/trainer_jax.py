@@ -5,7 +5,6 @@ advances in calls of one compiled loop over up to CHUNK steps, whose trip count 
 Chinchilla ratio of a scale and every evaluation interval shares one program. No optimizer is named here.
 """
 
-import contextlib
 import functools
 import math
 import resource
@@ -26,11 +25,11 @@ from benchmark.data.build import Split
 from benchmark.data.corpora import Corpus
 from benchmark.scales import Scale
 from benchmark.spec import Outcome, Point, Trial
-from benchmark.train import checkpoint, deep_jax, model_jax, parameters
-from benchmark.train.checkpoint import CHECKPOINT_SECONDS, Progress
+from benchmark.train import checkpoint, deep_jax, loss_jax, model_jax, parameters, state_jax
+from benchmark.train.checkpoint import Progress
 from benchmark.train.outcome import EXPLODED, outcome
-from benchmark.train.parts_jax import mean_of_parts
 from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
+from benchmark.train.upkeep import Upkeep, Watch
 from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
 
 EVAL_CHUNK = 64  # sequences in one evaluation call
@@ -44,35 +43,36 @@ def train(
     corpus: Corpus,
     checkpoint_path: Path | None = None,
     max_steps: int | None = None,
+    watch: Watch | None = None,
 ) -> list[Outcome]:
     """Train a pack to its end and evaluate it; one outcome per trial, in order.
 
     optimizers: each trial's optimizer with its hyperparameters set.
     checkpoint_path: where a long run keeps its state; removed when the run ends.
     max_steps: stop after this many steps as if killed (for tests of resuming); the outcomes are then empty.
+    watch: where to say what a long run has come to.
     """
     pack = _Pack(trials, optimizers, corpus)
     progress = pack.resume(checkpoint_path)
     first = trials[0]
     marks = evaluation_steps(first.steps, first.evaluation.curve_points)
     stop = first.steps if max_steps is None else min(max_steps, first.steps)
-    saved = time.perf_counter()
-    while progress.step < stop:
-        until = next(mark for mark in [*marks, first.steps] if mark > progress.step)
-        pack.advance(progress, min(until, stop, progress.step + CHUNK))
-        if pack.all_exploded(progress):
-            break
-        if progress.step in marks:
-            pack.add_points(progress)
-        if checkpoint_path and time.perf_counter() - saved > CHECKPOINT_SECONDS:
-            with contextlib.suppress(OSError):  # on a full disk the previous checkpoint stays, the run goes on
+    with Upkeep(trials, checkpoint_path, watch, pack.state) as upkeep:
+        upkeep.begin(progress)
+        while progress.step < stop:
+            until = next(mark for mark in [*marks, first.steps] if mark > progress.step)
+            pack.advance(progress, upkeep.until(progress, min(until, stop, progress.step + CHUNK)))
+            if pack.all_exploded(progress):
+                break
+            if progress.step in marks:
+                pack.add_points(progress)
+            upkeep.after_call(progress)
+        if progress.step < first.steps and max_steps is not None:
+            if checkpoint_path:
                 pack.save(checkpoint_path, progress)
-            saved = time.perf_counter()
-    if progress.step < first.steps and max_steps is not None:
-        if checkpoint_path:
-            pack.save(checkpoint_path, progress)
-        return []
-    outcomes = pack.outcomes(progress)
+            return []
+        upkeep.finish(progress)
+        outcomes = pack.outcomes(progress)
     if checkpoint_path:
         checkpoint_path.unlink(missing_ok=True)
     return outcomes
@@ -193,17 +193,21 @@ class _Pack:
             for k, trial in enumerate(self.trials)
         ]
 
+    def state(self) -> list[np.ndarray]:
+        """Copies of all arrays of the state."""
+        return state_jax.to_host(self.carry)
+
     def save(self, path: Path, progress: Progress) -> None:
-        checkpoint.save(path, progress, [np.asarray(x) for x in jax.tree.leaves(self.carry)])
+        checkpoint.save(path, progress, self.state(), [trial.trial_id for trial in self.trials])
 
     def resume(self, path: Path | None) -> Progress:
         """Where the run stands: at a checkpoint if there is one, else at the beginning."""
-        leaves, structure = jax.tree.flatten(self.carry)
-        found = checkpoint.load(path, len(leaves)) if path else None
+        count, ids = len(jax.tree.leaves(self.carry)), [trial.trial_id for trial in self.trials]
+        found = checkpoint.load(path, count, ids) if path else None
         if found is None:
             return Progress(curves=[[] for _ in self.trials])
         progress, arrays = found
-        self.carry = jax.tree.unflatten(structure, [jnp.asarray(a) for a in arrays])
+        self.carry = state_jax.to_device(arrays, self.carry)
         return progress
 
 
@@ -263,7 +267,7 @@ def programs(
         def step(i: jax.Array, state: Tree) -> Tree:
             values, rule_state, losses = state
             batch = stream[order[i][:, None] * scale.seq_len + offsets].astype(jnp.int32)
-            loss_fn = functools.partial(_loss, batch=batch, scale=scale, dtype=dtype)
+            loss_fn = functools.partial(loss_jax.loss, batch=batch, scale=scale, dtype=dtype)
             trained = functools.partial(loss_fn, attention=attention)  # cuDNN's has no second derivative
             loss, grads = jax.value_and_grad(trained)(values)
             grads = _clip(grads, params, optimizer.clip_roles, setting["clip_norm"])
@@ -277,7 +281,7 @@ def programs(
 
     def evaluate(values: Tree, rule_state: Tree, setting: Tree, sequences: jax.Array) -> jax.Array:
         values = build(setting)[0].eval_params(rule_state, values)
-        values = deep_jax.stacked(values, scale, dtype) if scale.deep else _cast(values, dtype)
+        values = deep_jax.stacked(values, scale, dtype) if scale.deep else loss_jax.cast(values, dtype)
 
         def one(sequence: jax.Array) -> jax.Array:
             if scale.deep:
@@ -341,34 +345,6 @@ def normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...]) -> jax.
     """The only randomness an optimizer has: a pure function of (seed, name, step)."""
     named = jax.random.fold_in(jax.random.wrap_key_data(key), zlib.crc32(name.encode()))
     return jax.random.normal(jax.random.fold_in(named, step), shape)
-
-
-def _loss(
-    values: Tree, batch: jax.Array, scale: Scale, dtype: jnp.dtype, attention: model_jax.Attention = "plain"
-) -> jax.Array:
-    """Mean loss of a batch, part by part where it is large; gradients add up in float32."""
-    rows = batches.rows_at_once(len(batch), scale.seq_len)
-    if scale.deep:
-
-        def prepare(values: Tree) -> Tree:
-            return deep_jax.stacked(values, scale, dtype)
-
-        def loss(stack: Tree, part: jax.Array) -> jax.Array:
-            return deep_jax.loss(stack, part, scale, dtype, attention)
-
-        parts = batch.reshape(-1, rows, batch.shape[1])
-        return mean_of_parts(loss, values, parts, prepare, deep_jax.unstacked)
-
-    def part_loss(values: Tree, part: jax.Array) -> jax.Array:
-        return model_jax.loss(_cast(values, dtype), part, scale)
-
-    if rows == len(batch):
-        return part_loss(values, batch)
-    return mean_of_parts(part_loss, values, batch.reshape(-1, rows, batch.shape[1]))
-
-
-def _cast(values: Tree, dtype: jnp.dtype) -> Tree:
-    return values if dtype == jnp.float32 else jax.tree.map(lambda x: x.astype(dtype), values)
 
 
 def _clip(grads: Tree, params: Mapping[str, Param], roles: Sequence[str], clip_norm: jax.Array) -> Tree:

@@ -4,7 +4,6 @@ A pack is trained one run after the other. On a GPU the loss and its gradient ar
 eager, because torch.compile makes those of the micro ladder no faster and takes longer than a whole run.
 """
 
-import contextlib
 import ctypes
 import functools
 import math
@@ -27,12 +26,13 @@ from benchmark.data.corpora import Corpus
 from benchmark.scales import Scale
 from benchmark.spec import Outcome, Point, Trial
 from benchmark.train import checkpoint, model_torch, parameters
-from benchmark.train.checkpoint import CHECKPOINT_SECONDS, Progress
+from benchmark.train.checkpoint import Progress
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.parts_torch import sum_of_parts
 from benchmark.train.rules_torch import require_every_parameter_once, require_types
 from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
 from benchmark.train.state_torch import state_from_array, state_to_array
+from benchmark.train.upkeep import Upkeep, Watch
 from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
 from optimizers.user.convention_torch import has_modes, set_mode, state_tensors
 from optimizers.user.convention_torch import step as take_step
@@ -51,20 +51,21 @@ def train(
     corpus: Corpus,
     checkpoint_path: Path | None = None,
     max_steps: int | None = None,
+    watch: Watch | None = None,
 ) -> list[Outcome]:
     """Train a pack to its end and evaluate it; one outcome per trial, in order.
 
     optimizers: each trial's optimizer with its hyperparameters set.
     checkpoint_path: where long runs keep their state (one file per run); removed when the pack ends.
     max_steps: stop every run after this many steps as if killed (for tests of resuming); no outcomes then.
+    watch: where to say what a long run has come to.
     """
     _use_own_cores()
     outcomes = []
-    paths = [_path(checkpoint_path, k, len(trials)) for k in range(len(trials))]
+    paths = [checkpoint_path and checkpoint.part(checkpoint_path, k, len(trials)) for k in range(len(trials))]
     for trial, optimizer, path in zip(trials, optimizers, paths, strict=True):
         run = TrainingRun(trial, optimizer, corpus)
-        finished = run.train(path, max_steps, keep=len(trials) > 1)
-        outcomes += [run.outcome()] if finished else []
+        outcomes += [run.outcome()] if run.train(path, max_steps, watch) else []
     if max_steps is None:
         for path in paths:
             if path:
@@ -100,10 +101,6 @@ def device() -> str:
 def attention(trial: Trial) -> str:
     """What trains a trial's attention, for its record; torch picks the kernel."""
     return "scaled_dot_product_attention"
-
-
-def _path(path: Path | None, k: int, size: int) -> Path | None:
-    return path if path is None or size == 1 else path.with_suffix(f".{k}{path.suffix}")
 
 
 def normal(seed: int) -> Normal:
@@ -158,10 +155,10 @@ class TrainingRun:
         self.order = batches.order(len(self.stream), trial.seq_len, trial.batch_size, trial.steps, trial.seed)
         self.progress = Progress(curves=[[]])
 
-    def train(self, path: Path | None = None, max_steps: int | None = None, keep: bool = False) -> bool:
+    def train(self, path: Path | None = None, max_steps: int | None = None, watch: Watch | None = None) -> bool:
         """Train to the end, or to max_steps; False if the run was stopped there.
 
-        path: where a long run keeps its state. keep: leave it there at the end, for a pack that goes on.
+        path: where a long run keeps its state, at the end its last one. watch: where to say how it goes.
         """
         self._resume(path)
         self.first_step = self.progress.step
@@ -170,24 +167,22 @@ class TrainingRun:
         stop = trial.steps if max_steps is None else min(max_steps, trial.steps)
         if self.compiled and progress.step < stop:
             self._compile()
-        saved = began = time.perf_counter()
-        while progress.step < stop:
-            until = next(mark for mark in [*marks, trial.steps] if mark > progress.step)
-            self._advance(min(until, stop, progress.step + CHUNK))
-            if self._exploded():
-                break
-            if progress.step in marks:
-                self._add_point()
-            if path and time.perf_counter() - saved > CHECKPOINT_SECONDS:
-                self._save_if_possible(path)
-                saved = time.perf_counter()
-        stopped = progress.step < trial.steps and max_steps is not None
-        long = keep and time.perf_counter() - began > CHECKPOINT_SECONDS
-        if path and stopped:
-            self._save(path)
-        elif path and long:
-            self._save_if_possible(path)
-        return not stopped
+        with Upkeep([trial], path, watch, self._state) as upkeep:
+            upkeep.begin(progress)
+            while progress.step < stop:
+                until = next(mark for mark in [*marks, trial.steps] if mark > progress.step)
+                self._advance(upkeep.until(progress, min(until, stop, progress.step + CHUNK)))
+                if self._exploded():
+                    break
+                if progress.step in marks:
+                    self._add_point()
+                upkeep.after_call(progress)
+            if progress.step < trial.steps and max_steps is not None:
+                if path:
+                    checkpoint.save(path, progress, self._state(), [trial.trial_id])
+                return False
+            upkeep.finish(progress)
+        return True
 
     def outcome(self) -> Outcome:
         """Evaluate the run and judge it."""
@@ -330,17 +325,14 @@ class TrainingRun:
         if math.isfinite(mean):  # the curve of a diverged run ends where its loss did
             progress.curves[0].append(Point(progress.step, tokens, progress.train_seconds, mean))
 
-    def _save(self, path: Path) -> None:
-        values = [value.detach().cpu().numpy() for value in self.values.values()]
-        checkpoint.save(path, self.progress, [*values, state_to_array(self.rule)])
-
-    def _save_if_possible(self, path: Path) -> None:
-        with contextlib.suppress(OSError):  # on a full disk the previous checkpoint stays and the run goes on
-            self._save(path)
+    def _state(self) -> list[np.ndarray]:
+        """Copies of all arrays of the state."""
+        values = [value.detach().cpu().numpy().copy() for value in self.values.values()]
+        return [*values, state_to_array(self.rule)]
 
     def _resume(self, path: Path | None) -> None:
         """Go on from a checkpoint if there is one."""
-        found = checkpoint.load(path, len(self.values) + 1) if path else None
+        found = checkpoint.load(path, len(self.values) + 1, [self.trial.trial_id]) if path else None
         if found is None:
             return
         self.progress, arrays = found

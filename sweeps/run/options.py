@@ -8,6 +8,7 @@ import sweeps
 from benchmark import store
 from benchmark.arguments import Parser, existing_folder, folder, names, one_of, positive, up_to, whole
 from benchmark.data.sources import usage
+from benchmark.train.trackers import TRACKERS
 from optimizers.user.spec import parse
 
 AA, CHALLENGE = "aa", "challenge"
@@ -113,7 +114,12 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         default=None,
     )
     _one(how, "--executor", ("ray", "serial"), "serial needs no Ray (default: ray)")
-    how.add_argument("--pack", type=whole, default=1, metavar="K", help="train K alike trials at once (GPU)")
+    how.add_argument(
+        "--pack",
+        type=whole,
+        metavar="K",
+        help="train K alike trials at once (default: on a GPU the sweep's, else 1)",
+    )
     how.add_argument("--slots-per-gpu", type=whole, default=1, metavar="N", help="trials that share a GPU")
     how.add_argument(
         "--timeout",
@@ -122,6 +128,12 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="a trial has hung that takes longer than this and than its FLOPs at 10 TFLOP/s (default: 3600; "
         "0: no limit)",
+    )
+    how.add_argument(
+        "--track",
+        type=one_of(*TRACKERS),
+        metavar=f"{{{','.join(TRACKERS)}}}",
+        help="tell this tracker of every trial that takes longer than half a minute, while it runs",
     )
     how.add_argument("--retry-failed", action="store_true", help="run trials again that failed before")
     price = parser.add_argument_group("what it costs")

@@ -10,7 +10,7 @@ import numpy as np
 from jax.extend import core
 
 from benchmark.scales import Scale
-from benchmark.train import parameters, trainer_jax
+from benchmark.train import loss_jax, parameters, trainer_jax
 from benchmark.train.model_jax import Attention
 from optimizers.base import ROLE_RATIOS, Optimizer
 from tools.compiled import h100_jax
@@ -69,7 +69,7 @@ def gradient_flops(scale: Scale, batch: int, precision: str, attention: Attentio
     dtype = jnp.dtype(precision)
 
     def loss(values: Mapping[str, jax.Array], tokens: jax.Array) -> jax.Array:
-        return trainer_jax._loss(values, tokens, scale, dtype, attention)
+        return loss_jax.loss(values, tokens, scale, dtype, attention)
 
     return flops(jax.value_and_grad(loss), shapes(scale), tokens)
 

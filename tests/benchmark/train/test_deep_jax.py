@@ -15,7 +15,7 @@ import optimizers
 from benchmark import scales
 from benchmark.data import batches
 from benchmark.kit import cases
-from benchmark.train import deep_jax, model_jax, parameters, runner, trainer_jax
+from benchmark.train import deep_jax, loss_jax, model_jax, parameters, runner, trainer_jax
 
 DEEP = dataclasses.replace(scales.get("13k"), layers=5, width=16, mlp=32, heads=2, seq_len=32, vocab=64)
 TOKENS = np.random.default_rng(0).integers(0, DEEP.vocab, (8, DEEP.seq_len + 1))
@@ -29,7 +29,7 @@ def values(dtype: str) -> dict[str, jax.Array]:
 
 
 def by_deep(dtype: str) -> Any:
-    return functools.partial(trainer_jax._loss, batch=jnp.asarray(TOKENS), scale=DEEP, dtype=jnp.dtype(dtype))
+    return functools.partial(loss_jax.loss, batch=jnp.asarray(TOKENS), scale=DEEP, dtype=jnp.dtype(dtype))
 
 
 def by_plain(params: Any) -> jax.Array:
@@ -84,7 +84,7 @@ def test_in_bfloat16_the_loss_is_close_and_the_gradient_is_no_rounded_sum(monkey
     one = jnp.asarray(TOKENS[:1])
     many = jnp.repeat(one, 512, axis=0)
     few, lots = (
-        jax.jit(jax.grad(functools.partial(trainer_jax._loss, batch=b, scale=DEEP, dtype=narrow)))(params)
+        jax.jit(jax.grad(functools.partial(loss_jax.loss, batch=b, scale=DEEP, dtype=narrow)))(params)
         for b in (one, many)
     )
     for name, grad in lots.items():
@@ -106,7 +106,7 @@ def traced(scale: scales.Scale, attention: Any) -> Any:
     batch = jax.ShapeDtypeStruct((128, scale.seq_len + 1), jnp.int32)
 
     def loss(params: Any, batch: jax.Array) -> jax.Array:
-        return trainer_jax._loss(params, batch, scale, jnp.dtype("bfloat16"), attention)
+        return loss_jax.loss(params, batch, scale, jnp.dtype("bfloat16"), attention)
 
     return jax.make_jaxpr(jax.value_and_grad(loss))(params, batch).jaxpr
 

@@ -1,4 +1,4 @@
-"""The loss that a jax step differentiates: of a deep model or a shallow one, of a whole batch or of its parts."""
+"""The loss that a jax step differentiates: of a deep model or a shallow one, of a batch or of its parts."""
 
 from typing import Any
 

@@ -14,7 +14,7 @@ import optimizers
 from benchmark import scales
 from benchmark.data import batches
 from benchmark.kit import cases
-from benchmark.train import loss_jax, model_torch, parameters, parts_torch, trainer_jax, trainer_torch
+from benchmark.train import loss_jax, model_torch, parameters, parts_torch, trainer_torch
 
 SCALE = scales.get("13k")
 

@@ -37,6 +37,11 @@ class Scale:
         return self.layers * (3 * self.width * self.mlp + 4 * self.width * self.width)
 
     @property
+    def deep(self) -> bool:
+        """Whether its layers are trained by one scanned and recomputed program (train/deep_jax.py)."""
+        return self.layers > 4
+
+    @property
     def total_params(self) -> int:
         """All parameters: matrices, norms, embedding and untied head."""
         norms = (2 * self.layers + 1) * self.width

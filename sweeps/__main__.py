@@ -37,7 +37,7 @@ from sweeps.search.contestants import contestants
 from sweeps.search.plan import plan
 from sweeps.search.sweep import Sweep
 from sweeps.search.transfer import transferred
-from sweeps.search.variants import extended, searched, select
+from sweeps.search.variants import extended, searched, select, trained
 
 INTERRUPTED = "Interrupted. What is finished is kept; the same command goes on from there."
 LARGE_VOCAB = 65_536  # beyond it a corpus takes long to prepare
@@ -236,18 +236,16 @@ def _sweep(args: argparse.Namespace) -> Sweep:
     if sweep.baseline not in names:
         names = [sweep.baseline, *names]  # nothing can be said without it; finished trials are not run again
     names = dict.fromkeys((*names, copy_name(sweep.baseline, 2)))  # what chance makes of it, on every page
-    return dataclasses.replace(sweep, contestants=contestants(tuple(names), args.optimizer, args.backend))
+    return dataclasses.replace(sweep, contestants=contestants(tuple(names), args.optimizer, sweep.backend))
 
 
 def _prepared(sweep: Sweep, args: argparse.Namespace) -> Sweep:
-    """The sweep with the command's other choices and the prepared corpus."""
+    """The sweep with the prepared corpus, the user's or its own."""
     corpus = parse(args.corpus or sweep.corpus)
     sweep = dataclasses.replace(
         sweep,
         corpus=corpus.shown,
         corpus_at=corpus.spelled if corpus.label else "",  # absolute: workers run in folders of their own
-        backend=args.backend,
-        precision=args.precision,
         pack=args.pack or sweep.pack,
     )
     # a price needs no corpus, but finished trials are only known by its hash; a large one is not made for that
@@ -258,12 +256,14 @@ def _prepared(sweep: Sweep, args: argparse.Namespace) -> Sweep:
 
 
 def _policy(sweep: Sweep, args: argparse.Namespace) -> Sweep:
-    """The sweep under another search or transfer policy: a sweep with a name and folder of its own."""
+    """The sweep as the user wants it; what is not said stays as the sweep declares it. Another search or
+    transfer policy makes a sweep with a name and folder of its own."""
+    sweep = trained(sweep, args.backend, args.precision)
     if args.searches and args.searches != sweep.protocol.searches:
         sweep = searched(sweep, args.searches)
     if args.transfer:
         sweep = transferred(sweep, args.transfer)
-    if args.search != sweep.protocol.search:
+    if args.search and args.search != sweep.protocol.search:
         protocol = dataclasses.replace(sweep.protocol, search=args.search)
         sweep = dataclasses.replace(sweep, name=f"{sweep.name}-{args.search}", protocol=protocol)
     return sweep

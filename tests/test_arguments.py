@@ -115,6 +115,7 @@ CASES = [
     ("tools.regret", "many", "got 'many'"),
     ("tools.efficiency", "1000", "the following arguments are required: count"),
     ("tools.parity", "--corpus gcid", "unknown corpus 'gcid'"),
+    ("tools.compiled.__main__", "140m", "unknown scale '140m' (did you mean '130m'?)"),
     ("tools.isa", "27k", "nothing takes the word '27k'"),
     ("tools.thirdparty.__main__", "--word torch", "there is no option '--word'"),
     ("benchmark.corpora", "Gcide", "unknown corpus 'Gcide' (did you mean 'gcide'?)"),

@@ -50,6 +50,7 @@ def run(
         cost = Cost(wall_seconds=(time.perf_counter() - started) / len(trials))
         outcomes = [Outcome("failed", reason, cost=cost) for _ in trials]
     where = environment.describe(trainer.device()) | ({"session": session} if session else {})
+    where = {**where, "attention": trainer.attention(trials[0])}
     if corpus.name != trials[0].corpus:  # the label of the user's own text, which is no part of a trial
         where = {**where, "corpus": corpus.name}
     return [

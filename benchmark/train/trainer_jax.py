@@ -25,7 +25,7 @@ from benchmark.data.build import Split
 from benchmark.data.corpora import Corpus
 from benchmark.scales import Scale
 from benchmark.spec import Outcome, Point, Trial
-from benchmark.train import checkpoint, model_jax, parameters, state_jax
+from benchmark.train import checkpoint, deep_jax, loss_jax, model_jax, parameters, state_jax
 from benchmark.train.checkpoint import Progress
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
@@ -91,6 +91,11 @@ def device() -> str:
     return "cpu" if first.platform == "cpu" else first.device_kind
 
 
+def attention(trial: Trial) -> str:
+    """Which attention this process trains a trial with, for its record: `plain` or `cudnn`."""
+    return deep_jax.attention_here(scales.get(trial.scale), trial.precision)
+
+
 class _Pack:
     """Device state of K runs and the programs that act on it. With K = 1 nothing is batched."""
 
@@ -100,7 +105,8 @@ class _Pack:
         self.scale = scales.get(first.scale)
         self.size = len(trials)
         blank = optimizers[0].replace(**dict.fromkeys(optimizers[0].floats(), 0.0))
-        self.programs = programs(blank, self.scale, first.precision, self.size)
+        kernel = deep_jax.attention_here(self.scale, first.precision)
+        self.programs = programs(blank, self.scale, first.precision, self.size, kernel)
         self.compiled_before = self.programs.compile_seconds
         self.started = time.perf_counter()
         self.stream = _on_device(corpus)
@@ -233,7 +239,9 @@ class Programs:
 
 
 @functools.cache
-def programs(blank: Optimizer, scale: Scale, precision: str, size: int) -> Programs:
+def programs(
+    blank: Optimizer, scale: Scale, precision: str, size: int, attention: model_jax.Attention = "plain"
+) -> Programs:
     """Programs for an optimizer whose float hyperparameters are blank: they arrive traced, in `settings`."""
     params = parameters.roles(scale)
     dtype = jnp.dtype(precision)
@@ -259,8 +267,9 @@ def programs(blank: Optimizer, scale: Scale, precision: str, size: int) -> Progr
         def step(i: jax.Array, state: Tree) -> Tree:
             values, rule_state, losses = state
             batch = stream[order[i][:, None] * scale.seq_len + offsets].astype(jnp.int32)
-            loss_fn = functools.partial(_loss, batch=batch, scale=scale, dtype=dtype)
-            loss, grads = jax.value_and_grad(loss_fn)(values)
+            loss_fn = functools.partial(loss_jax.loss, batch=batch, scale=scale, dtype=dtype)
+            trained = functools.partial(loss_fn, attention=attention)  # cuDNN's has no second derivative
+            loss, grads = jax.value_and_grad(trained)(values)
             grads = _clip(grads, params, optimizer.clip_roles, setting["clip_norm"])
             updates, rule_state = rule.update(grads, rule_state, values, loss_fn=loss_fn, value=loss)
             updates = _scaled(updates, params, setting["ratios"])
@@ -271,9 +280,12 @@ def programs(blank: Optimizer, scale: Scale, precision: str, size: int) -> Progr
         return (values, rule_state), losses
 
     def evaluate(values: Tree, rule_state: Tree, setting: Tree, sequences: jax.Array) -> jax.Array:
-        values = _cast(build(setting)[0].eval_params(rule_state, values), dtype)
+        values = build(setting)[0].eval_params(rule_state, values)
+        values = deep_jax.stacked(values, scale, dtype) if scale.deep else loss_jax.cast(values, dtype)
 
         def one(sequence: jax.Array) -> jax.Array:
+            if scale.deep:
+                return deep_jax.token_losses(values, sequence[None], scale, dtype, attention).mean()
             return model_jax.token_losses(values, sequence[None], scale).mean()
 
         # about 2048 tokens at a time: small enough for the cache here and for the logits at any scale
@@ -333,23 +345,6 @@ def normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...]) -> jax.
     """The only randomness an optimizer has: a pure function of (seed, name, step)."""
     named = jax.random.fold_in(jax.random.wrap_key_data(key), zlib.crc32(name.encode()))
     return jax.random.normal(jax.random.fold_in(named, step), shape)
-
-
-def _loss(values: Tree, batch: jax.Array, scale: Scale, dtype: jnp.dtype) -> jax.Array:
-    """Mean loss of a batch, part by part where it is large; the backward pass recomputes each part."""
-
-    def part_loss(values: Tree, part: jax.Array) -> jax.Array:
-        return model_jax.loss(_cast(values, dtype), part, scale)  # cast here: gradients add up in float32
-
-    rows = batches.rows_at_once(len(batch), scale.seq_len)
-    if rows == len(batch):
-        return part_loss(values, batch)
-    parts = batch.reshape(-1, rows, batch.shape[1])
-    return jax.lax.map(functools.partial(jax.checkpoint(part_loss), values), parts).mean()
-
-
-def _cast(values: Tree, dtype: jnp.dtype) -> Tree:
-    return values if dtype == jnp.float32 else jax.tree.map(lambda x: x.astype(dtype), values)
 
 
 def _clip(grads: Tree, params: Mapping[str, Param], roles: Sequence[str], clip_norm: jax.Array) -> Tree:

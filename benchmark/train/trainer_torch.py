@@ -1,7 +1,7 @@
 """Train trials in torch and evaluate them. The twin of trainer_jax.py; no optimizer is named here.
 
-A pack is trained one run after the other. Steps are eager: on a CPU torch.compile makes the steps of the
-micro ladder no faster, and its compilation alone takes longer than a whole run.
+A pack is trained one run after the other. On a GPU the loss and its gradient are compiled; on a CPU steps are
+eager, because torch.compile makes those of the micro ladder no faster and takes longer than a whole run.
 """
 
 import ctypes
@@ -23,11 +23,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from benchmark import resources, scales
 from benchmark.data import batches
 from benchmark.data.corpora import Corpus
+from benchmark.scales import Scale
 from benchmark.spec import Outcome, Point, Trial
 from benchmark.train import checkpoint, model_torch, parameters
 from benchmark.train.checkpoint import Progress
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.parts_torch import sum_of_parts
+from benchmark.train.rules_torch import require_every_parameter_once, require_types
 from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
 from benchmark.train.state_torch import state_from_array, state_to_array
 from benchmark.train.upkeep import Upkeep, Watch
@@ -39,6 +41,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 EVAL_TOKENS = 2048  # in one evaluation call: small enough for the cache here and for the logits at any scale
 
 Values = Mapping[str, torch.Tensor]
+Loss = Callable[[Values, torch.Tensor, Scale], torch.Tensor]
 Normal = Callable[[str, Any, tuple[int, ...]], torch.Tensor]
 
 
@@ -95,6 +98,11 @@ def device() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 
 
+def attention(trial: Trial) -> str:
+    """What trains a trial's attention, for its record; torch picks the kernel."""
+    return "scaled_dot_product_attention"
+
+
 def normal(seed: int) -> Normal:
     """The only randomness an optimizer has: a pure function of (seed, name, step), drawn in numpy."""
 
@@ -112,23 +120,6 @@ def seed_frameworks(seed: int, step: int) -> None:
     torch.manual_seed(mixed)
     np.random.seed(mixed)
     random.seed(mixed)
-
-
-def require_every_parameter_once(rule: torch.optim.Optimizer, values: Values) -> None:
-    """Raise ValueError unless every parameter is in exactly one of the optimizer's groups."""
-    members = [id(p) for group in rule.param_groups for p in group["params"]]
-    for name, value in values.items():
-        if (count := members.count(id(value))) != 1:
-            raise ValueError(
-                f"{type(rule).__name__}: parameter {name!r} is in {count} of its groups; put it in exactly one"
-            )
-
-
-def require_types(rule: torch.optim.Optimizer, values: Values) -> None:
-    """Raise ValueError where an optimizer has given a parameter another type: the model is float32."""
-    for name, value in values.items():
-        if value.dtype != torch.float32:
-            raise ValueError(f"{type(rule).__name__}: changes {name!r} to {value.dtype}; the model is float32")
 
 
 class TrainingRun:
@@ -154,6 +145,10 @@ class TrainingRun:
         set_mode(self.rule, "train")
         self.needs_graph = bool(getattr(self.rule, "needs_graph", False))
         self.gradients = self.first_step = 0  # what this process computed, and from which step on
+        # a compiled loss has no second derivative
+        compiles = _device().type == "cuda" and not self.needs_graph
+        self.compiled = torch.compile(model_torch.loss) if compiles else None
+        self.compile_seconds = 0.0
         require_every_parameter_once(self.rule, self.values)
         self.initial_lrs = [group["lr"] for group in self.rule.param_groups]
         self.stream = corpus.tokens("train")
@@ -170,6 +165,8 @@ class TrainingRun:
         progress, trial = self.progress, self.trial
         marks = evaluation_steps(trial.steps, trial.evaluation.curve_points)
         stop = trial.steps if max_steps is None else min(max_steps, trial.steps)
+        if self.compiled and progress.step < stop:
+            self._compile()
         with Upkeep([trial], path, watch, self._state) as upkeep:
             upkeep.begin(progress)
             while progress.step < stop:
@@ -202,7 +199,7 @@ class TrainingRun:
             train_losses=[row[0] for row in progress.train_losses],
             progress=progress,
             curve=tuple(progress.curves[0]),
-            compile_seconds=0.0,
+            compile_seconds=self.compile_seconds,
             wall_seconds=time.perf_counter() - self.started,
             peak_memory_bytes=_peak_memory(),
             state_bytes=sum(tensor.nbytes for tensor in state_tensors(self.rule)),
@@ -225,16 +222,29 @@ class TrainingRun:
         self.progress.train_seconds += time.perf_counter() - start
         self.progress.step = until
 
-    def _step(self, step: int) -> torch.Tensor:
-        """One step; returns the batch's loss before it, still on the device."""
+    def _compile(self) -> None:
+        """Compile by a gradient that is thrown away, so that the first step takes no longer than the others."""
+        start = time.perf_counter()
+        self._gradient(self._losses(self.progress.step, self.compiled)).item()
+        self.rule.zero_grad()
+        self.gradients, self.compile_seconds = 0, time.perf_counter() - start
+
+    def _losses(self, step: int, loss: Loss | None = None) -> list[Callable[[Values], torch.Tensor]]:
+        """The loss of each part of a step's batch, as shares of the batch's; loss: a compiled one to use."""
         starts = self.order[step][:, None].astype(np.int64) * self.scale.seq_len
         tokens = self.stream[starts + np.arange(self.scale.seq_len + 1)].astype(np.int64)
         batch = torch.from_numpy(tokens).to(_device())
-
-        seed_frameworks(self.trial.seed, step)
         parts = batch.split(batches.rows_at_once(len(batch), self.scale.seq_len))
-        losses = [functools.partial(self._part_loss, part=part, share=len(part) / len(batch)) for part in parts]
-        loss = self._gradient(losses)
+        return [
+            functools.partial(self._part_loss, part=part, share=len(part) / len(batch), loss=loss)
+            for part in parts
+        ]
+
+    def _step(self, step: int) -> torch.Tensor:
+        """One step; returns the batch's loss before it, still on the device."""
+        losses = self._losses(step)
+        seed_frameworks(self.trial.seed, step)
+        loss = self._gradient(self._losses(step, self.compiled) if self.compiled else losses)
         factor = float(self.multiplier(step))
         for group, initial in zip(self.rule.param_groups, self.initial_lrs, strict=True):
             group["lr"] = initial * factor
@@ -273,8 +283,12 @@ class TrainingRun:
             value.grad = grad.clone()  # of a view a rule may want none
         return total.detach()
 
-    def _part_loss(self, values: Values, part: torch.Tensor, share: float) -> torch.Tensor:
-        return share * model_torch.loss(_cast(values, self.dtype), part, self.scale)
+    def _part_loss(
+        self, values: Values, part: torch.Tensor, share: float, loss: Loss | None = None
+    ) -> torch.Tensor:
+        return share * (loss or model_torch.loss)(
+            model_torch.cast(values, self.dtype, self.scale), part, self.scale
+        )
 
     def _exploded(self) -> bool:
         last = self.progress.train_losses[-1][0]
@@ -285,7 +299,7 @@ class TrainingRun:
         """Loss of every one of the first `count` sequences of a split in nats per token, [count]."""
         start = time.perf_counter()
         sequences = batches.fixed_sequences(self.corpus.tokens(split), self.scale.seq_len, count)
-        values = _cast(self._evaluated(), self.dtype)
+        values = model_torch.cast(self._evaluated(), self.dtype, self.scale)
         size = max(1, EVAL_TOKENS // self.scale.seq_len)
         losses = [
             model_torch.token_losses(values, torch.from_numpy(part).long().to(_device()), self.scale).mean(1)
@@ -349,10 +363,6 @@ def _scale_steps(values: Values, before: Values, ratios: Mapping[str, float]) ->
     may fix the norm of its step whatever the gradient."""
     for name, ratio in ratios.items():
         values[name].copy_(before[name] + ratio * (values[name] - before[name]))
-
-
-def _cast(values: Values, dtype: torch.dtype) -> Values:
-    return values if dtype == torch.float32 else {name: value.to(dtype) for name, value in values.items()}
 
 
 def _clip(values: Values, params: Mapping[str, Param], roles: Sequence[str], clip_norm: float) -> None:

@@ -73,7 +73,9 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         which,
         "--search",
         ("gp", "coordinate", "random"),
-        "gp: a model of the loss proposes (default); coordinate: one change at a time; random: draws",
+        "gp: a model of the loss proposes; coordinate: one change at a time; random: draws"
+        " (default: the sweep's, mostly gp)",
+        default=None,
     )
     which.add_argument(
         "--sealed", action="store_true", help="report on seeds that were never used before, drawn now and kept"
@@ -103,8 +105,14 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         help="another N has other tuning seeds and openings (default: 1)",
     )
     how = parser.add_argument_group("how to run it")
-    _one(how, "--backend", ("jax", "torch"), "(default: jax)")
-    _one(how, "--precision", ("float32", "bfloat16"), "(default: float32)")
+    _one(how, "--backend", ("jax", "torch"), "(default: the sweep's, mostly jax)", default=None)
+    _one(
+        how,
+        "--precision",
+        ("float32", "bfloat16"),
+        "(default: the sweep's, mostly float32)",
+        default=None,
+    )
     _one(how, "--executor", ("ray", "serial"), "serial needs no Ray (default: ray)")
     how.add_argument(
         "--pack",

@@ -24,6 +24,12 @@ def searched(sweep: Sweep, searches: int) -> Sweep:
     )
 
 
+def trained(sweep: Sweep, backend: str | None, precision: str | None) -> Sweep:
+    """The sweep trained by another framework or in another precision; None: as it declares."""
+    asked = {"backend": backend, "precision": precision}
+    return dataclasses.replace(sweep, **{name: value for name, value in asked.items() if value})  # pyright: ignore[reportArgumentType]
+
+
 def extended(sweep: Sweep, tasks: Sequence[str]) -> Sweep:
     """The sweep with further tasks, at the settings that won where it tunes first, and with the baseline at
     half the least and twice the most data of every scale, since its curve turns nats into tokens.

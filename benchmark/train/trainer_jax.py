@@ -21,7 +21,7 @@ import numpy as np
 import optax
 
 from benchmark import scales
-from benchmark.data import batches
+from benchmark.data import batches, evaluated, stream
 from benchmark.data.build import Split
 from benchmark.data.corpora import Corpus
 from benchmark.scales import Scale
@@ -29,7 +29,7 @@ from benchmark.spec import Outcome, Point, Trial
 from benchmark.train import checkpoint, model_jax, parameters
 from benchmark.train.checkpoint import CHECKPOINT_SECONDS, Progress
 from benchmark.train.outcome import EXPLODED, outcome
-from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
+from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier, next_stop
 from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
 
 EVAL_CHUNK = 64  # sequences in one evaluation call
@@ -57,8 +57,7 @@ def train(
     stop = first.steps if max_steps is None else min(max_steps, first.steps)
     saved = time.perf_counter()
     while progress.step < stop:
-        until = next(mark for mark in [*marks, first.steps] if mark > progress.step)
-        pack.advance(progress, min(until, stop, progress.step + CHUNK))
+        pack.advance(progress, min(pack.next_stop(progress.step), stop))
         if pack.all_exploded(progress):
             break
         if progress.step in marks:
@@ -102,10 +101,7 @@ class _Pack:
         self.programs = programs(blank, self.scale, first.precision, self.size)
         self.compiled_before = self.programs.compile_seconds
         self.started = time.perf_counter()
-        self.stream = _on_device(corpus)
-        tokens = len(corpus.tokens("train"))
-        orders = [batches.order(tokens, t.seq_len, t.batch_size, t.steps, t.seed) for t in trials]
-        self.order = np.stack(orders) if self.size > 1 else orders[0]
+        self.data = _data(trials, corpus)
         self.settings = self._stack([_setting(t, o) for t, o in zip(trials, optimizers, strict=True)])
         params = self._stack([parameters.initial(self.scale, t.seed) for t in trials])
         params = jax.tree.map(jnp.asarray, params)
@@ -121,17 +117,21 @@ class _Pack:
     def advance(self, progress: Progress, until: int) -> None:
         """Train to step `until`, at most CHUNK steps on."""
         count = until - progress.step
-        chunk = self.order[..., progress.step : until, :]
-        missing = [(0, 0)] * (chunk.ndim - 2) + [(0, CHUNK - count), (0, 0)]
-        chunk = np.pad(chunk, missing)  # one shape, one program; rows beyond `count` are never read
-        steps = np.int32(count)
-        self.programs.prepare("advance", self.carry, self.settings, self.stream, chunk, steps)
-        start = time.perf_counter()
-        self.carry, losses = self.programs.call("advance", self.carry, self.settings, self.stream, chunk, steps)
+        waited = time.perf_counter()
+        name, *tokens = self.data.batches(progress.step, until, self.next_stop)
+        waited = time.perf_counter() - waited
+        arguments = (self.carry, self.settings, *tokens, np.int32(count))
+        self.programs.prepare(name, *arguments)
+        start = time.perf_counter() - waited
+        self.carry, losses = self.programs.call(name, *arguments)
         rows = np.atleast_2d(np.asarray(losses))[:, :count].T  # waits for the device
         progress.train_seconds += time.perf_counter() - start
         progress.train_losses.extend(rows.astype(float).tolist())
         progress.step = until
+
+    def next_stop(self, step: int) -> int:
+        first = self.trials[0]
+        return next_stop(step, first.steps, first.evaluation.curve_points, self.data.steps)
 
     def all_exploded(self, progress: Progress) -> bool:
         limit = EXPLODED * math.log(self.scale.vocab)
@@ -140,7 +140,7 @@ class _Pack:
 
     def evaluate(self, progress: Progress, split: Split, count: int) -> np.ndarray:
         """Loss of every one of the first `count` sequences of a split in nats per token, [pack, count]."""
-        sequences = batches.fixed_sequences(self.corpus.tokens(split), self.scale.seq_len, count)
+        sequences = evaluated.sequences(self.corpus.tokens(split), self.scale.seq_len, count)
         losses = []
         for start in range(0, count, EVAL_CHUNK):
             chunk = sequences[start : start + EVAL_CHUNK]
@@ -247,13 +247,19 @@ def programs(blank: Optimizer, scale: Scale, precision: str, size: int) -> Progr
     def init(values: Tree, setting: Tree) -> Tree:
         return build(setting)[1].init(values)
 
-    def advance(carry: Tree, setting: Tree, stream: jax.Array, order: jax.Array, count: jax.Array) -> Tree:
-        optimizer, rule = build(setting)
+    def advance(carry: Tree, setting: Tree, tokens: jax.Array, order: jax.Array, count: jax.Array) -> Tree:
         offsets = jnp.arange(scale.seq_len + 1)
+        return run(carry, setting, lambda i: tokens[order[i][:, None] * scale.seq_len + offsets], count)
+
+    def advance_chunk(carry: Tree, setting: Tree, chunk: jax.Array, count: jax.Array) -> Tree:
+        return run(carry, setting, lambda i: chunk[i], count)
+
+    def run(carry: Tree, setting: Tree, batch_of: Callable[[jax.Array], jax.Array], count: jax.Array) -> Tree:
+        optimizer, rule = build(setting)
 
         def step(i: jax.Array, state: Tree) -> Tree:
             values, rule_state, losses = state
-            batch = stream[order[i][:, None] * scale.seq_len + offsets].astype(jnp.int32)
+            batch = batch_of(i).astype(jnp.int32)
             loss_fn = functools.partial(_loss, batch=batch, scale=scale, dtype=dtype)
             loss, grads = jax.value_and_grad(loss_fn)(values)
             grads = _clip(grads, params, optimizer.clip_roles, setting["clip_norm"])
@@ -274,10 +280,12 @@ def programs(blank: Optimizer, scale: Scale, precision: str, size: int) -> Progr
         # about 2048 tokens at a time: small enough for the cache here and for the logits at any scale
         return jax.lax.map(one, sequences, batch_size=max(1, 2048 // scale.seq_len))
 
-    functions: dict[str, Callable] = {"init": init, "advance": advance, "evaluate": evaluate}
+    functions: dict[str, Callable] = {
+        "init": init, "advance": advance, "advance_chunk": advance_chunk, "evaluate": evaluate
+    }  # fmt: skip
     if size > 1:
         functions = _packed(functions)
-    donated = {"advance": 0}
+    donated = {"advance": 0, "advance_chunk": 0}
     return Programs({k: jax.jit(f, donate_argnums=donated.get(k, ())) for k, f in functions.items()})
 
 
@@ -295,18 +303,25 @@ def _packed(functions: Mapping[str, Callable]) -> dict[str, Callable]:
         one = jax.eval_shape(jax.vmap(functions["init"], in_axes=axes), values, setting)
         return jax.vmap(functions["init"], in_axes=axes, out_axes=floating(one))(values, setting)
 
-    def advance(carry: Tree, setting: Tree, stream: jax.Array, order: jax.Array, count: jax.Array) -> Tree:
+    def advance(carry: Tree, setting: Tree, tokens: jax.Array, order: jax.Array, count: jax.Array) -> Tree:
         axes = floating(carry)
         in_axes = (axes, setting_axes(setting), None, 0, None)
         return jax.vmap(functions["advance"], in_axes=in_axes, out_axes=(axes, 0))(
-            carry, setting, stream, order, count
+            carry, setting, tokens, order, count
+        )
+
+    def advance_chunk(carry: Tree, setting: Tree, chunk: jax.Array, count: jax.Array) -> Tree:
+        axes = floating(carry)
+        in_axes = (axes, setting_axes(setting), 0, None)
+        return jax.vmap(functions["advance_chunk"], in_axes=in_axes, out_axes=(axes, 0))(
+            carry, setting, chunk, count
         )
 
     def evaluate(values: Tree, rule_state: Tree, setting: Tree, sequences: jax.Array) -> jax.Array:
         in_axes = (0, floating(rule_state), setting_axes(setting), None)
         return jax.vmap(functions["evaluate"], in_axes=in_axes)(values, rule_state, setting, sequences)
 
-    return {"init": init, "advance": advance, "evaluate": evaluate}
+    return {"init": init, "advance": advance, "advance_chunk": advance_chunk, "evaluate": evaluate}
 
 
 def _setting(trial: Trial, optimizer: Optimizer) -> Tree:
@@ -362,6 +377,44 @@ def _scaled(updates: Tree, params: Mapping[str, Param], ratios: Mapping[str, jax
     may fix the norm of its step whatever the gradient."""
     named = {name: ROLE_RATIOS.get(params[name].role) for name in updates}
     return {name: u if (ratio := named[name]) is None else ratios[ratio] * u for name, u in updates.items()}
+
+
+class _Resident:
+    """A training split that is on the device, and the order of its sequences."""
+
+    def __init__(self, trials: Sequence[Trial], corpus: Corpus) -> None:
+        self.steps = CHUNK  # of one call at most
+        self.tokens = _on_device(corpus)
+        orders = [batches.order(len(self.tokens), t.seq_len, t.batch_size, t.steps, t.seed) for t in trials]
+        self.order = np.stack(orders) if len(trials) > 1 else orders[0]
+
+    def batches(self, start: int, until: int, after: Callable[[int], int]) -> tuple[str, Tree, Tree]:
+        """The program for steps `start` to `until` and what of the data it takes. after: see _Ahead."""
+        chunk = self.order[..., start:until, :]
+        missing = [(0, 0)] * (chunk.ndim - 2) + [(0, CHUNK - (until - start)), (0, 0)]
+        # one shape, one program; rows beyond `until` are never read
+        return "advance", self.tokens, np.pad(chunk, missing)
+
+
+class _Ahead:
+    """A training split that is read by chunks while the device works."""
+
+    def __init__(self, trials: Sequence[Trial], corpus: Corpus) -> None:
+        first = trials[0]
+        self.last = first.steps
+        self.steps = stream.chunk_steps(first.batch_size, first.seq_len, CHUNK)
+        streams = [stream.Stream(corpus.tokens("train"), t.seq_len, t.vocab, t.seed) for t in trials]
+        self.chunks = stream.Ahead(streams, first.batch_size, self.steps, jax.device_put)
+
+    def batches(self, start: int, until: int, after: Callable[[int], int]) -> tuple[str, Tree]:
+        """The program for steps `start` to `until` and its chunk. after: the step that a step goes on to."""
+        following = (until, after(until)) if until < self.last else None
+        return "advance_chunk", self.chunks.get(start, until, following)
+
+
+def _data(trials: Sequence[Trial], corpus: Corpus) -> _Resident | _Ahead:
+    small = len(corpus.tokens("train")) <= batches.RESIDENT
+    return _Resident(trials, corpus) if small else _Ahead(trials, corpus)
 
 
 @functools.lru_cache(maxsize=2)

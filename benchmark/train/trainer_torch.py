@@ -22,14 +22,14 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmark import resources, scales
-from benchmark.data import batches
+from benchmark.data import batches, evaluated, stream
 from benchmark.data.corpora import Corpus
 from benchmark.spec import Outcome, Point, Trial
 from benchmark.train import checkpoint, model_torch, parameters
 from benchmark.train.checkpoint import CHECKPOINT_SECONDS, Progress
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.parts_torch import sum_of_parts
-from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
+from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier, next_stop
 from benchmark.train.state_torch import state_from_array, state_to_array
 from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
 from optimizers.user.convention_torch import has_modes, set_mode, state_tensors
@@ -159,8 +159,7 @@ class TrainingRun:
         self.gradients = self.first_step = 0  # what this process computed, and from which step on
         require_every_parameter_once(self.rule, self.values)
         self.initial_lrs = [group["lr"] for group in self.rule.param_groups]
-        self.stream = corpus.tokens("train")
-        self.order = batches.order(len(self.stream), trial.seq_len, trial.batch_size, trial.steps, trial.seed)
+        self.data = _data(trial, corpus)
         self.progress = Progress(curves=[[]])
 
     def train(self, path: Path | None = None, max_steps: int | None = None, keep: bool = False) -> bool:
@@ -175,8 +174,7 @@ class TrainingRun:
         stop = trial.steps if max_steps is None else min(max_steps, trial.steps)
         saved = began = time.perf_counter()
         while progress.step < stop:
-            until = next(mark for mark in [*marks, trial.steps] if mark > progress.step)
-            self._advance(min(until, stop, progress.step + CHUNK))
+            self._advance(min(self._next_stop(progress.step), stop))
             if self._exploded():
                 break
             if progress.step in marks:
@@ -225,6 +223,7 @@ class TrainingRun:
     def _advance(self, until: int) -> None:
         """Train to step `until`."""
         start = time.perf_counter()
+        self.data.get(self.progress.step, until, self._next_stop)
         losses = [self._step(step) for step in range(self.progress.step, until)]
         self.progress.train_losses.extend([loss] for loss in torch.stack(losses).tolist())
         self.progress.train_seconds += time.perf_counter() - start
@@ -232,9 +231,7 @@ class TrainingRun:
 
     def _step(self, step: int) -> torch.Tensor:
         """One step; returns the batch's loss before it, still on the device."""
-        starts = self.order[step][:, None].astype(np.int64) * self.scale.seq_len
-        tokens = self.stream[starts + np.arange(self.scale.seq_len + 1)].astype(np.int64)
-        batch = torch.from_numpy(tokens).to(_device())
+        batch = torch.from_numpy(self.data.batch(step).astype(np.int64)).to(_device())
 
         seed_frameworks(self.trial.seed, step)
         parts = batch.split(batches.rows_at_once(len(batch), self.scale.seq_len))
@@ -281,6 +278,9 @@ class TrainingRun:
     def _part_loss(self, values: Values, part: torch.Tensor, share: float) -> torch.Tensor:
         return share * model_torch.loss(_cast(values, self.dtype), part, self.scale)
 
+    def _next_stop(self, step: int) -> int:
+        return next_stop(step, self.trial.steps, self.trial.evaluation.curve_points, self.data.steps)
+
     def _exploded(self) -> bool:
         last = self.progress.train_losses[-1][0]
         return not (math.isfinite(last) and last < EXPLODED * math.log(self.scale.vocab))
@@ -289,7 +289,7 @@ class TrainingRun:
     def _evaluate(self, split: Any, count: int) -> np.ndarray:
         """Loss of every one of the first `count` sequences of a split in nats per token, [count]."""
         start = time.perf_counter()
-        sequences = batches.fixed_sequences(self.corpus.tokens(split), self.scale.seq_len, count)
+        sequences = evaluated.sequences(self.corpus.tokens(split), self.scale.seq_len, count)
         values = _cast(self._evaluated(), self.dtype)
         size = max(1, EVAL_TOKENS // self.scale.seq_len)
         losses = [
@@ -334,6 +334,48 @@ class TrainingRun:
             for value, array in zip(self.values.values(), arrays, strict=False):
                 value.copy_(torch.from_numpy(array))
         state_from_array(self.rule, arrays[-1])
+
+
+class _Resident:
+    """A training split in memory, and the order of its sequences."""
+
+    def __init__(self, trial: Trial, corpus: Corpus) -> None:
+        self.steps = CHUNK  # between two looks at most
+        found = corpus.tokens("train")
+        self.tokens = found if isinstance(found, np.ndarray) else found[:]
+        self.order = batches.order(len(found), trial.seq_len, trial.batch_size, trial.steps, trial.seed)
+        self.offsets = np.arange(trial.seq_len + 1)
+        self.seq_len = trial.seq_len
+
+    def get(self, start: int, until: int, after: Callable[[int], int]) -> None:
+        """Steps `start` to `until` come next, and then up to after(until)."""
+
+    def batch(self, step: int) -> np.ndarray:
+        """The sequences of a step, [batch, seq_len + 1]."""
+        return self.tokens[self.order[step][:, None].astype(np.int64) * self.seq_len + self.offsets]
+
+
+class _Ahead:
+    """A training split that is read by chunks while the device works."""
+
+    def __init__(self, trial: Trial, corpus: Corpus) -> None:
+        self.last, self.start = trial.steps, 0
+        self.steps = stream.chunk_steps(trial.batch_size, trial.seq_len, CHUNK)
+        own = stream.Stream(corpus.tokens("train"), trial.seq_len, trial.vocab, trial.seed)
+        self.chunks = stream.Ahead([own], trial.batch_size, self.steps, lambda chunk: chunk)
+        self.chunk = np.empty(0)
+
+    def get(self, start: int, until: int, after: Callable[[int], int]) -> None:
+        following = (until, after(until)) if until < self.last else None
+        self.start, self.chunk = start, self.chunks.get(start, until, following)
+
+    def batch(self, step: int) -> np.ndarray:
+        return self.chunk[step - self.start]
+
+
+def _data(trial: Trial, corpus: Corpus) -> _Resident | _Ahead:
+    small = len(corpus.tokens("train")) <= batches.RESIDENT
+    return _Resident(trial, corpus) if small else _Ahead(trial, corpus)
 
 
 def _schedule(trial: Trial) -> Callable[[Any], Any]:

@@ -1,0 +1,113 @@
+"""What a run on a large training split sees, read ahead of it by chunks: no array here grows with the split.
+
+Up to `batches.RESIDENT` tokens batches.py has one permutation of all sequences an epoch. Beyond that the split is
+cut into blocks of about BLOCK tokens that lie together. An epoch visits the blocks in a permutation drawn from
+(seed, epoch), POOL of them at a time, and all sequences of such a pool in a permutation drawn from (seed, epoch,
+pool). Each run of sequences is thus read from POOL places at once, by long reads; a batch is the next of them, so
+that all batch sizes consume the same stream in the same order, as with a small split.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from benchmark.data import batches
+from benchmark.data.shards import Ids, Tokens
+
+BLOCK = 2**16  # tokens that lie together: 128 KiB, beyond which a disk reads no faster
+POOL = 64  # blocks among which sequences are shuffled: 4 million tokens, eight of the study's batches
+CHUNK_TOKENS = 2**23  # read for one call of a trainer's program, of each run of a pack
+
+
+class Stream:
+    """The sequences of one run in their order, each with the token after it."""
+
+    def __init__(self, tokens: Ids, seq_len: int, vocab: int, seed: int) -> None:
+        self.tokens, self.seq_len, self.vocab, self.seed = tokens, seq_len, vocab, seed
+        self.count = batches.sequence_count(len(tokens), seq_len)  # of an epoch
+        if self.count < 1:
+            raise ValueError(f"the training split has {len(tokens)} tokens, fewer than one sequence of {seq_len}")
+        self.per_block = min(self.count, max(1, BLOCK // seq_len))
+        self.blocks = self.count // self.per_block
+        self.pools = -(-self.blocks // POOL)
+        self._epoch: tuple[int, np.ndarray] = (-1, np.empty(0))
+        self._pool: tuple[tuple[int, int], np.ndarray] = ((-1, -1), np.empty(0))
+
+    def read(self, first: int, count: int) -> np.ndarray:
+        """Sequences number `first` up to `first + count` of the run, [count, seq_len + 1].
+
+        Raises ValueError where a token id is none of the model's vocabulary, OSError where the file is gone.
+        """
+        parts = []
+        while count:
+            epoch, place = divmod(first, self.count)
+            pool = min(place // (POOL * self.per_block), self.pools - 1)
+            rows = self._sequences(epoch, pool)
+            inside = place - pool * POOL * self.per_block
+            parts.append(rows[inside : inside + count])
+            first += len(parts[-1])
+            count -= len(parts[-1])
+        found = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if (largest := int(found.max())) >= self.vocab:
+            raise ValueError(f"the corpus has the token id {largest}, but the model's vocabulary is {self.vocab}")
+        return found
+
+    def _sequences(self, epoch: int, pool: int) -> np.ndarray:
+        """The sequences of a pool in their order. The last one also has those that fill no block."""
+        if self._pool[0] != (epoch, pool):
+            if self._epoch[0] != epoch:
+                self._epoch = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.blocks)
+            numbers = np.sort(self._epoch[1][pool * POOL : (pool + 1) * POOL])
+            rows = [self._rows(int(n) * self.per_block, self.per_block) for n in numbers]
+            if pool == self.pools - 1 and (rest := self.count % self.per_block):
+                rows.append(self._rows(self.count - rest, rest))
+            if isinstance(self.tokens, Tokens):
+                self.tokens.release()
+            together = np.concatenate(rows)
+            shuffled = np.random.default_rng([self.seed, epoch, pool]).permutation(len(together))
+            self._pool = (epoch, pool), together[shuffled]
+        return self._pool[1]
+
+    def _rows(self, first: int, count: int) -> np.ndarray:
+        """Consecutive sequences of the split, [count, seq_len + 1]."""
+        return batches.rows(self.tokens, first * self.seq_len, self.seq_len, count)
+
+
+class Ahead:
+    """The chunks of a pack of runs, each read by a thread while the device works on the one before.
+
+    streams: one a run. put: what is done with a chunk in that thread, such as sending it to the device.
+    """
+
+    def __init__(
+        self, streams: Sequence[Stream], batch_size: int, steps: int, put: Callable[[np.ndarray], Any]
+    ) -> None:
+        self.streams, self.batch_size, self.put = streams, batch_size, put
+        self.steps = steps  # of a chunk at most; every chunk is filled up to it: one shape, one program
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokens")
+        self._coming: tuple[tuple[int, int], Future] | None = None
+
+    def get(self, start: int, stop: int, after: tuple[int, int] | None) -> Any:
+        """The batches of steps `start` to `stop`, `put`: [steps, batch, seq_len + 1], with an axis for the runs
+        before that where there are several. after: the steps that will be asked for next."""
+        if self._coming is None or self._coming[0] != (start, stop):
+            self._coming = (start, stop), self._thread.submit(self._read, start, stop)
+        chunk = self._coming[1].result()
+        self._coming = (after, self._thread.submit(self._read, *after)) if after else None
+        return chunk
+
+    def _read(self, start: int, stop: int) -> Any:
+        chunks = []
+        for stream in self.streams:
+            found = stream.read(start * self.batch_size, (stop - start) * self.batch_size)
+            whole = np.zeros((self.steps, self.batch_size, found.shape[1]), found.dtype)
+            whole[: stop - start] = found.reshape(stop - start, self.batch_size, -1)
+            chunks.append(whole)
+        return self.put(np.stack(chunks) if len(chunks) > 1 else chunks[0])
+
+
+def chunk_steps(batch_size: int, seq_len: int, most: int) -> int:
+    """How many steps a chunk has: at most `most`, and about CHUNK_TOKENS tokens."""
+    return max(1, min(most, CHUNK_TOKENS // (batch_size * seq_len)))

@@ -9,7 +9,9 @@ import numpy as np
 
 from benchmark.data.shards import Ids
 
-RESIDENT = 2**28  # tokens of a training split that is held whole, on the device, with one order of its sequences
+RESIDENT = (
+    2**28
+)  # tokens of a training split that is held whole, on the device, with one order of its sequences
 TOKENS_AT_ONCE = (
     8192  # of one forward and backward pass: the whole batch on the micro ladder, two sequences above
 )

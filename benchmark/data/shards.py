@@ -3,6 +3,7 @@
 Nothing in such a file is executed or unpickled: its bytes are numbers, whatever they were meant to be.
 """
 
+import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 TYPES = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
 OPEN = 256  # files mapped at once
+ADVISED = hasattr(mmap, "MADV_RANDOM")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Tokens:
         self.shards = tuple(shard for shard in shards if shard.count)
         self.ends = np.cumsum([shard.count for shard in self.shards], dtype=np.int64)
         self.dtype = np.result_type(*({TYPES[shard.type] for shard in shards} or {TYPES["uint16"]}))
-        self._maps: dict[Path, np.memmap] = {}
+        self._maps: dict[Path, mmap.mmap] = {}
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
@@ -52,9 +54,7 @@ class Tokens:
             first = start + filled - (int(self.ends[index]) - shard.count)
             size = min(shard.count - first, len(out) - filled)
             piece = shard.cut(first, first + size)
-            out[filled : filled + size] = np.frombuffer(
-                self._mapped(piece.path), TYPES[piece.type], piece.count, piece.offset
-            )
+            out[filled : filled + size] = self._read(piece)
             filled += size
             index += 1
         return out
@@ -72,12 +72,21 @@ class Tokens:
         """Let go of what was mapped: its pages else count as memory of this process, however large the file."""
         self._maps.clear()
 
-    def _mapped(self, path: Path) -> np.memmap:
-        if path not in self._maps:
+    def _read(self, piece: Shard) -> np.ndarray:
+        """The ids of a piece, in the file's pages."""
+        mapped = self._maps.get(piece.path)
+        if mapped is None:
             if len(self._maps) >= OPEN:
                 self._maps.clear()
-            self._maps[path] = np.memmap(path, np.uint8, mode="r")
-        return self._maps[path]
+            with piece.path.open("rb") as file:
+                mapped = self._maps[piece.path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            if ADVISED:  # else a system may read megabytes around each place
+                mapped.madvise(mmap.MADV_RANDOM)
+        if ADVISED:  # all of the piece, in one go
+            begin = piece.offset // mmap.PAGESIZE * mmap.PAGESIZE
+            end = piece.offset + piece.count * TYPES[piece.type].itemsize
+            mapped.madvise(mmap.MADV_WILLNEED, begin, end - begin)
+        return np.frombuffer(mapped, TYPES[piece.type], piece.count, piece.offset)
 
 
 class Domains(Tokens):

@@ -28,7 +28,9 @@ class Stream:
         self.tokens, self.seq_len, self.vocab, self.seed = tokens, seq_len, vocab, seed
         self.count = batches.sequence_count(len(tokens), seq_len)  # of an epoch
         if self.count < 1:
-            raise ValueError(f"the training split has {len(tokens)} tokens, fewer than one sequence of {seq_len}")
+            raise ValueError(
+                f"the training split has {len(tokens)} tokens, fewer than one sequence of {seq_len}"
+            )
         self.per_block = min(self.count, max(1, BLOCK // seq_len))
         self.blocks = self.count // self.per_block
         self.pools = -(-self.blocks // POOL)
@@ -51,7 +53,9 @@ class Stream:
             count -= len(parts[-1])
         found = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if (largest := int(found.max())) >= self.vocab:
-            raise ValueError(f"the corpus has the token id {largest}, but the model's vocabulary is {self.vocab}")
+            raise ValueError(
+                f"the corpus has the token id {largest}, but the model's vocabulary is {self.vocab}"
+            )
         return found
 
     def _sequences(self, epoch: int, pool: int) -> np.ndarray:

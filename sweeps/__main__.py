@@ -20,7 +20,7 @@ from pathlib import Path
 import optimizers
 import sweeps
 from benchmark import resources, store
-from benchmark.data import user_cache
+from benchmark.data import evaluation, user_cache
 from benchmark.data.corpora import cache_folder, check_size, prepare
 from benchmark.data.sources import parse
 from benchmark.report import live, place
@@ -230,10 +230,17 @@ def _sweep(args: argparse.Namespace) -> Sweep:
 def _prepared(sweep: Sweep, args: argparse.Namespace) -> Sweep:
     """The sweep with the command's other choices and the prepared corpus."""
     corpus = parse(args.corpus or sweep.corpus)
+    tokenizer = args.tokenizer or sweep.tokenizer
+    # a sweep's own evaluation corpus belongs to its own corpus
+    evaluated = args.eval_corpus or ("" if args.corpus else sweep.eval_corpus)
+    other = parse(evaluated) if evaluated else None
     sweep = dataclasses.replace(
         sweep,
         corpus=corpus.shown,
         corpus_at=corpus.spelled if corpus.label else "",  # absolute: workers run in folders of their own
+        tokenizer=tokenizer,
+        eval_corpus=other.shown if other else "",
+        eval_corpus_at=other.spelled if other and other.label else "",
         backend=args.backend,
         precision=args.precision,
     )
@@ -257,12 +264,27 @@ def _policy(sweep: Sweep, args: argparse.Namespace) -> Sweep:
 def _with_corpus(sweep: Sweep) -> Sweep:
     """The sweep with its corpus prepared. Raises ValueError if the corpus is too small for one of its tasks."""
     tasks = [stage.task for stage in sweep.stages]
-    vocab = max(task.scale.vocab for task in tasks)
-    corpus = prepare(sweep.corpus_at or sweep.corpus, vocab, say=lambda note: print(note, file=sys.stderr))
+    vocabularies = {task.scale.vocab: task.name for task in tasks}
+    if len(vocabularies) > 1:
+        raise ValueError(
+            f"sweep {sweep.name}: {' and '.join(vocabularies.values())} have different vocabularies, and a sweep"
+            " has one corpus; leave tasks out with --tasks"
+        )
+    (vocab,) = vocabularies
+
+    def say(note: str) -> None:
+        print(note, file=sys.stderr)
+
+    name = sweep.corpus_at or sweep.corpus
+    corpus = prepare(name, vocab, say=say, tokenizer_file=sweep.tokenizer, tokens=sweep.tokens)
+    hashes = {"corpus_hash": corpus.corpus_hash, "tokenizer_hash": corpus.tokenizer_hash}
+    if sweep.eval_corpus:
+        other = evaluation.prepare(sweep.eval_corpus_at or sweep.eval_corpus, corpus, sweep.tokenizer, say)
+        corpus = corpus.evaluated_on(other)
+        hashes["eval_corpus_hash"] = other.corpus_hash
     evaluated = max(sweep.tuning_evaluation.sequences, sweep.report_evaluation.sequences)
     longest = max(task.scale.seq_len for task in tasks)
-    check_size(corpus, max(task.tokens for task in tasks), evaluated * longest + 1)
-    hashes = {"corpus_hash": corpus.corpus_hash, "tokenizer_hash": corpus.tokenizer_hash}
+    check_size(corpus, sweep.tokens, evaluated * longest + 1)
     return dataclasses.replace(sweep, **hashes)
 
 

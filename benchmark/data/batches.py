@@ -2,7 +2,7 @@
 
 The training split is cut into sequences of `seq_len` tokens (plus one to predict); each epoch visits them in
 a permutation drawn from (seed, epoch). A batch is the next `batch_size` of them, so that batches of 4 and of
-32 consume the same stream in the same order. A split of more than RESIDENT tokens has another order (stream.py).
+32 consume the same stream in the same order. A split of more than RESIDENT tokens has another one (stream.py).
 """
 
 import numpy as np

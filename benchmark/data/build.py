@@ -54,8 +54,8 @@ def in_hash_order(documents: Iterable[Document]) -> tuple[list[Document], str]:
 
 
 def split(documents: list[Document], held_out: bool = False) -> dict[Split, list[Document]]:
-    """Cut documents in the order of their hashes by size: validation is filled first, then test. Of text that is
-    all held out each of these has half.
+    """Cut documents in the order of their hashes by size: validation is filled first, then test. held_out: each
+    of these has half, and train nothing.
 
     A group larger than all that is to be held out goes to train. Repeated paragraphs are dropped with the
     training documents counted first, so that what is held out is new to training, and test also to validation.

@@ -26,7 +26,7 @@ from benchmark.data.build import HELD_OUT_MOST, PREPARATION, SPLITS, short_hash
 from benchmark.data.corpus import Corpus as Corpus
 from benchmark.data.corpus import load
 from benchmark.data.sources import find, identity, parse, shown, usage
-from benchmark.data.sources.base import Document, Source
+from benchmark.data.sources.base import Source
 from benchmark.store import write_atomically
 
 MAX_EPOCHS = 4  # up to about here repeated data is worth nearly as much as new (arXiv 2305.16264)
@@ -129,8 +129,8 @@ def check_size(corpus: Corpus, tokens_needed: int, eval_tokens: int) -> float:
         if corpus.counts[split] < eval_tokens:
             larger = f", some {needed:.1f} MB of text" if texts and not corpus.evaluation else ""
             raise ValueError(
-                f"corpus {evaluated.name} is too small: its {split} split has {corpus.counts[split]:,} tokens and"
-                f" an evaluation needs {eval_tokens:,}; choose a larger corpus{larger}"
+                f"corpus {evaluated.name} is too small: its {split} split has {corpus.counts[split]:,} tokens"
+                f" and an evaluation needs {eval_tokens:,}; choose a larger corpus{larger}"
             )
     return tokens_needed / train
 

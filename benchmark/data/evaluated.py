@@ -1,4 +1,4 @@
-"""Which sequences an evaluation reads: the first ones of a split, and where that has domains as many of each."""
+"""Which sequences an evaluation reads: the first ones of a split, and of domains as many of each."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from benchmark.data.shards import Domains, Ids
 
 
 def sequences(tokens: Ids, seq_len: int, count: int) -> np.ndarray:
-    """`count` sequences with their targets, int32 [count, seq_len + 1]; domain after domain where there are some.
+    """`count` sequences with their targets, int32 [count, seq_len + 1], domain after domain if there are any.
 
     Raises ValueError where the split has fewer.
     """

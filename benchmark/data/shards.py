@@ -1,4 +1,4 @@
-"""Token ids that lie in files of any size, seen as one stream: memory-mapped, read by slices, positions in 64 bits.
+"""Token ids that lie in files of any size, seen as one: memory-mapped, read by slices, positions in 64 bits.
 
 Nothing in such a file is executed or unpickled: its bytes are numbers, whatever they were meant to be.
 """
@@ -31,7 +31,7 @@ class Shard:
 
 
 class Tokens:
-    """Several shards one after the other, as a 1-D array of token ids that is read by slices. For one thread."""
+    """Several shards one after the other, as a 1-D array of token ids that is read by slices, in one thread."""
 
     def __init__(self, shards: Sequence[Shard]) -> None:
         self.shards = tuple(shard for shard in shards if shard.count)
@@ -90,7 +90,7 @@ class Tokens:
 
 
 class Domains(Tokens):
-    """A split for evaluation that has several domains: all of it, one domain after the other, and each by name."""
+    """A split for evaluation that has several domains: all of it, one after the other, and each by name."""
 
     def __init__(self, domains: Mapping[str, Tokens]) -> None:
         super().__init__([shard for tokens in domains.values() for shard in tokens.shards])

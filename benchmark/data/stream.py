@@ -1,10 +1,10 @@
 """What a run on a large training split sees, read ahead of it by chunks: no array here grows with the split.
 
-Up to `batches.RESIDENT` tokens batches.py has one permutation of all sequences an epoch. Beyond that the split is
-cut into blocks of about BLOCK tokens that lie together. An epoch visits the blocks in a permutation drawn from
-(seed, epoch), POOL of them at a time, and all sequences of such a pool in a permutation drawn from (seed, epoch,
-pool). Each run of sequences is thus read from POOL places at once, by long reads; a batch is the next of them, so
-that all batch sizes consume the same stream in the same order, as with a small split.
+Up to `batches.RESIDENT` tokens batches.py has one permutation of all sequences an epoch. Beyond that the split
+is cut into blocks of about BLOCK tokens that lie together. An epoch visits the blocks in a permutation drawn
+from (seed, epoch), POOL of them at a time, and the sequences of such a pool in a permutation drawn from (seed,
+epoch, pool): long reads, from POOL places at once. A batch is the next sequences, so that all batch sizes consume
+the same stream in the same order, as with a small split.
 """
 
 from collections.abc import Callable, Sequence

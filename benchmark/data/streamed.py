@@ -1,12 +1,12 @@
-"""A corpus from a source that is too large to hold: read once, tokenized shard by shard to disk, as far as needed.
+"""A corpus from a source too large to hold: read once, tokenized shard by shard to disk, as far as needed.
 
-Documents come in the source's order. Of each the hash of its text says where it goes: a tenth of all to validation
+Documents come in the source's order. The hash of its text says where each goes: a tenth of all to validation
 and a tenth to test until these have HELD_OUT tokens each, everything else to train; a document that is held out
-already goes nowhere. So the shards of a longer preparation begin with those of a shorter one. Training documents
-that repeat one another are kept: such data sets come without repeats.
+already goes nowhere. So the shards of a longer preparation begin with those of a shorter one. Documents that
+repeat one another in training are kept: such data sets come without repeats.
 
-One process of a machine prepares, the others wait for it. One that is killed loses the shard it was at. At no time
-are more than a shard and a few hundred documents in memory.
+One process of a machine prepares, the others wait for it. One that is killed loses the shard it was at. At no
+time are more than a shard and a few hundred documents in memory.
 """
 
 import contextlib
@@ -35,6 +35,7 @@ from benchmark.store import write_atomically
 SHARD = 2**24  # tokens of a file of training text, but the last one
 HELD_OUT = 10_000_000  # tokens of validation, and of test, at most: twice what an evaluation of the study reads
 HELD_OUT_SHARE = 0.1  # of documents, of each, until then
+TOKENS = 2**28  # of training, where nobody says how many are needed
 EPOCHS = 4  # as corpora.MAX_EPOCHS: how often a task may see its training text
 LARGEST = 1.2  # times the text that a source's first documents speak of: where it is surely too small
 
@@ -89,8 +90,8 @@ def prepare(source: Source, ask: Ask) -> Path:
 
     Raises ValueError where the source cannot have them, or the disk has no room for them.
     """
-    wanted = 0 if ask.held_out else max(ask.tokens, 1)
-    if source.bytes is not None and EPOCHS * source.bytes < wanted:
+    wanted = 0 if ask.held_out else ask.tokens or TOKENS
+    if source.bytes is not None and EPOCHS * source.bytes < ask.tokens:
         raise ValueError(_too_small(ask, source.bytes, "at most"))
     own = tokenizer.read(ask.tokenizer, ask.vocab) if ask.tokenizer else None
     how = short_hash(own.to_str().encode()) if own else "bpe"
@@ -292,14 +293,15 @@ class _Build:
         if self.source.bytes is not None and first:
             ids = sum(map(len, bpe.each(self.tokenizer, first, self.end)))
             likely = self.source.bytes * ids / max(1, sum(len(text.encode()) for text in first))
-            if EPOCHS * likely * LARGEST < wanted:
+            if EPOCHS * likely * LARGEST < self.ask.tokens:
                 raise ValueError(_too_small(self.ask, round(likely), "about"))
         needed = (max(0, wanted - self.state.train) + 2 * HELD_OUT) * self.dtype.itemsize
         free = shutil.disk_usage(self.place).free
-        if needed > free and wanted > SHARD:
+        if needed > free and self.ask.tokens > SHARD:
             raise ValueError(
-                f"corpus {self.ask.name} takes {needed / 1e9:.1f} GB of token ids, and {self.place} has"
-                f" {free / 1e9:.1f} GB free; free space there, or set OPTIMIZER_BENCHMARK_CACHE to another folder"
+                f"corpus {self.ask.name} takes {needed / 1e9:.1f} GB of token ids, and {self.place}"
+                f" has {free / 1e9:.1f} GB free; free space there, or set OPTIMIZER_BENCHMARK_CACHE to another"
+                " folder"
             )
 
     def _train(self, number: int) -> Path:
@@ -314,8 +316,8 @@ class _Build:
 
 def _too_small(ask: Ask, tokens: int, how: str) -> str:
     return (
-        f"corpus {ask.name} is too small: it has {how} {tokens:,} tokens and the task needs {ask.tokens:,}, where"
-        f" at most {EPOCHS} epochs are allowed; choose a larger corpus or a smaller task"
+        f"corpus {ask.name} is too small: it has {how} {tokens:,} tokens and the task needs {ask.tokens:,},"
+        f" where at most {EPOCHS} epochs are allowed; choose a larger corpus or a smaller task"
     )
 
 

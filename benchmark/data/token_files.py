@@ -1,7 +1,7 @@
 """Files of token ids as a corpus: which files, of which type, how they are split, and what identifies them.
 
-A file is raw ids of two or four bytes, little-endian, or has the header of llm.c and modded-nanogpt: 256 int32, the
-first three of which are a magic number, a version and the number of ids. The ids stay where they are.
+A file is raw ids of two or four bytes, little-endian, or has the header of llm.c and modded-nanogpt: 256 int32,
+the first three of which are a magic number, a version and the number of ids. The ids stay where they are.
 """
 
 import hashlib
@@ -107,8 +107,8 @@ def _shard(path: Path, name: str) -> Shard:
 
 
 def _type(path: Path, size: int) -> str:
-    """Whether ids have two bytes or four, by those at the file's beginning, middle and end. Of ids below 2**20 in
-    four bytes every second half is below 16, which half of a text's ids in two bytes never are."""
+    """Whether ids have two bytes or four, by those at the file's beginning, middle and end. Of ids below 2**20
+    in four bytes every second half is below 16, which half of a text's ids in two bytes never are."""
     count = size // 2
     tokens = Tokens([Shard(path, "uint16", 0, count)])
     starts = {min(start, max(0, count - SAMPLE)) // 2 * 2 for start in (0, count // 2, count)}

@@ -21,6 +21,7 @@ from typing import Any
 from benchmark import store
 from benchmark.spec import Outcome, Record, Trial
 from benchmark.train import runner
+from sweeps.run import worker
 from sweeps.run.known import by_id
 from sweeps.run.worker import Job, mark_file
 from sweeps.search.contestants import optimizer_class
@@ -103,7 +104,9 @@ class Driver:
         purposes = {t.trial_id: self.current.purposes.get(t.trial_id, "") for t in mates}
         source = self._source(first)
         where = (str(self.folder.resolve()), self._mark)
-        return Job(tuple(mates), purposes, source, *where, self.timeout_seconds, self.sweep.corpus_at)
+        return Job(
+            tuple(mates), purposes, source, *where, self.timeout_seconds, **worker.data_of(self.sweep)
+        )  # fmt: skip
 
     def receive(self, records: Sequence[Record]) -> None:
         """Take in a job's records; they are on disk when this returns. Raises OSError where that fails."""

@@ -1,9 +1,8 @@
-"""`hub:OWNER/NAME[:CONFIG[/SPLIT]][@MEGABYTES]`: a data set streamed from a hub, its text in a column of FIELDS."""
+"""`hub:OWNER/NAME[:CONFIG[/SPLIT]][@MEGABYTES]`: a data set streamed from a hub, as far as needed."""
 
 import importlib.util
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from benchmark.data import streamed
@@ -11,28 +10,25 @@ from benchmark.data.sources.base import FIELDS, Source, text_field
 from benchmark.extras import install
 
 WHERE = "OWNER/NAME[:CONFIG[/SPLIT]][@MEGABYTES]"
-TOKENS = 2**28  # where nobody says how many are needed
 
 
 def source(where: str) -> Source:
     """A data set of a hub, read by the package `datasets` as far as it is needed (streamed.py).
 
-    Its text is in a column that FIELDS names. @MEGABYTES reads no more than that. What was prepared stays as it is
-    when the data set changes. Raises ValueError for a name that cannot be one, or without the package.
+    Its text is in a column that FIELDS names. @MEGABYTES reads no more than that. What was prepared stays as
+    it is when the data set changes. Raises ValueError for a name that cannot be one, or without the package.
     """
     match = re.fullmatch(
-        r"(?P<name>[^:@]+)(:(?P<config>[^:/@]*)(/(?P<split>[^/@]+))?)?(@(?P<size>\d+))?", where
+        r"(?P<name>[\w.-]+/[\w.-]+)(:(?P<config>[^:/@]*)(/(?P<split>[^/@]+))?)?(@(?P<size>\d+))?", where
     )
     if not match:
-        raise ValueError(f"corpus hub:{where}: write hub:{WHERE}")
+        raise ValueError(f"corpus hub:{where} is no data set's name; write hub:{WHERE}")
     if not importlib.util.find_spec("datasets"):
         raise ValueError(f"corpus hub:{where} needs the package datasets: {install('hub')}")
     name, config, split = match["name"], match["config"] or None, match["split"] or "train"
     room = int(match["size"]) * 1_000_000 if match["size"] else None
 
     def prepare(ask: Any) -> Any:
-        if not ask.tokens and room is None:
-            ask = replace(ask, tokens=TOKENS)
         known = _bytes(name, config, split)
         most = min((size for size in (known, room) if size is not None), default=None)
         stream = streamed.Source(where, lambda state: _Rows(name, config, split, room, state), most)

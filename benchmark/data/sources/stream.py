@@ -16,8 +16,9 @@ PACKED = 20  # times its size that a packed file or one of parquet may hold at m
 
 
 def source(where: str) -> Source:
-    """What `local:` reads, one file after the other in the order of their names, and never whole. Raises ValueError
-    where there is none."""
+    """What `local:` reads, one file after the other in the order of their names, and never whole.
+
+    Raises ValueError where there is none."""
     path = Path(where).absolute()
     shown = f"corpus stream:{files.printable(path)}"
     if not os.path.isdir(path):  # noqa: PTH112 (which raises where a path is too long)

@@ -10,7 +10,7 @@ WHERE = "PATH"
 
 
 def source(where: str) -> Source:
-    """A file of raw token ids, or a folder of them (token_files.py). Raises ValueError that says what is wrong."""
+    """A file of raw token ids, or a folder of them (token_files.py). Raises ValueError."""
     path = Path(where).absolute()
     shown = f"corpus tokens:{files.printable(path)}"
     # Path.exists raises where a path is too long or leads through closed folders

@@ -267,8 +267,8 @@ def _with_corpus(sweep: Sweep) -> Sweep:
     vocabularies = {task.scale.vocab: task.name for task in tasks}
     if len(vocabularies) > 1:
         raise ValueError(
-            f"sweep {sweep.name}: {' and '.join(vocabularies.values())} have different vocabularies, and a sweep"
-            " has one corpus; leave tasks out with --tasks"
+            f"sweep {sweep.name}: {' and '.join(vocabularies.values())} have different vocabularies, and a"
+            " sweep has one corpus; leave tasks out with --tasks"
         )
     (vocab,) = vocabularies
 

@@ -3,8 +3,8 @@
 Up to `batches.RESIDENT` tokens batches.py has one permutation of all sequences an epoch. Beyond that the split
 is cut into blocks of about BLOCK tokens that lie together. An epoch visits the blocks in a permutation drawn
 from (seed, epoch), POOL of them at a time, and the sequences of such a pool in a permutation drawn from (seed,
-epoch, pool): long reads, from POOL places at once. A batch is the next sequences, so that all batch sizes consume
-the same stream in the same order, as with a small split.
+epoch, pool): long reads, from POOL places at once. A batch is the next sequences, so that all batch sizes
+consume the same stream in the same order, as with a small split.
 """
 
 from collections.abc import Callable, Sequence

@@ -21,12 +21,12 @@ import numpy as np
 import optax
 
 from benchmark import scales
-from benchmark.data import batches, evaluated, stream
+from benchmark.data import batches, evaluated
 from benchmark.data.build import Split
 from benchmark.data.corpora import Corpus
 from benchmark.scales import Scale
 from benchmark.spec import Outcome, Point, Trial
-from benchmark.train import checkpoint, model_jax, parameters
+from benchmark.train import checkpoint, data_jax, model_jax, parameters
 from benchmark.train.checkpoint import CHECKPOINT_SECONDS, Progress
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier, next_stop
@@ -101,7 +101,7 @@ class _Pack:
         self.programs = programs(blank, self.scale, first.precision, self.size)
         self.compiled_before = self.programs.compile_seconds
         self.started = time.perf_counter()
-        self.data = _data(trials, corpus)
+        self.data = data_jax.data(trials, corpus, CHUNK)
         self.settings = self._stack([_setting(t, o) for t, o in zip(trials, optimizers, strict=True)])
         params = self._stack([parameters.initial(self.scale, t.seed) for t in trials])
         params = jax.tree.map(jnp.asarray, params)
@@ -377,49 +377,6 @@ def _scaled(updates: Tree, params: Mapping[str, Param], ratios: Mapping[str, jax
     may fix the norm of its step whatever the gradient."""
     named = {name: ROLE_RATIOS.get(params[name].role) for name in updates}
     return {name: u if (ratio := named[name]) is None else ratios[ratio] * u for name, u in updates.items()}
-
-
-class _Resident:
-    """A training split that is on the device, and the order of its sequences."""
-
-    def __init__(self, trials: Sequence[Trial], corpus: Corpus) -> None:
-        self.steps = CHUNK  # of one call at most
-        self.tokens = _on_device(corpus)
-        orders = [batches.order(len(self.tokens), t.seq_len, t.batch_size, t.steps, t.seed) for t in trials]
-        self.order = np.stack(orders) if len(trials) > 1 else orders[0]
-
-    def batches(self, start: int, until: int, after: Callable[[int], int]) -> tuple[str, Tree, Tree]:
-        """The program for steps `start` to `until` and what of the data it takes. after: see _Ahead."""
-        chunk = self.order[..., start:until, :]
-        missing = [(0, 0)] * (chunk.ndim - 2) + [(0, CHUNK - (until - start)), (0, 0)]
-        # one shape, one program; rows beyond `until` are never read
-        return "advance", self.tokens, np.pad(chunk, missing)
-
-
-class _Ahead:
-    """A training split that is read by chunks while the device works."""
-
-    def __init__(self, trials: Sequence[Trial], corpus: Corpus) -> None:
-        first = trials[0]
-        self.last = first.steps
-        self.steps = stream.chunk_steps(first.batch_size, first.seq_len, CHUNK)
-        streams = [stream.Stream(corpus.tokens("train"), t.seq_len, t.vocab, t.seed) for t in trials]
-        self.chunks = stream.Ahead(streams, first.batch_size, self.steps, jax.device_put)
-
-    def batches(self, start: int, until: int, after: Callable[[int], int]) -> tuple[str, Tree]:
-        """The program for steps `start` to `until` and its chunk. after: the step that a step goes on to."""
-        following = (until, after(until)) if until < self.last else None
-        return "advance_chunk", self.chunks.get(start, until, following)
-
-
-def _data(trials: Sequence[Trial], corpus: Corpus) -> _Resident | _Ahead:
-    small = len(corpus.tokens("train")) <= batches.RESIDENT
-    return _Resident(trials, corpus) if small else _Ahead(trials, corpus)
-
-
-@functools.lru_cache(maxsize=2)
-def _on_device(corpus: Corpus) -> jax.Array:
-    return jnp.asarray(np.asarray(corpus.tokens("train")))
 
 
 def _peak_memory() -> int:

@@ -22,10 +22,10 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmark import resources, scales
-from benchmark.data import batches, evaluated, stream
+from benchmark.data import batches, evaluated
 from benchmark.data.corpora import Corpus
 from benchmark.spec import Outcome, Point, Trial
-from benchmark.train import checkpoint, model_torch, parameters
+from benchmark.train import checkpoint, data_torch, model_torch, parameters
 from benchmark.train.checkpoint import CHECKPOINT_SECONDS, Progress
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.parts_torch import sum_of_parts
@@ -159,7 +159,7 @@ class TrainingRun:
         self.gradients = self.first_step = 0  # what this process computed, and from which step on
         require_every_parameter_once(self.rule, self.values)
         self.initial_lrs = [group["lr"] for group in self.rule.param_groups]
-        self.data = _data(trial, corpus)
+        self.data = data_torch.data(trial, corpus, CHUNK)
         self.progress = Progress(curves=[[]])
 
     def train(self, path: Path | None = None, max_steps: int | None = None, keep: bool = False) -> bool:
@@ -334,48 +334,6 @@ class TrainingRun:
             for value, array in zip(self.values.values(), arrays, strict=False):
                 value.copy_(torch.from_numpy(array))
         state_from_array(self.rule, arrays[-1])
-
-
-class _Resident:
-    """A training split in memory, and the order of its sequences."""
-
-    def __init__(self, trial: Trial, corpus: Corpus) -> None:
-        self.steps = CHUNK  # between two looks at most
-        found = corpus.tokens("train")
-        self.tokens = found if isinstance(found, np.ndarray) else found[:]
-        self.order = batches.order(len(found), trial.seq_len, trial.batch_size, trial.steps, trial.seed)
-        self.offsets = np.arange(trial.seq_len + 1)
-        self.seq_len = trial.seq_len
-
-    def get(self, start: int, until: int, after: Callable[[int], int]) -> None:
-        """Steps `start` to `until` come next, and then up to after(until)."""
-
-    def batch(self, step: int) -> np.ndarray:
-        """The sequences of a step, [batch, seq_len + 1]."""
-        return self.tokens[self.order[step][:, None].astype(np.int64) * self.seq_len + self.offsets]
-
-
-class _Ahead:
-    """A training split that is read by chunks while the device works."""
-
-    def __init__(self, trial: Trial, corpus: Corpus) -> None:
-        self.last, self.start = trial.steps, 0
-        self.steps = stream.chunk_steps(trial.batch_size, trial.seq_len, CHUNK)
-        own = stream.Stream(corpus.tokens("train"), trial.seq_len, trial.vocab, trial.seed)
-        self.chunks = stream.Ahead([own], trial.batch_size, self.steps, lambda chunk: chunk)
-        self.chunk = np.empty(0)
-
-    def get(self, start: int, until: int, after: Callable[[int], int]) -> None:
-        following = (until, after(until)) if until < self.last else None
-        self.start, self.chunk = start, self.chunks.get(start, until, following)
-
-    def batch(self, step: int) -> np.ndarray:
-        return self.chunk[step - self.start]
-
-
-def _data(trial: Trial, corpus: Corpus) -> _Resident | _Ahead:
-    small = len(corpus.tokens("train")) <= batches.RESIDENT
-    return _Resident(trial, corpus) if small else _Ahead(trial, corpus)
 
 
 def _schedule(trial: Trial) -> Callable[[Any], Any]:

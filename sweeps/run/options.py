@@ -95,7 +95,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     )
     which.add_argument("--corpus", metavar="NAME", help=f"{usage()} (default: the sweep's)")
     which.add_argument(
-        "--tokenizer", type=existing_file, default="", metavar="FILE", help="a tokenizer.json to encode it with"
+        "--tokenizer", type=existing_file, metavar="FILE", help="a tokenizer.json to encode it with"
     )
     which.add_argument(
         "--eval-corpus",

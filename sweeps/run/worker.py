@@ -102,7 +102,7 @@ def work(job: Job) -> list[Record]:
 
 @functools.lru_cache(maxsize=2)
 def _corpus(
-    name: str, vocab: int, corpus_hash: str, tokenizer_hash: str, tokenizer: str, tokens: int
+    name: str, vocab: int, corpus_hash: str, tokenizer_hash: str, tokenizer: str = "", tokens: int = 0
 ) -> Corpus:
     """By its hashes from the cache, so that a text may be moved while a sweep runs; else prepared."""
     found = kept(parse(name).shown, vocab, corpus_hash, tokenizer_hash)

@@ -31,7 +31,7 @@ def source(where: str) -> Source:
     def prepare(ask: Any) -> Any:
         known = _bytes(name, config, split)
         most = min((size for size in (known, room) if size is not None), default=None)
-        stream = streamed.Source(where, lambda state: _Rows(name, config, split, room, state), most)
+        stream = streamed.Source(where, lambda state: Rows(name, config, split, room, state), most)
         return streamed.prepare(stream, ask)
 
     return Source("", lambda: iter(()), prepare=prepare)
@@ -48,7 +48,7 @@ def _bytes(name: str, config: str | None, split: str) -> int | None:
     return known[split].num_bytes or None if split in known else None
 
 
-class _Rows:
+class Rows:
     """Rows of a streamed data set; the state is the one that `datasets` keeps, and how much was read."""
 
     def __init__(self, name: str, config: str | None, split: str, room: int | None, state: Any) -> None:

@@ -204,8 +204,8 @@ class Results:
         chinchilla_ratio, task, tokens, steps, batch_size, seed, role, status, reason, purpose, val_loss
         (of a report run: its test loss), bits_per_byte, train_loss, data_epochs, corpus, corpus_hash,
         tokenizer_hash, eval_corpus, eval_corpus_hash, backend, precision, experiment, eval_split, machine,
-        cpu_type, conditions (those of benchmark/machine.py), gradients_per_step, finished_at, every field of `Cost`, and
-        `hp.<hyperparameter>` for each hyperparameter (missing where an optimizer has none such).
+        cpu_type, conditions (those of benchmark/machine.py), gradients_per_step, finished_at, every field of
+        `Cost`, and `hp.<hyperparameter>` for each hyperparameter (missing where an optimizer has none such).
     curves: one row per evaluation along a run: trial_id, optimizer, scale, chinchilla_ratio, task, seed,
         role, step, fraction (of the run), tokens, seconds, val_loss.
     sweeps: the manifests by sweep name; a manifest's `trial_ids` says which runs are that sweep's.

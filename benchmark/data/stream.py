@@ -63,20 +63,26 @@ class Stream:
         if self._pool[0] != (epoch, pool):
             if self._epoch[0] != epoch:
                 self._epoch = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.blocks)
-            numbers = np.sort(self._epoch[1][pool * POOL : (pool + 1) * POOL])
-            rows = [self._rows(int(n) * self.per_block, self.per_block) for n in numbers]
-            if pool == self.pools - 1 and (rest := self.count % self.per_block):
-                rows.append(self._rows(self.count - rest, rest))
+            blocks = np.sort(self._epoch[1][pool * POOL : (pool + 1) * POOL])
+            rest = self.count % self.per_block if pool == self.pools - 1 else 0
+            span = self.per_block * self.seq_len + 1
+            flat = np.zeros((len(blocks) + bool(rest), span), self.tokens.dtype)
+            for row, block in enumerate(blocks.tolist()):
+                start = block * (span - 1)
+                flat[row] = self.tokens[start : start + span]
+            if rest:
+                start = self.blocks * (span - 1)
+                flat[-1, : rest * self.seq_len + 1] = self.tokens[start : start + rest * self.seq_len + 1]
             if isinstance(self.tokens, Tokens):
                 self.tokens.release()
-            together = np.concatenate(rows)
-            shuffled = np.random.default_rng([self.seed, epoch, pool]).permutation(len(together))
-            self._pool = (epoch, pool), together[shuffled]
+            windows = np.lib.stride_tricks.sliding_window_view(flat, self.seq_len + 1, axis=1)[
+                :, :: self.seq_len
+            ]
+            mixed = np.random.default_rng([self.seed, epoch, pool]).permutation(
+                len(blocks) * self.per_block + rest
+            )
+            self._pool = (epoch, pool), windows[np.divmod(mixed, self.per_block)]
         return self._pool[1]
-
-    def _rows(self, first: int, count: int) -> np.ndarray:
-        """Consecutive sequences of the split, [count, seq_len + 1]."""
-        return batches.rows(self.tokens, first * self.seq_len, self.seq_len, count)
 
 
 class Ahead:

@@ -150,7 +150,7 @@ def test_what_is_wrong_with_a_file(file: str, content: bytes, message: str, tmp_
     [
         (
             "gcite",
-            r"unknown corpus 'gcite' \(did you mean 'gcide'\?\); choose from apidocs, .*, local:PATH, stream:PATH, tokens:PATH$",
+            r"unknown corpus 'gcite' \(did you mean 'gcide'\?\); choose from apidocs, .*, tokens:PATH$",
         ),
         ("local:", r"unknown corpus 'local:'; choose"),
         ("local", r"unknown corpus 'local'; choose"),

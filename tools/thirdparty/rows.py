@@ -1,32 +1,14 @@
-"""Optimizers of other packages, each brought in as a user would: what the benchmark makes of them, as a table.
+"""The optimizers of other packages that are tried, each as a user would bring it in."""
 
-`python -m tools.thirdparty` runs all whose package is installed; `... torch.optim schedulefree` those whose
-name contains a word. Each is admitted, charged, trained for 30 steps at 27k, and where the registry has its
-rule, compared with that at one seed and setting.
-"""
-
-import dataclasses
-import importlib.util
-import sys
-import tempfile
-import warnings
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import optimizers
 from benchmark import scales
-from benchmark.arguments import Parser
-from benchmark.data import corpora
-from benchmark.data.corpora import Corpus
-from benchmark.kit import admission, cases
-from benchmark.spec import Record, Trial
-from benchmark.train import parameters, runner
-from optimizers.base import Optimizer
+from benchmark.train import parameters
 from optimizers.user import files
 
-SCALE, STEPS, SEQUENCES = "27k", 30, 64
+SCALE = "27k"
 PARAMS = parameters.roles(scales.get(SCALE))
 COUNT = sum(param.size for param in PARAMS.values())
 HIDDEN = sum(param.size for param in PARAMS.values() if param.role == "hidden") / COUNT
@@ -50,6 +32,24 @@ class Row:
     text: str = ""
     twin: str = ""
     setting: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def package(self) -> str:
+        """What must be importable."""
+        return self.where.partition(":")[0].partition(".")[0]
+
+    @property
+    def way_in(self) -> str:
+        lines = len([line for line in self.text.splitlines() if line.strip()])
+        return f"file of {lines} lines" if self.text else "flags only"
+
+    def asked(self, folder: Path) -> Path | str:
+        """What `--optimizer` is given; a short file is written into the folder."""
+        if not self.text:
+            return self.where
+        path = folder / f"{self.where.rpartition(':')[2].lower()}.py"
+        path.write_text(self.text, encoding="utf-8")
+        return path
 
 
 def _torch(where: str, state: float | None, twin: str = "", **more: Any) -> Row:
@@ -138,7 +138,7 @@ ROWS = (
     _torch("pytorch_optimizer:ScheduleFreeAdamW", 2),
     _torch(
         "pytorch_optimizer:SAM",
-        3,
+        2,  # what it keeps of the parameters is gone after the step
         gradients=1,
         text="import torch\nfrom pytorch_optimizer import SAM\n"
         + RATES
@@ -151,80 +151,3 @@ ROWS = (
         + NESTED.format("heavyball.AdamW(params, lr=lr)"),
     ),
 )
-HEAD = "| optimizer | way in | admitted | state per parameter | more gradients | 30 steps | number's check |"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table row by row; returns the exit status."""
-    parser = Parser(prog="python -m tools.thirdparty", usage="%(prog)s [WORD ...]", description=__doc__)
-    parser.add_argument("words", nargs="*", metavar="WORD", help="only optimizers whose place has one of these")
-    words = parser.parse_args(arguments).words
-    warnings.filterwarnings("ignore")
-    corpus = corpora.prepare("gcide", scales.get(SCALE).vocab, progress=False)
-    print(f"{HEAD}\n|{'---|' * (HEAD.count('|') - 1)}", flush=True)
-    for row in ROWS:
-        asked = not words or any(word in row.where for word in words)
-        if asked and importlib.util.find_spec(row.where.partition(".")[0].partition(":")[0]):
-            print(f"| `{row.where}` | {' | '.join(cells(row, corpus))} |", flush=True)
-    return 0
-
-
-def cells(row: Row, corpus: Corpus) -> Iterator[str]:
-    """What the table says of a row, cell by cell; it ends where the optimizer is refused."""
-    lines = len([line for line in row.text.splitlines() if line.strip()])
-    yield f"file of {lines} lines" if row.text else "flags only"
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{row.where.rpartition(':')[2].lower()}.py"
-        path.write_text(row.text, encoding="utf-8")
-        try:
-            entry = files.load(path if row.text else row.where)
-            admission.admit(entry, row.backend)
-        except ValueError as error:
-            yield f"refused: {str(error)[-120:]}"
-            return
-        yield "yes"
-        yield _against(entry().state_floats(PARAMS) / COUNT, row.state)
-        yield _against(entry().extra_gradients(PARAMS), row.gradients)
-        record = trained(entry, row.backend, corpus, {})
-        loss = record.val_loss if record.val_loss is not None else record.train_loss
-        yield f"{loss:.3f}" if loss is not None else f"{record.status}: {record.reason[:60]}"
-        yield _checked(row, entry, corpus) if row.twin else "–"
-
-
-def _against(found: float, must: float | None) -> str:
-    if must is None:
-        return f"{found:.2f}"
-    return f"{found:.2f} as it must" if abs(found - must) < 0.02 else f"**{found:.2f}, must be {must:.2f}**"
-
-
-def _checked(row: Row, entry: type[Optimizer], corpus: Corpus) -> str:
-    """How far the loss is from the registry's, at one seed and setting."""
-    short = {"beta1": "b1", "beta2": "b2"}
-    theirs = {short[n] if n in short and not hasattr(entry(), n) else n: v for n, v in row.setting.items()}
-    twin = optimizers.get(row.twin)
-    one = trained(entry, row.backend, corpus, theirs).val_loss
-    other = trained(twin, row.backend, corpus, row.setting).val_loss
-    return (
-        f"{row.twin}: {one - other:+.1e}" if one is not None and other is not None else f"{row.twin}: no loss"
-    )
-
-
-def trained(entry: type[Optimizer], backend: Any, corpus: Corpus, setting: dict[str, float]) -> Record:
-    """A short run at one seed; `setting` replaces hyperparameters."""
-    base, scale = cases.one_batch_trial(entry(), backend, 0, STEPS), scales.get(SCALE)
-    own = {name: value for name, value in setting.items() if hasattr(entry(), name)}
-    trial: Trial = dataclasses.replace(
-        base,
-        scale=SCALE,
-        tokens=STEPS * scale.batch_size * scale.seq_len,
-        hyperparameters={**base.hyperparameters, **entry.recipe_fixed, "batch_size": scale.batch_size, **own},
-        corpus=corpus.name,
-        corpus_hash=corpus.corpus_hash,
-        tokenizer_hash=corpus.tokenizer_hash,
-        evaluation=dataclasses.replace(base.evaluation, sequences=SEQUENCES),
-    )
-    return runner.run([trial], entry, corpus)[0]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -37,22 +37,19 @@ def everything(corpus: Corpus) -> np.ndarray:
     return np.concatenate(parts)
 
 
-FORMS: dict[str, Callable[[Path], None]] = {
-    "two bytes": lambda p: (p / "a.bin").write_bytes(raw("uint16")) and None,
-    "four bytes": lambda p: (p / "a.bin").write_bytes(raw("uint32")) and None,
-    "said by the suffix": lambda p: (p / "a.u32").write_bytes(raw("uint32")) and None,
-    "llm.c's header, GPT-2": lambda p: (
-        (p / "a.bin").write_bytes(header(20240520, 1, len(IDS)) + raw("uint16")) and None
-    ),
-    "llm.c's header, Llama 3": lambda p: (
-        (p / "a.bin").write_bytes(header(20240801, 7, len(IDS)) + raw("uint32")) and None
+FORMS: dict[str, Callable[[Path], object]] = {
+    "two bytes": lambda p: (p / "a.bin").write_bytes(raw("uint16")),
+    "four bytes": lambda p: (p / "a.bin").write_bytes(raw("uint32")),
+    "said by the suffix": lambda p: (p / "a.u32").write_bytes(raw("uint32")),
+    "llm.c's header, GPT-2": lambda p: (p / "a.bin").write_bytes(header(20240520, 1, len(IDS)) + raw("uint16")),
+    "llm.c's header, Llama 3": lambda p: (p / "a.bin").write_bytes(
+        header(20240801, 7, len(IDS)) + raw("uint32")
     ),
     "shards": lambda p: (
         [
             (p / f"train_{k:06d}.bin").write_bytes(raw(kind, IDS[k * 5000 : (k + 1) * 5000]))
             for k, kind in enumerate(["uint16", "uint32", "uint16", "uint32"])
         ]
-        and None
     ),
 }
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from benchmark.validate import KEY
 from optimizers.base import RECIPE as RECIPE  # part of a trial: read from here too
 from optimizers.base import Value
 
@@ -20,7 +21,7 @@ LATER = frozenset(("eval_corpus", "eval_corpus_hash"))  # fields of a trial that
 EXPERIMENT = 2  # raise when model, data order, initialization or evaluation change: old runs are then others
 
 Status = Literal["finished", "diverged", "failed"]
-SearchRole = Literal["tuning", "report"]
+Use = Literal["tuning", "report"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Trial:
     seed: int
     """Initialization and data order; the same seeds for all optimizers, so that differences are paired."""
 
-    role: SearchRole
+    use: Use = field(metadata={KEY: "role"})  # as it is in all records, and in what their ids are hashes of
     """What the run counts for: choosing hyperparameters ("tuning"), or the leaderboard ("report")."""
 
     corpus: str
@@ -113,15 +114,16 @@ class Trial:
     def batch_size(self) -> int:
         return int(self.hyperparameters["batch_size"])
 
+    def stored(self) -> dict[str, Any]:
+        """The trial as it stands in a record, without those of LATER that say nothing: so older ids stay."""
+        keys = {f.name: f.metadata.get(KEY, f.name) for f in dataclasses.fields(self)}
+        fields = dataclasses.asdict(self)
+        return {keys[name]: value for name, value in fields.items() if value or name not in LATER}
+
     @cached_property
     def trial_id(self) -> str:
         """16 hex digits of the SHA-256 of the canonical JSON."""
-        return hashlib.sha256(canonical(self.content()).encode()).hexdigest()[:16]
-
-    def content(self) -> dict[str, Any]:
-        """Its fields, without those of LATER that say nothing: they do not change the ids of older trials."""
-        fields = dataclasses.asdict(self)
-        return {name: value for name, value in fields.items() if value or name not in LATER}
+        return hashlib.sha256(canonical(self.stored()).encode()).hexdigest()[:16]
 
 
 def canonical(value: Any) -> str:
@@ -246,9 +248,8 @@ class Record(Outcome):
 
     def to_json(self) -> str:
         """One line of JSON: the schema version, the id, the trial, how it ended and what for, and the rest."""
-        rest = dataclasses.asdict(self)
+        rest = dataclasses.asdict(self) | {"trial": self.trial.stored()}
         first = {name: rest.pop(name) for name in ("trial", "status", "reason", "purpose")}
-        first["trial"] = self.trial.content()
         if not self.domain_losses:
             del rest["domain_losses"]
         body = {"schema": SCHEMA, "trial_id": self.trial.trial_id, **first, **rest}

@@ -111,7 +111,7 @@ def _run(args: argparse.Namespace) -> int:
         args.results,
         reuse=args.reuse,
         committed=_committed(sweep, args),
-        pack=args.pack,
+        pack=sweep.pack if args.pack or resources.gpus() else 1,  # on a CPU packs are slower than none
         timeout_seconds=args.timeout,
         retry_failed=args.retry_failed,
     )
@@ -243,10 +243,13 @@ def _prepared(sweep: Sweep, args: argparse.Namespace) -> Sweep:
         eval_corpus_at=other.spelled if other and other.label else "",
         backend=args.backend,
         precision=args.precision,
+        pack=args.pack or sweep.pack,
     )
     # a price needs no corpus, but finished trials are only known by its hash; a large one is not made for that
-    unprepared = args.dry_run and max(stage.task.scale.vocab for stage in sweep.stages) > LARGE_VOCAB
-    return sweep if unprepared else _with_corpus(sweep)
+    large = max(stage.task.scale.vocab for stage in sweep.stages) > LARGE_VOCAB or sweep.corpus.startswith(
+        "hub:"
+    )
+    return sweep if args.dry_run and large else _with_corpus(sweep)
 
 
 def _policy(sweep: Sweep, args: argparse.Namespace) -> Sweep:
@@ -264,13 +267,9 @@ def _policy(sweep: Sweep, args: argparse.Namespace) -> Sweep:
 def _with_corpus(sweep: Sweep) -> Sweep:
     """The sweep with its corpus prepared. Raises ValueError if the corpus is too small for one of its tasks."""
     tasks = [stage.task for stage in sweep.stages]
-    vocabularies = {task.scale.vocab: task.name for task in tasks}
-    if len(vocabularies) > 1:
-        raise ValueError(
-            f"sweep {sweep.name}: {' and '.join(vocabularies.values())} have different vocabularies, and a"
-            " sweep has one corpus; leave tasks out with --tasks"
-        )
-    (vocab,) = vocabularies
+    vocab, *others = dict.fromkeys(task.scale.vocab for task in tasks)
+    if others:
+        raise ValueError(f"{sweep.name}: its tasks are of two ladders, whose vocabularies differ; keep one's")
 
     def say(note: str) -> None:
         print(note, file=sys.stderr)

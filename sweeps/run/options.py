@@ -123,7 +123,12 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     _one(how, "--backend", ("jax", "torch"), "(default: jax)")
     _one(how, "--precision", ("float32", "bfloat16"), "(default: float32)")
     _one(how, "--executor", ("ray", "serial"), "serial needs no Ray (default: ray)")
-    how.add_argument("--pack", type=whole, default=1, metavar="K", help="train K alike trials at once (GPU)")
+    how.add_argument(
+        "--pack",
+        type=whole,
+        metavar="K",
+        help="train K alike trials at once (default: on a GPU the sweep's, else 1)",
+    )
     how.add_argument("--slots-per-gpu", type=whole, default=1, metavar="N", help="trials that share a GPU")
     how.add_argument(
         "--timeout",

@@ -75,7 +75,7 @@ def test_the_command_that_would_decide_runs_next(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["challange"], f"choose from micro, paper, quick, smoke, {CHALLENGE}, {AA}, or give"),
+        (["challange"], f"choose from gpu, micro, paper, quick, smoke, {CHALLENGE}, {AA}, or give"),
         (["challenge"], "name it with --optimizer"),
         (["challenge", "--optimizer", MINE, "--against", "lyon"], "--against lyon (did you mean"),
         (["challenge", "--optimizer", MINE, "--at", "55k"], "a task is SCALE-RATIOx"),

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark import peaks
 from benchmark.store import write_atomically
 
 FILE = Path(__file__).with_suffix(".json")
 DEVICE = "NVIDIA H100 SXM"
-PEAK = 989e12  # dense bfloat16 FLOP/s of one, from its data sheet
-BANDWIDTH = 3.35e12  # bytes per second of its memory, from there too
+PEAK = dict(peaks.BFLOAT16)["H100"]  # dense bfloat16 FLOP/s of one
+BANDWIDTH = 3.35e12  # bytes per second of its memory, from its data sheet
 LAUNCH = 3e-6  # seconds that a kernel takes at the least, its launch included: assumed
 COMPILED = "compiled, not run"
 

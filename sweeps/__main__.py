@@ -7,6 +7,7 @@ from benchmark import stopping  # second: what follows takes a second, in which 
 
 # isort: split
 import argparse
+import contextlib
 import dataclasses
 import functools
 import importlib.util
@@ -19,12 +20,13 @@ from pathlib import Path
 
 import optimizers
 import sweeps
-from benchmark import resources, store
+from benchmark import hidden, resources, store
 from benchmark.data import evaluation, user_cache
 from benchmark.data.corpora import cache_folder, check_size, prepare
 from benchmark.data.sources import parse
 from benchmark.report import live, place
 from benchmark.spec import Record
+from benchmark.train import trackers
 from optimizers.shared.copies import copy_name
 from sweeps.run import advice, calibrate, known, price, step_time, time_limit, writable
 from sweeps.run.driver import Driver
@@ -53,7 +55,9 @@ def _heeded(args: argparse.Namespace) -> int:
     # a user's optax file loads jax here, which warns of forks; what is started from here executes at once
     warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
     try:
-        return _run(args)
+        # a serial sweep trains in this process
+        with hidden.hidden() if args.executor == "ray" else contextlib.nullcontext():
+            return _run(args)
     except (ValueError, OSError) as error:
         if stopping.requested():  # what was stopped with us broke first
             raise KeyboardInterrupt from None
@@ -100,6 +104,8 @@ def _run(args: argparse.Namespace) -> int:
         if challenged and (line := price.beside(sweep, state, workers, speed)):
             print(line)
         return 0
+    if args.track:
+        trackers.check(args.track)
     writable.check(args.results, "--results")
     writable.check_later(args.out, "--out")
     place.claim(args.out, args.results)
@@ -114,6 +120,7 @@ def _run(args: argparse.Namespace) -> int:
         pack=sweep.pack if args.pack or resources.gpus() else 1,  # on a CPU packs are slower than none
         timeout_seconds=args.timeout,
         retry_failed=args.retry_failed,
+        track=args.track or "",
     )
     if driver.damaged:
         print(f"sweeps: {store.skipped(driver.damaged)}; their trials will run again", file=sys.stderr)

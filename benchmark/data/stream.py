@@ -86,35 +86,45 @@ class Stream:
 
 
 class Ahead:
-    """The chunks of a pack of runs, each read by a thread while the device works on the one before.
+    """The batches of a pack of runs in chunks of as many steps, the next one read by a thread while the device
+    works on this one.
 
-    streams: one a run. put: what is done with a chunk in that thread, such as sending it to the device.
+    streams: one a run. steps: of a chunk. last: of the run. put: what that thread does with a chunk, such as
+    sending it to the device.
     """
 
     def __init__(
-        self, streams: Sequence[Stream], batch_size: int, steps: int, put: Callable[[np.ndarray], Any]
+        self,
+        streams: Sequence[Stream],
+        batch_size: int,
+        steps: int,
+        last: int,
+        put: Callable[[np.ndarray], Any],
     ) -> None:
         self.streams, self.batch_size, self.put = streams, batch_size, put
-        self.steps = steps  # of a chunk at most; every chunk is filled up to it: one shape, one program
+        self.steps, self.last = steps, last
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokens")
-        self._coming: tuple[tuple[int, int], Future] | None = None
+        self._coming: dict[int, Future] = {}  # by number of the chunk: the current and the next
 
-    def get(self, start: int, stop: int, after: tuple[int, int] | None) -> Any:
-        """The batches of steps `start` to `stop`, `put`: [steps, batch, seq_len + 1], with an axis for the runs
-        before that where there are several. after: the steps that will be asked for next."""
-        if self._coming is None or self._coming[0] != (start, stop):
-            self._coming = (start, stop), self._thread.submit(self._read, start, stop)
-        chunk = self._coming[1].result()
-        self._coming = (after, self._thread.submit(self._read, *after)) if after else None
-        return chunk
+    def limit(self, step: int) -> int:
+        """Where the chunk of a step ends."""
+        return (step // self.steps + 1) * self.steps
 
-    def _read(self, start: int, stop: int) -> Any:
-        chunks = []
-        for stream in self.streams:
-            found = stream.read(start * self.batch_size, (stop - start) * self.batch_size)
-            whole = np.zeros((self.steps, self.batch_size, found.shape[1]), found.dtype)
-            whole[: stop - start] = found.reshape(stop - start, self.batch_size, -1)
-            chunks.append(whole)
+    def get(self, step: int) -> tuple[Any, int]:
+        """The chunk of a step, `put`, and the step's place in it. A chunk is [steps, batch, seq_len + 1], with
+        an axis for the runs before that where there are several."""
+        number, place = divmod(step, self.steps)
+        kept = {k: v for k, v in self._coming.items() if k in (number, number + 1)}
+        for wanted in (number, number + 1):
+            if wanted not in kept and (wanted == number or wanted * self.steps < self.last):
+                kept[wanted] = self._thread.submit(self._read, wanted)
+        self._coming = kept
+        return kept[number].result(), place
+
+    def _read(self, number: int) -> Any:
+        count = self.steps * self.batch_size  # also beyond the run's end: one shape, one program
+        found = [stream.read(number * count, count) for stream in self.streams]
+        chunks = [rows.reshape(self.steps, self.batch_size, -1) for rows in found]
         return self.put(np.stack(chunks) if len(chunks) > 1 else chunks[0])
 
 

@@ -1,7 +1,7 @@
 """The training data of a pack of runs, as the programs of trainer_jax.py take it. Its twin is data_torch.py."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -30,8 +30,12 @@ class Resident:
         orders = [batches.order(len(self.tokens), t.seq_len, t.batch_size, t.steps, t.seed) for t in trials]
         self.order = np.stack(orders) if len(trials) > 1 else orders[0]
 
-    def batches(self, start: int, until: int, after: Callable[[int], int]) -> tuple[str, Tree, Tree]:
-        """The program for steps `start` to `until` and what of the data it takes. after: see Ahead."""
+    def limit(self, step: int) -> int:
+        """The step up to which one call may go from `step` on."""
+        return step + self.steps
+
+    def batches(self, start: int, until: int) -> tuple[str, Tree, Tree]:
+        """The program for steps `start` to `until` and what of the data it takes."""
         chunk = self.order[..., start:until, :]
         missing = [(0, 0)] * (chunk.ndim - 2) + [(0, self.steps - (until - start)), (0, 0)]
         # one shape, one program; rows beyond `until` are never read
@@ -43,15 +47,15 @@ class Ahead:
 
     def __init__(self, trials: Sequence[Trial], corpus: Corpus, chunk: int) -> None:
         first = trials[0]
-        self.last = first.steps
-        self.steps = stream.chunk_steps(first.batch_size, first.seq_len, chunk)
+        steps = stream.chunk_steps(first.batch_size, first.seq_len, chunk)
         streams = [stream.Stream(corpus.tokens("train"), t.seq_len, t.vocab, t.seed) for t in trials]
-        self.chunks = stream.Ahead(streams, first.batch_size, self.steps, jax.device_put)
+        self.chunks = stream.Ahead(streams, first.batch_size, steps, first.steps, jax.device_put)
+        self.limit = self.chunks.limit
 
-    def batches(self, start: int, until: int, after: Callable[[int], int]) -> tuple[str, Tree]:
-        """The program for steps `start` to `until` and its chunk. after: the step that a step goes on to."""
-        following = (until, after(until)) if until < self.last else None
-        return "advance_chunk", self.chunks.get(start, until, following)
+    def batches(self, start: int, until: int) -> tuple[str, Tree, Tree]:
+        """The program for steps `start` to `until`, their chunk and their place in it."""
+        chunk, begin = self.chunks.get(start)
+        return "advance_chunk", chunk, np.int32(begin)
 
 
 @functools.lru_cache(maxsize=2)

@@ -1,7 +1,5 @@
 """The training data of a run, batch by batch, for trainer_torch.py. Its twin is data_jax.py."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from benchmark.data import batches, stream
@@ -26,8 +24,9 @@ class Resident:
         self.offsets = np.arange(trial.seq_len + 1)
         self.seq_len = trial.seq_len
 
-    def get(self, start: int, until: int, after: Callable[[int], int]) -> None:
-        """Steps `start` to `until` come next, and then up to after(until)."""
+    def limit(self, step: int) -> int:
+        """The step up to which one call may go from `step` on."""
+        return step + self.steps
 
     def batch(self, step: int) -> np.ndarray:
         """The sequences of a step, [batch, seq_len + 1]."""
@@ -38,15 +37,12 @@ class Ahead:
     """A training split that is read by chunks while the device works."""
 
     def __init__(self, trial: Trial, corpus: Corpus, chunk: int) -> None:
-        self.last, self.start = trial.steps, 0
-        self.steps = stream.chunk_steps(trial.batch_size, trial.seq_len, chunk)
+        steps = stream.chunk_steps(trial.batch_size, trial.seq_len, chunk)
         own = stream.Stream(corpus.tokens("train"), trial.seq_len, trial.vocab, trial.seed)
-        self.chunks = stream.Ahead([own], trial.batch_size, self.steps, lambda chunk: chunk)
-        self.chunk = np.empty(0)
-
-    def get(self, start: int, until: int, after: Callable[[int], int]) -> None:
-        following = (until, after(until)) if until < self.last else None
-        self.start, self.chunk = start, self.chunks.get(start, until, following)
+        self.chunks = stream.Ahead([own], trial.batch_size, steps, trial.steps, lambda chunk: chunk)
+        self.limit = self.chunks.limit
 
     def batch(self, step: int) -> np.ndarray:
-        return self.chunk[step - self.start]
+        """The sequences of a step, [batch, seq_len + 1]."""
+        chunk, begin = self.chunks.get(step)
+        return chunk[begin]

@@ -40,10 +40,3 @@ def multiplier(
 def evaluation_steps(steps: int, points: int) -> list[int]:
     """The steps after which the curve is evaluated: `points` of them, evenly spaced, the last at the end."""
     return sorted({max(1, round(steps * (i + 1) / points)) for i in range(points)})
-
-
-def next_stop(step: int, steps: int, points: int, chunk: int) -> int:
-    """How far a run goes on from `step` before it is looked at: to its next evaluation, to its end, or `chunk`
-    steps."""
-    marks = [*evaluation_steps(steps, points), steps]
-    return min(next(mark for mark in marks if mark > step), step + chunk)

@@ -5,7 +5,6 @@ advances in calls of one compiled loop over up to CHUNK steps, whose trip count 
 Chinchilla ratio of a scale and every evaluation interval shares one program. No optimizer is named here.
 """
 
-import contextlib
 import functools
 import math
 import resource
@@ -26,10 +25,11 @@ from benchmark.data.build import Split
 from benchmark.data.corpora import Corpus
 from benchmark.scales import Scale
 from benchmark.spec import Outcome, Point, Trial
-from benchmark.train import checkpoint, data_jax, model_jax, parameters
-from benchmark.train.checkpoint import CHECKPOINT_SECONDS, Progress
+from benchmark.train import checkpoint, data_jax, model_jax, parameters, state_jax
+from benchmark.train.checkpoint import Progress
 from benchmark.train.outcome import EXPLODED, outcome
-from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier, next_stop
+from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
+from benchmark.train.upkeep import Upkeep, Watch
 from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
 
 EVAL_CHUNK = 64  # sequences in one evaluation call
@@ -43,34 +43,36 @@ def train(
     corpus: Corpus,
     checkpoint_path: Path | None = None,
     max_steps: int | None = None,
+    watch: Watch | None = None,
 ) -> list[Outcome]:
     """Train a pack to its end and evaluate it; one outcome per trial, in order.
 
     optimizers: each trial's optimizer with its hyperparameters set.
     checkpoint_path: where a long run keeps its state; removed when the run ends.
     max_steps: stop after this many steps as if killed (for tests of resuming); the outcomes are then empty.
+    watch: where to say what a long run has come to.
     """
     pack = _Pack(trials, optimizers, corpus)
     progress = pack.resume(checkpoint_path)
     first = trials[0]
     marks = evaluation_steps(first.steps, first.evaluation.curve_points)
     stop = first.steps if max_steps is None else min(max_steps, first.steps)
-    saved = time.perf_counter()
-    while progress.step < stop:
-        pack.advance(progress, min(pack.next_stop(progress.step), stop))
-        if pack.all_exploded(progress):
-            break
-        if progress.step in marks:
-            pack.add_points(progress)
-        if checkpoint_path and time.perf_counter() - saved > CHECKPOINT_SECONDS:
-            with contextlib.suppress(OSError):  # on a full disk the previous checkpoint stays, the run goes on
+    with Upkeep(trials, checkpoint_path, watch, pack.state) as upkeep:
+        upkeep.begin(progress)
+        while progress.step < stop:
+            until = next(mark for mark in [*marks, first.steps] if mark > progress.step)
+            pack.advance(progress, upkeep.until(progress, min(until, stop, pack.data.limit(progress.step))))
+            if pack.all_exploded(progress):
+                break
+            if progress.step in marks:
+                pack.add_points(progress)
+            upkeep.after_call(progress)
+        if progress.step < first.steps and max_steps is not None:
+            if checkpoint_path:
                 pack.save(checkpoint_path, progress)
-            saved = time.perf_counter()
-    if progress.step < first.steps and max_steps is not None:
-        if checkpoint_path:
-            pack.save(checkpoint_path, progress)
-        return []
-    outcomes = pack.outcomes(progress)
+            return []
+        upkeep.finish(progress)
+        outcomes = pack.outcomes(progress)
     if checkpoint_path:
         checkpoint_path.unlink(missing_ok=True)
     return outcomes
@@ -118,7 +120,7 @@ class _Pack:
         """Train to step `until`, at most CHUNK steps on."""
         count = until - progress.step
         waited = time.perf_counter()
-        name, *tokens = self.data.batches(progress.step, until, self.next_stop)
+        name, *tokens = self.data.batches(progress.step, until)
         waited = time.perf_counter() - waited
         arguments = (self.carry, self.settings, *tokens, np.int32(count))
         self.programs.prepare(name, *arguments)
@@ -128,10 +130,6 @@ class _Pack:
         progress.train_seconds += time.perf_counter() - start
         progress.train_losses.extend(rows.astype(float).tolist())
         progress.step = until
-
-    def next_stop(self, step: int) -> int:
-        first = self.trials[0]
-        return next_stop(step, first.steps, first.evaluation.curve_points, self.data.steps)
 
     def all_exploded(self, progress: Progress) -> bool:
         limit = EXPLODED * math.log(self.scale.vocab)
@@ -186,17 +184,21 @@ class _Pack:
             for k, trial in enumerate(self.trials)
         ]
 
+    def state(self) -> list[np.ndarray]:
+        """Copies of all arrays of the state."""
+        return state_jax.to_host(self.carry)
+
     def save(self, path: Path, progress: Progress) -> None:
-        checkpoint.save(path, progress, [np.asarray(x) for x in jax.tree.leaves(self.carry)])
+        checkpoint.save(path, progress, self.state(), [trial.trial_id for trial in self.trials])
 
     def resume(self, path: Path | None) -> Progress:
         """Where the run stands: at a checkpoint if there is one, else at the beginning."""
-        leaves, structure = jax.tree.flatten(self.carry)
-        found = checkpoint.load(path, len(leaves)) if path else None
+        count, ids = len(jax.tree.leaves(self.carry)), [trial.trial_id for trial in self.trials]
+        found = checkpoint.load(path, count, ids) if path else None
         if found is None:
             return Progress(curves=[[] for _ in self.trials])
         progress, arrays = found
-        self.carry = jax.tree.unflatten(structure, [jnp.asarray(a) for a in arrays])
+        self.carry = state_jax.to_device(arrays, self.carry)
         return progress
 
 
@@ -251,8 +253,8 @@ def programs(blank: Optimizer, scale: Scale, precision: str, size: int) -> Progr
         offsets = jnp.arange(scale.seq_len + 1)
         return run(carry, setting, lambda i: tokens[order[i][:, None] * scale.seq_len + offsets], count)
 
-    def advance_chunk(carry: Tree, setting: Tree, chunk: jax.Array, count: jax.Array) -> Tree:
-        return run(carry, setting, lambda i: chunk[i], count)
+    def advance_chunk(carry: Tree, setting: Tree, chunk: jax.Array, begin: jax.Array, count: jax.Array) -> Tree:
+        return run(carry, setting, lambda i: chunk[begin + i], count)
 
     def run(carry: Tree, setting: Tree, batch_of: Callable[[jax.Array], jax.Array], count: jax.Array) -> Tree:
         optimizer, rule = build(setting)
@@ -310,11 +312,11 @@ def _packed(functions: Mapping[str, Callable]) -> dict[str, Callable]:
             carry, setting, tokens, order, count
         )
 
-    def advance_chunk(carry: Tree, setting: Tree, chunk: jax.Array, count: jax.Array) -> Tree:
+    def advance_chunk(carry: Tree, setting: Tree, chunk: jax.Array, begin: jax.Array, count: jax.Array) -> Tree:
         axes = floating(carry)
-        in_axes = (axes, setting_axes(setting), 0, None)
+        in_axes = (axes, setting_axes(setting), 0, None, None)
         return jax.vmap(functions["advance_chunk"], in_axes=in_axes, out_axes=(axes, 0))(
-            carry, setting, chunk, count
+            carry, setting, chunk, begin, count
         )
 
     def evaluate(values: Tree, rule_state: Tree, setting: Tree, sequences: jax.Array) -> jax.Array:

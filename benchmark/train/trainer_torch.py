@@ -4,7 +4,6 @@ A pack is trained one run after the other. Steps are eager: on a CPU torch.compi
 micro ladder no faster, and its compilation alone takes longer than a whole run.
 """
 
-import contextlib
 import ctypes
 import functools
 import math
@@ -26,11 +25,12 @@ from benchmark.data import batches, evaluated
 from benchmark.data.corpora import Corpus
 from benchmark.spec import Outcome, Point, Trial
 from benchmark.train import checkpoint, data_torch, model_torch, parameters
-from benchmark.train.checkpoint import CHECKPOINT_SECONDS, Progress
+from benchmark.train.checkpoint import Progress
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.parts_torch import sum_of_parts
-from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier, next_stop
+from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
 from benchmark.train.state_torch import state_from_array, state_to_array
+from benchmark.train.upkeep import Upkeep, Watch
 from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
 from optimizers.user.convention_torch import has_modes, set_mode, state_tensors
 from optimizers.user.convention_torch import step as take_step
@@ -48,20 +48,21 @@ def train(
     corpus: Corpus,
     checkpoint_path: Path | None = None,
     max_steps: int | None = None,
+    watch: Watch | None = None,
 ) -> list[Outcome]:
     """Train a pack to its end and evaluate it; one outcome per trial, in order.
 
     optimizers: each trial's optimizer with its hyperparameters set.
     checkpoint_path: where long runs keep their state (one file per run); removed when the pack ends.
     max_steps: stop every run after this many steps as if killed (for tests of resuming); no outcomes then.
+    watch: where to say what a long run has come to.
     """
     _use_own_cores()
     outcomes = []
-    paths = [_path(checkpoint_path, k, len(trials)) for k in range(len(trials))]
+    paths = [checkpoint_path and checkpoint.part(checkpoint_path, k, len(trials)) for k in range(len(trials))]
     for trial, optimizer, path in zip(trials, optimizers, paths, strict=True):
         run = TrainingRun(trial, optimizer, corpus)
-        finished = run.train(path, max_steps, keep=len(trials) > 1)
-        outcomes += [run.outcome()] if finished else []
+        outcomes += [run.outcome()] if run.train(path, max_steps, watch) else []
     if max_steps is None:
         for path in paths:
             if path:
@@ -92,10 +93,6 @@ def _keep_freed_memory() -> None:
 def device() -> str:
     """What this process computes on, such as `cpu` or `NVIDIA H100`."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-
-
-def _path(path: Path | None, k: int, size: int) -> Path | None:
-    return path if path is None or size == 1 else path.with_suffix(f".{k}{path.suffix}")
 
 
 def normal(seed: int) -> Normal:
@@ -162,33 +159,32 @@ class TrainingRun:
         self.data = data_torch.data(trial, corpus, CHUNK)
         self.progress = Progress(curves=[[]])
 
-    def train(self, path: Path | None = None, max_steps: int | None = None, keep: bool = False) -> bool:
+    def train(self, path: Path | None = None, max_steps: int | None = None, watch: Watch | None = None) -> bool:
         """Train to the end, or to max_steps; False if the run was stopped there.
 
-        path: where a long run keeps its state. keep: leave it there at the end, for a pack that goes on.
+        path: where a long run keeps its state, at the end its last one. watch: where to say how it goes.
         """
         self._resume(path)
         self.first_step = self.progress.step
         progress, trial = self.progress, self.trial
         marks = evaluation_steps(trial.steps, trial.evaluation.curve_points)
         stop = trial.steps if max_steps is None else min(max_steps, trial.steps)
-        saved = began = time.perf_counter()
-        while progress.step < stop:
-            self._advance(min(self._next_stop(progress.step), stop))
-            if self._exploded():
-                break
-            if progress.step in marks:
-                self._add_point()
-            if path and time.perf_counter() - saved > CHECKPOINT_SECONDS:
-                self._save_if_possible(path)
-                saved = time.perf_counter()
-        stopped = progress.step < trial.steps and max_steps is not None
-        long = keep and time.perf_counter() - began > CHECKPOINT_SECONDS
-        if path and stopped:
-            self._save(path)
-        elif path and long:
-            self._save_if_possible(path)
-        return not stopped
+        with Upkeep([trial], path, watch, self._state) as upkeep:
+            upkeep.begin(progress)
+            while progress.step < stop:
+                until = next(mark for mark in [*marks, trial.steps] if mark > progress.step)
+                self._advance(upkeep.until(progress, min(until, stop, self.data.limit(progress.step))))
+                if self._exploded():
+                    break
+                if progress.step in marks:
+                    self._add_point()
+                upkeep.after_call(progress)
+            if progress.step < trial.steps and max_steps is not None:
+                if path:
+                    checkpoint.save(path, progress, self._state(), [trial.trial_id])
+                return False
+            upkeep.finish(progress)
+        return True
 
     def outcome(self) -> Outcome:
         """Evaluate the run and judge it."""
@@ -223,7 +219,6 @@ class TrainingRun:
     def _advance(self, until: int) -> None:
         """Train to step `until`."""
         start = time.perf_counter()
-        self.data.get(self.progress.step, until, self._next_stop)
         losses = [self._step(step) for step in range(self.progress.step, until)]
         self.progress.train_losses.extend([loss] for loss in torch.stack(losses).tolist())
         self.progress.train_seconds += time.perf_counter() - start
@@ -278,9 +273,6 @@ class TrainingRun:
     def _part_loss(self, values: Values, part: torch.Tensor, share: float) -> torch.Tensor:
         return share * model_torch.loss(_cast(values, self.dtype), part, self.scale)
 
-    def _next_stop(self, step: int) -> int:
-        return next_stop(step, self.trial.steps, self.trial.evaluation.curve_points, self.data.steps)
-
     def _exploded(self) -> bool:
         last = self.progress.train_losses[-1][0]
         return not (math.isfinite(last) and last < EXPLODED * math.log(self.scale.vocab))
@@ -316,17 +308,14 @@ class TrainingRun:
         if math.isfinite(mean):  # the curve of a diverged run ends where its loss did
             progress.curves[0].append(Point(progress.step, tokens, progress.train_seconds, mean))
 
-    def _save(self, path: Path) -> None:
-        values = [value.detach().cpu().numpy() for value in self.values.values()]
-        checkpoint.save(path, self.progress, [*values, state_to_array(self.rule)])
-
-    def _save_if_possible(self, path: Path) -> None:
-        with contextlib.suppress(OSError):  # on a full disk the previous checkpoint stays and the run goes on
-            self._save(path)
+    def _state(self) -> list[np.ndarray]:
+        """Copies of all arrays of the state."""
+        values = [value.detach().cpu().numpy().copy() for value in self.values.values()]
+        return [*values, state_to_array(self.rule)]
 
     def _resume(self, path: Path | None) -> None:
         """Go on from a checkpoint if there is one."""
-        found = checkpoint.load(path, len(self.values) + 1) if path else None
+        found = checkpoint.load(path, len(self.values) + 1, [self.trial.trial_id]) if path else None
         if found is None:
             return
         self.progress, arrays = found

@@ -8,7 +8,7 @@ from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from benchmark import resources, scales, steps, stopping
+from benchmark import hidden, resources, scales, steps, stopping
 from benchmark.scales import Scale
 from benchmark.spec import Evaluation, Trial
 from benchmark.train import parameters
@@ -94,7 +94,8 @@ def in_processes(count: int, work: Callable[[Sequence[worker.Job]], T], jobs: Se
 
     Raises BrokenExecutor where one of them ends before its work does."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, context, _begin, (resources.affinity(),)) as pool:
+    pool = ProcessPoolExecutor(count, context, _begin, (resources.affinity(),))
+    with hidden.shown(), pool:
         futures = [pool.submit(work, jobs) for _ in range(count)]
         try:
             return [future.result() for future in futures]

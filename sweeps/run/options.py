@@ -18,6 +18,7 @@ from benchmark.arguments import (
     whole,
 )
 from benchmark.data.sources import usage
+from benchmark.train.trackers import TRACKERS
 from optimizers.user.spec import parse
 
 AA, CHALLENGE = "aa", "challenge"
@@ -137,6 +138,12 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="a trial has hung that takes longer than this and than its FLOPs at 10 TFLOP/s (default: 3600; "
         "0: no limit)",
+    )
+    how.add_argument(
+        "--track",
+        type=one_of(*TRACKERS),
+        metavar=f"{{{','.join(TRACKERS)}}}",
+        help="tell this tracker of every trial that takes longer than half a minute, while it runs",
     )
     how.add_argument("--retry-failed", action="store_true", help="run trials again that failed before")
     price = parser.add_argument_group("what it costs")

@@ -20,6 +20,7 @@ from benchmark.data.corpora import Corpus, cache_folder, kept, prepare
 from benchmark.data.sources import parse
 from benchmark.spec import Cost, Outcome, Record, Trial
 from benchmark.train import parameters, runner
+from benchmark.train.upkeep import Watch
 from optimizers.base import Optimizer
 from sweeps.search.contestants import optimizer_class
 from sweeps.search.sweep import Sweep
@@ -39,6 +40,7 @@ class Job:
     corpus: the name to prepare the trials' corpus by where it is not in the cache; "" for the trials' own.
     tokenizer, eval_corpus, tokens: `Sweep.tokenizer`, `Sweep.eval_corpus_at` or the trials' own, and
         `Sweep.tokens`, to prepare it with.
+    track: the name of a tracker to tell of long trials, or "".
     """
 
     trials: tuple[Trial, ...]
@@ -51,6 +53,7 @@ class Job:
     tokenizer: str = ""
     eval_corpus: str = ""
     tokens: int = 0
+    track: str = ""
 
 
 def data_of(sweep: Sweep) -> dict[str, Any]:
@@ -76,6 +79,11 @@ def sees(job: Job) -> bool:
         return False
 
 
+def checkpoints(folder: Path) -> Path:
+    """Where the state of long trials is kept, of a sweep's folder or of a machine's cache."""
+    return folder / "checkpoints"
+
+
 def work(job: Job) -> list[Record]:
     """Train a job's pack. On a disk shared with the driver the records are there before this returns, so that
     a kill of anything afterwards loses nothing; else, and where a write fails, it is left to the driver."""
@@ -90,9 +98,11 @@ def work(job: Job) -> list[Record]:
         other = job.eval_corpus or first.eval_corpus
         corpus = _evaluated(corpus, other, first.eval_corpus_hash, job.tokenizer)
     folder, shared = Path(job.folder), sees(job)
-    checkpoints = (folder if shared else cache_folder()) / "checkpoints"
+    here = folder if shared else cache_folder()
+    watch = Watch(folder if shared else None, track=job.track, tracked=here)
+    how = (checkpoints(here), job.mark[:8], watch)
     with _watchdog(job, optimizer, shared):
-        records = runner.run(job.trials, optimizer, corpus, job.purposes, checkpoints, job.mark[:8])
+        records = runner.run(job.trials, optimizer, corpus, job.purposes, *how)
     if shared:
         with contextlib.suppress(OSError):  # a full disk: the driver tries again and says so
             for record in records:

@@ -138,15 +138,15 @@ def test_a_streams_epoch_has_every_sequence_once(
 def test_all_batch_sizes_and_chunks_see_the_same_stream(tmp_path: Path) -> None:
     tokens = split(300_001, tmp_path)
     whole = Stream(tokens, 16, 300_001, 0).read(0, 960)
-    for size, spans in ((4, [(0, 128), (128, 240)]), (32, [(0, 7), (7, 8), (8, 30)])):
-        ahead = Ahead([Stream(tokens, 16, 300_001, 0)], size, 128, np.asarray)
-        chunks = []
-        for k, (start, stop) in enumerate(spans):
-            following = spans[k + 1] if k + 1 < len(spans) else None
-            chunks.append(ahead.get(start, stop, following)[: stop - start].reshape(-1, 17))
-        assert (np.concatenate(chunks) == whole).all()
-    resumed = Ahead([Stream(tokens, 16, 300_001, 0)], 32, 128, np.asarray).get(20, 30, None)
-    assert (resumed[:10].reshape(-1, 17) == whole[640:]).all()
+    for size, steps in ((4, 128), (32, 7), (32, 30)):
+        ahead = Ahead([Stream(tokens, 16, 300_001, 0)], size, steps, 960 // size, np.asarray)
+        found = [chunk[place] for chunk, place in map(ahead.get, range(960 // size))]
+        assert (np.concatenate(found) == whole).all()
+        assert ahead.limit(steps - 1) == steps and ahead.limit(steps) == 2 * steps
+        chunk, place = ahead.get(20)  # as a run that goes on from a checkpoint
+        assert (chunk[place] == whole[20 * size : 21 * size]).all()
+    pack = Ahead([Stream(tokens, 16, 300_001, seed) for seed in (0, 1)], 4, 8, 8, np.asarray)
+    assert (pack.get(3)[0][0].reshape(-1, 17) == whole[:32]).all() and pack.get(3)[0].shape == (2, 8, 4, 17)
 
 
 def test_an_id_beyond_the_vocabulary_is_found_where_it_is_read(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_scale_for_one_gpu_is_between_micro_and_paper_and_starts_with_a_thousa
 
 @pytest.mark.parametrize(
     "name", [name for name in scales.SCALES if name != "520m"]
-)  # the study's word for 537m
+)  # the published study's word for 537m
 def test_a_scale_is_called_by_its_parameters_rounded(name):
     number, unit = float(name[:-1]), {"k": 1e3, "m": 1e6, "b": 1e9}[name[-1]]
     digits = len(name[:-1].replace(".", "").rstrip("0"))

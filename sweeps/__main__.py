@@ -28,7 +28,7 @@ from benchmark.report import live, place
 from benchmark.spec import Record
 from benchmark.train import trackers
 from optimizers.shared.copies import copy_name
-from sweeps.run import advice, calibrate, known, price, step_time, time_limit, writable
+from sweeps.run import advice, calibrate, known, price, step_time, time_limit, unread, writable
 from sweeps.run.driver import Driver
 from sweeps.run.options import AA, CHALLENGE, PROG, parser
 from sweeps.run.progress import Bar
@@ -75,12 +75,16 @@ def _said(error: Exception, args: argparse.Namespace) -> str:
 def _run(args: argparse.Namespace) -> int:
     user_cache.give_home()
     copies, challenged = args.name == AA, args.name == CHALLENGE
+    if line := unread.refused(args):
+        raise ValueError(line)
     if not args.dry_run:
         place.check(args.out, args.results)
     if challenged:
         sweep, args = _challenge(args)
     else:
         sweep = _prepared(aa.sweep(args) if copies else _sweep(args), args)
+    for line in unread.needless(args, sweep):
+        _warn(line)
     workers = _workers(args)
 
     @functools.cache
@@ -96,6 +100,7 @@ def _run(args: argparse.Namespace) -> int:
         sweep, line = _within(settled(sweep), args, workers, speed)
         print(line, file=sys.stderr)
     sweep = settled(sweep)
+    writable.check_own(args.results, sweep.name)
     if args.dry_run:
         there = _known(sweep, args)
         _warn(known.made_otherwise(sweep, there))

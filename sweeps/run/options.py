@@ -164,7 +164,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     )
     price.add_argument(
         "--flops-per-second",
-        type=positive("a number of FLOPs a second above 0, such as 312e12"),
+        type=positive("a worker's peak in FLOPs a second, such as 312e12", least=1e9, most=1e18),
         metavar="F",
         help="a worker's peak (default: training is timed here)",
     )

@@ -37,7 +37,9 @@ def price(sweep: Sweep, known: Mapping[str, Record], speed: Speed, state: Plan |
     state = state or plan(sweep, known)
     phases: dict[str, list[Line]] = {}
     for cell in cells_of(sweep):
-        left = state.left.get(cell.key, 0)  # a search for a later look may never be needed
+        if cell.key not in state.left:  # a search for a later look, which may never be needed
+            continue
+        left = state.left[cell.key]
         reports = min(left, state.due.get(cell.key, 0))  # they come last
         line = cell_line(sweep, cell, left - reports, reports, speed)
         phases.setdefault(cell.stage.phase, []).append(line)
@@ -116,6 +118,7 @@ def table(
         )
     notes = (
         f"hours: with {workers} workers that train {BUSY:.0%} of the time; {speed.basis}.",
+        "cells: one optimizer on one task, of one search each, those that are complete too.",
         f"trials: those still to run, {seeds}; a search that exhausts its space takes fewer.",
         f"memory: peak of the largest trial's arrays, {_memory_basis(sweep)}; a process takes 0.6 to 1.5 GB"
         " more" + (f", a pack of {sweep.pack} up to {sweep.pack} times as much." if sweep.pack > 1 else "."),

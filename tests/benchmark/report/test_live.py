@@ -53,7 +53,7 @@ def test_a_record_brings_the_page_and_the_next_waits(tmp_path: Path, results: Pa
         assert page.child
         until_it_ends(page)
         text = (tmp_path / "quick" / "progress.html").read_text()
-        assert "Complete: all 10 searches are done" in text
+        assert "Complete: all 10 cells are done" in text
         assert "<body data-live>" in text
         driver.receive("second")
         assert page.child is None, "no build so soon after the last"

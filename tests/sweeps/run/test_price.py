@@ -1,12 +1,14 @@
 """What a sweep costs: counted from shapes, timed on this machine, and by the plan's own trials."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 import optimizers
 import sweeps
 from benchmark import scales, steps
+from benchmark.kit import admission
 from benchmark.spec import Outcome
 from benchmark.steps import Step
 from benchmark.train import runner
@@ -14,9 +16,11 @@ from optimizers import get
 from sweeps.run import calibrate
 from sweeps.run.calibrate import Speed
 from sweeps.run.price import BUSY, cell_line, memory_bytes, price, table
+from sweeps.run.progress import opening
 from sweeps.search.cells import cells_of
 from sweeps.search.contestants import at_start, contestants, optimizer_class
 from sweeps.search.plan import plan
+from sweeps.search.summary import manifest
 from sweeps.search.sweep import Sweep
 
 
@@ -34,6 +38,22 @@ def test_trials_and_tokens_are_the_plan_s(quick):
     assert sum(line.trials for line in lines) == now.remaining
     assert sum(line.tokens for line in lines) == now.remaining_tokens
     assert [line.phase for line in lines] == list(dict.fromkeys(stage.phase for stage in quick.stages))
+
+
+def test_a_running_sweep_counts_as_the_dry_run_does(quick, monkeypatch):
+    """Trials, cells and tokens of the first line are those of the dry run's table, and its cells the page's:
+    also of a sweep some of whose searches may never be needed."""
+    monkeypatch.setattr(admission, "admit_named", lambda *_: None)
+    own = contestants(("adamw",), [str(Path(__file__).parents[3] / "examples" / "mine_optax.py")])
+    looked = dataclasses.replace(quick, contestants=own, search_looks=(2, 4))
+    for sweep in (quick, looked):
+        now = plan(sweep, {})
+        total = next(row for row in table(sweep, {}, 1, SPEED, now).splitlines() if row.startswith("total"))
+        cells, trials, tokens = total.split()[1:4]
+        said = opening(sweep, now)
+        assert f"at least {trials} trials and {tokens} tokens to go; 0 of {cells} cells" in said
+        assert len(manifest(sweep, now)["cells"]) == int(cells)
+    assert int(cells) < len(cells_of(looked)), "of its four searches two are under way"
 
 
 def test_what_has_a_record_costs_nothing(quick):

@@ -180,6 +180,16 @@ def existing_folder(text: str) -> Path:
     return where
 
 
+def existing_file(text: str) -> str:
+    """A file that is there, by its absolute path."""
+    where = Path(text).expanduser().absolute()
+    if _kind(where) != "a file":
+        raise argparse.ArgumentTypeError(
+            f"{where} is a folder" if _kind(where) else f"there is no file {where}"
+        )
+    return str(where)
+
+
 def _kind(where: Path) -> str:
     """`a folder`, `a file` (whatever is not a folder), or "" where there is nothing."""
     try:

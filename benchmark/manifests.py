@@ -121,6 +121,7 @@ _manifest = validate.tree(
             ("title", "corpus", "corpus_hash", "tokenizer_hash", "backend", "precision", "baseline"),
             validate.name,
         ),
+        **dict.fromkeys(("eval_corpus", "eval_corpus_hash", "tokenizer"), validate.name),
         "source": validate.prose,
         "published": validate.flag,
         "tasks": validate.several(_task),

@@ -63,6 +63,7 @@ RANGES: Mapping[str, validate.Check] = {
     "step": validate.whole(0, 10**15),
     "Record.val_loss": validate.maybe(LOSS),
     "bits_per_byte": validate.maybe(LOSS),
+    "domain_losses": validate.each(LOSS),
     "hyperparameters": check_settings,
     "facts": check_facts,
     "environment": validate.tree({"machine": validate.name}),

@@ -17,6 +17,7 @@ from optimizers.base import RECIPE as RECIPE  # part of a trial: read from here 
 from optimizers.base import Value
 
 SCHEMA = 1  # of records on disk; a reader refuses any other
+LATER = frozenset(("eval_corpus", "eval_corpus_hash"))  # fields of a trial that were added when there were ids
 EXPERIMENT = 2  # raise when model, data order, initialization or evaluation change: old runs are then others
 
 Status = Literal["finished", "diverged", "failed"]
@@ -99,6 +100,12 @@ class Trial:
     experiment: int = EXPERIMENT
     """Version of model, data order, initialization and evaluation."""
 
+    eval_corpus: str = ""
+    """Name of the corpus that is evaluated on, where that is another one, as `corpus`; else empty."""
+
+    eval_corpus_hash: str = ""
+    """Hash of its tokens."""
+
     @property
     def task(self) -> str:
         return f"{self.scale}-{self.chinchilla_ratio:g}x"
@@ -108,9 +115,10 @@ class Trial:
         return int(self.hyperparameters["batch_size"])
 
     def stored(self) -> dict[str, Any]:
-        """The trial as it stands in a record."""
+        """The trial as it stands in a record, without those of LATER that say nothing: so older ids stay."""
         keys = {f.name: f.metadata.get(KEY, f.name) for f in dataclasses.fields(self)}
-        return {keys[name]: value for name, value in dataclasses.asdict(self).items()}
+        fields = dataclasses.asdict(self)
+        return {keys[name]: value for name, value in fields.items() if value or name not in LATER}
 
     @cached_property
     def trial_id(self) -> str:
@@ -215,6 +223,9 @@ class Outcome:
     cost: Cost = field(default_factory=Cost)
     """Time, memory and FLOPs."""
 
+    domain_losses: Mapping[str, float] = field(default_factory=dict)
+    """The final loss on each domain of the evaluation corpus, in nats per token; empty where it has none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Record(Outcome):
@@ -239,5 +250,7 @@ class Record(Outcome):
         """One line of JSON: the schema version, the id, the trial, how it ended and what for, and the rest."""
         rest = dataclasses.asdict(self) | {"trial": self.trial.stored()}
         first = {name: rest.pop(name) for name in ("trial", "status", "reason", "purpose")}
+        if not self.domain_losses:
+            del rest["domain_losses"]
         body = {"schema": SCHEMA, "trial_id": self.trial.trial_id, **first, **rest}
         return json.dumps(body, allow_nan=False, separators=(",", ":"))

@@ -188,7 +188,10 @@ def compact(sweep_dir: Path) -> Path:
 
 MEASUREMENTS = "bench"  # the folder of figures of how fast the benchmark itself is, which are no sweep
 # One corpus, one backend, one precision: losses of different experiments are not compared.
-SAME = ["corpus", "corpus_hash", "tokenizer_hash", "backend", "precision", "experiment", "eval_split"]
+SAME = [
+    "corpus", "corpus_hash", "tokenizer_hash", "eval_corpus_hash",
+    "backend", "precision", "experiment", "eval_split",
+]  # fmt: skip
 RUN = ["optimizer", "scale", "chinchilla_ratio", "search", "seed"]
 LOSS_COLUMNS = [*RUN, "val_loss", "task", "status", "reason", "trial_id"]
 
@@ -200,9 +203,9 @@ class Results:
     runs: one row per record. Columns: trial_id, sweep (its folder), optimizer, rule, scale, num_params,
         chinchilla_ratio, task, tokens, steps, batch_size, seed, use, status, reason, purpose, val_loss
         (of a report run: its test loss), bits_per_byte, train_loss, data_epochs, corpus, corpus_hash,
-        tokenizer_hash, backend, precision, experiment, eval_split, machine, cpu_type, conditions (those of
-        benchmark/machine.py), gradients_per_step, finished_at, every field of `Cost`, and
-        `hp.<hyperparameter>` for each hyperparameter (missing where an optimizer has none such).
+        tokenizer_hash, eval_corpus, eval_corpus_hash, backend, precision, experiment, eval_split, machine,
+        cpu_type, conditions (those of benchmark/machine.py), gradients_per_step, finished_at, every field of
+        `Cost`, and `hp.<hyperparameter>` for each hyperparameter (missing where an optimizer has none such).
     curves: one row per evaluation along a run: trial_id, optimizer, scale, chinchilla_ratio, task, seed,
         use, step, fraction (of the run), tokens, seconds, val_loss.
     sweeps: the manifests by sweep name; a manifest's `trial_ids` says which runs are that sweep's.
@@ -280,6 +283,8 @@ def _run_row(sweep: str, record: Record) -> dict[str, Any]:
         "corpus": sources.shown(trial.corpus),
         "corpus_hash": trial.corpus_hash,
         "tokenizer_hash": trial.tokenizer_hash,
+        "eval_corpus": sources.shown(trial.eval_corpus),
+        "eval_corpus_hash": trial.eval_corpus_hash,
         "backend": trial.backend,
         "precision": trial.precision,
         "experiment": trial.experiment,

@@ -21,7 +21,7 @@ from pathlib import Path
 import optimizers
 import sweeps
 from benchmark import hidden, resources, store
-from benchmark.data import user_cache
+from benchmark.data import evaluation, user_cache
 from benchmark.data.corpora import cache_folder, check_size, prepare
 from benchmark.data.sources import parse
 from benchmark.report import live, place
@@ -242,16 +242,22 @@ def _sweep(args: argparse.Namespace) -> Sweep:
 def _prepared(sweep: Sweep, args: argparse.Namespace) -> Sweep:
     """The sweep with the prepared corpus, the user's or its own."""
     corpus = parse(args.corpus or sweep.corpus)
+    tokenizer = args.tokenizer or sweep.tokenizer
+    # a sweep's own evaluation corpus belongs to its own corpus
+    evaluated = args.eval_corpus or ("" if args.corpus else sweep.eval_corpus)
+    other = parse(evaluated) if evaluated else None
     sweep = dataclasses.replace(
         sweep,
         corpus=corpus.shown,
         corpus_at=corpus.spelled if corpus.label else "",  # absolute: workers run in folders of their own
+        tokenizer=tokenizer,
+        eval_corpus=other.shown if other else "",
+        eval_corpus_at=other.spelled if other and other.label else "",
         pack=args.pack or sweep.pack,
     )
     # a price needs no corpus, but finished trials are only known by its hash; a large one is not made for that
-    large = max(stage.task.scale.vocab for stage in sweep.stages) > LARGE_VOCAB or sweep.corpus.startswith(
-        "hub:"
-    )
+    largest = max(stage.task.scale.vocab for stage in sweep.stages)
+    large = largest > LARGE_VOCAB or sweep.corpus.startswith("hub:")
     return sweep if args.dry_run and large else _with_corpus(sweep)
 
 
@@ -275,11 +281,20 @@ def _with_corpus(sweep: Sweep) -> Sweep:
     vocab, *others = dict.fromkeys(task.scale.vocab for task in tasks)
     if others:
         raise ValueError(f"{sweep.name}: its tasks are of two ladders, whose vocabularies differ; keep one's")
-    corpus = prepare(sweep.corpus_at or sweep.corpus, vocab, say=lambda note: print(note, file=sys.stderr))
+
+    def say(note: str) -> None:
+        print(note, file=sys.stderr)
+
+    name = sweep.corpus_at or sweep.corpus
+    corpus = prepare(name, vocab, say=say, tokenizer_file=sweep.tokenizer, tokens=sweep.tokens)
+    hashes = {"corpus_hash": corpus.corpus_hash, "tokenizer_hash": corpus.tokenizer_hash}
+    if sweep.eval_corpus:
+        other = evaluation.prepare(sweep.eval_corpus_at or sweep.eval_corpus, corpus, sweep.tokenizer, say)
+        corpus = corpus.evaluated_on(other)
+        hashes["eval_corpus_hash"] = other.corpus_hash
     evaluated = max(sweep.tuning_evaluation.sequences, sweep.report_evaluation.sequences)
     longest = max(task.scale.seq_len for task in tasks)
-    check_size(corpus, max(task.tokens for task in tasks), evaluated * longest + 1)
-    hashes = {"corpus_hash": corpus.corpus_hash, "tokenizer_hash": corpus.tokenizer_hash}
+    check_size(corpus, sweep.tokens, evaluated * longest + 1)
     return dataclasses.replace(sweep, **hashes)
 
 

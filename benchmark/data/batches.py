@@ -2,11 +2,16 @@
 
 The training split is cut into sequences of `seq_len` tokens (plus one to predict); each epoch visits them in
 a permutation drawn from (seed, epoch). A batch is the next `batch_size` of them, so that batches of 4 and of
-32 consume the same stream in the same order.
+32 consume the same stream in the same order. A split of more than RESIDENT tokens has another one (stream.py).
 """
 
 import numpy as np
 
+from benchmark.data.shards import Ids
+
+RESIDENT = (
+    2**28
+)  # tokens of a training split that is held whole, on the device, with one order of its sequences
 TOKENS_AT_ONCE = (
     8192  # of one forward and backward pass: the whole batch on the micro ladder, two sequences above
 )
@@ -38,12 +43,17 @@ def largest_part(count: int, fitting: int) -> int:
     return max(size for size in range(1, min(max(1, fitting), count) + 1) if count % size == 0)
 
 
-def fixed_sequences(tokens: np.ndarray, seq_len: int, count: int) -> np.ndarray:
+def rows(tokens: Ids, start: int, seq_len: int, count: int) -> np.ndarray:
+    """Consecutive sequences from token `start` on, each with the token after it, [count, seq_len + 1]."""
+    flat = np.ascontiguousarray(tokens[start : start + count * seq_len + 1])
+    return np.lib.stride_tricks.sliding_window_view(flat, seq_len + 1)[::seq_len]
+
+
+def fixed_sequences(tokens: Ids, seq_len: int, count: int) -> np.ndarray:
     """The first `count` sequences of an evaluation split with their targets, int32 [count, seq_len + 1]."""
     if sequence_count(len(tokens), seq_len) < count:
         raise ValueError(
             f"evaluation needs {count} sequences of {seq_len} tokens, but the split has {len(tokens)} tokens;"
             " use a larger corpus"
         )
-    starts = np.arange(count)[:, None] * seq_len
-    return tokens[starts + np.arange(seq_len + 1)].astype(np.int32)
+    return rows(tokens, 0, seq_len, count).astype(np.int32)

@@ -1,5 +1,7 @@
 """A byte-level BPE trained on a sample of the training documents, and text as token ids."""
 
+import json
+import re
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -36,19 +38,37 @@ def sample(texts: Iterable[str], vocab: int) -> Iterator[str]:
         room -= len(text)
 
 
-def encode(tokenizer: Tokenizer, texts: list[str]) -> list[int]:
+def encode(tokenizer: Tokenizer, texts: list[str], end: int = 0) -> list[int]:
     """The token ids of the texts one after the other, an end of text after each."""
     ids: list[int] = []
-    for encoding in tokenizer.encode_batch_fast(texts):
-        ids += encoding.ids
-        ids.append(0)
+    for own in each(tokenizer, texts, end):
+        ids += own
     return ids
 
 
-def token_bytes(tokenizer: Tokenizer, vocab: int) -> np.ndarray:
-    """Bytes that each token stands for, [vocab]; 0 for the end of text and for ids that no text uses."""
+def each(tokenizer: Tokenizer, texts: list[str], end: int = 0) -> Iterator[list[int]]:
+    """The token ids of each text, with the end of text."""
+    for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False):
+        yield [*encoding.ids, end]
+
+
+def token_bytes(tokenizer: Tokenizer, vocab: int, end: int = 0) -> np.ndarray:
+    """Bytes that each token stands for, [vocab]; 0 for the end of text, other special tokens and unused ids."""
+    described = json.loads(tokenizer.to_str())
+    byte_level = "ByteLevel" in json.dumps(described.get("decoder"))
     lengths = np.zeros(vocab, np.int32)
     for token, index in tokenizer.get_vocab().items():
-        lengths[index] = len(token)  # in a byte-level vocabulary one character stands for one byte
-    lengths[0] = 0
+        # in a byte-level vocabulary one character stands for one byte
+        lengths[index] = len(token) if byte_level else _length(token)
+    for added in described.get("added_tokens", []):
+        if added.get("special"):
+            lengths[added["id"]] = 0
+    lengths[end] = 0
     return lengths
+
+
+def _length(token: str) -> int:
+    """Bytes of a token as vocabularies of SentencePiece's kind write it."""
+    if re.fullmatch(r"<0x[0-9A-F]{2}>", token):
+        return 1
+    return len(token.replace("\u2581", " ").removeprefix("##").encode())

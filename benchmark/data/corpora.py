@@ -1,61 +1,35 @@
 """Corpora as token ids: split by document, free of repeats, tokenized once and kept in the user's cache.
 
 `python -m benchmark.data.corpora gcide` prepares one and prints its sizes and hashes. The steps are in
-sources/ (text), dedup.py, bpe.py and build.py.
+sources/ (text), dedup.py, bpe.py and build.py; what is too large for them is in token_files.py and streamed.py.
 """
 
 from benchmark import stopping  # before imports that take long: one may be interrupted in them
 
 # isort: split
 import contextlib
-import json
+import functools
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from benchmark.arguments import Parser, at_least
-from benchmark.data import bpe, build, user_cache
-from benchmark.data.build import HELD_OUT_MOST, PREPARATION, SPLITS, Split, dtype, short_hash
+from benchmark.arguments import Parser, at_least, whole
+from benchmark.data import bpe, build, tokenizer, user_cache
+from benchmark.data.ask import Ask
+from benchmark.data.build import HELD_OUT_MOST, PREPARATION, SPLITS, short_hash
+from benchmark.data.corpus import Corpus as Corpus
+from benchmark.data.corpus import load
 from benchmark.data.sources import find, identity, parse, shown, usage
-from benchmark.data.sources.base import Document, Source
+from benchmark.data.sources.base import Source
 from benchmark.store import write_atomically
 
 MAX_EPOCHS = 4  # up to about here repeated data is worth nearly as much as new (arXiv 2305.16264)
-
-
-@dataclass(frozen=True, eq=False)
-class Corpus:
-    """A prepared corpus.
-
-    corpus_hash: of the tokens of every split, 16 hex digits; tokenizer_hash: of the tokenizer's JSON.
-    token_bytes: [vocab] bytes that each token stands for, 0 for the end of text.
-    counts, documents, bytes: tokens, documents and bytes of text in each split.
-    folder: where tokenizer.json and the tokens are.
-    notes: what was left out of the text or dropped from it, and why, in lines for people.
-    """
-
-    name: str
-    corpus_hash: str
-    tokenizer_hash: str
-    vocab: int
-    token_bytes: np.ndarray = field(repr=False)
-    counts: Mapping[str, int]
-    documents: Mapping[str, int]
-    bytes: Mapping[str, int]
-    folder: Path
-    notes: tuple[str, ...] = ()
-
-    def tokens(self, split: Split) -> np.ndarray:
-        """All token ids of a split, 1-D and read-only: uint16, or uint32 where the vocabulary needs it."""
-        return np.memmap(self.folder / f"{split}.bin", dtype(self.vocab), mode="r")
 
 
 def prepare(
@@ -65,12 +39,18 @@ def prepare(
     cache_dir: Path | None = None,
     progress: bool = True,
     say: Callable[[str], object] = lambda _: None,
+    tokenizer_file: str = "",
+    tokens: int = 0,
+    held_out: bool = False,
 ) -> Corpus:
     """Return the corpus of this name, prepared now or found in the cache.
 
     name: a file of sources/ and what it asks for after a colon: `gcide`, `local:PATH`.
     say: called with each of the corpus's notes if it is prepared now.
-    vocab: size of the byte-level BPE.
+    vocab: size of the byte-level BPE, or of the model's vocabulary, in which the ids of a tokenizer must lie.
+    tokenizer_file: a tokenizer.json, in place of a BPE that is trained on the text.
+    tokens: training tokens that will be needed at most, so that of a source without end no more is read.
+    held_out: the corpus is for evaluation alone: all of its text goes to validation and test.
     cache_dir: instead of $OPTIMIZER_BENCHMARK_CACHE or the user's cache folder. Two processes may prepare at
     once, and either may be killed: a corpus appears in the cache whole or not at all. Text is held in memory
     while it is prepared: count on eight times its size.
@@ -83,13 +63,22 @@ def prepare(
     except OSError as error:
         raise ValueError(f"corpus {name} cannot be read ({error})") from None
     cache = cache_dir or cache_folder()
-    pointer = cache / "sources" / short_hash(f"{PREPARATION} {vocab} {identity(name)} {source.stamp}".encode())
+    given = tokenizer.read(tokenizer_file, vocab) if tokenizer_file else None
     try:
+        if source.prepare:
+            ask = Ask(name, vocab, cache, tokenizer_file, tokens, held_out, progress, say)
+            folder = source.prepare(ask)
+            made = load(name, vocab, folder)
+            assert made, f"{folder} was just written"
+            return made
+        how = _how(vocab, given, held_out)
+        pointer = cache / "sources" / short_hash(f"{how} {identity(name)} {source.stamp}".encode())
         if pointer.is_file():
             folder, *notes = pointer.read_text(encoding="utf-8").splitlines() or [""]
-            if folder and (found := _load(name, vocab, cache / "corpora" / folder, notes)):
+            if folder and (found := load(name, vocab, cache / "corpora" / folder, notes)):
                 return found
-        made = _prepared(name, vocab, source, cache, pointer, None if progress else True)
+        making = functools.partial(build.build, vocab=vocab, tokenizer=given, held_out=held_out)
+        made = _prepared(name, vocab, source, cache, pointer, how, making, None if progress else True)
     except OSError as error:
         raise ValueError(
             f"cannot keep corpus {name} in {cache} ({error.strerror}); free space there, or set"
@@ -104,7 +93,7 @@ def kept(name: str, vocab: int, corpus_hash: str, tokenizer_hash: str) -> Corpus
     """The corpus of these hashes from the cache, whatever became of the text that it was made of; None if it
     is not there. name: what to call it."""
     for meta in sorted((cache_folder() / "corpora").glob("[!.]*/meta.json")):
-        found = _load(shown(name), vocab, meta.parent)
+        found = load(shown(name), vocab, meta.parent)
         if found and (found.corpus_hash, found.tokenizer_hash) == (corpus_hash, tokenizer_hash):
             return found
     return None
@@ -124,77 +113,74 @@ def check_size(corpus: Corpus, tokens_needed: int, eval_tokens: int) -> float:
     Raises ValueError if that is more than MAX_EPOCHS, or if validation or test holds fewer than `eval_tokens`.
     """
     train = corpus.counts["train"]
-    per_token = sum(corpus.bytes.values()) / max(1, sum(corpus.counts.values())) / 1e6  # MB
+    texts = sum(corpus.bytes.values())
+    per_token = texts / max(1, sum(corpus.counts.values())) / 1e6  # MB
     trained = tokens_needed / MAX_EPOCHS / (1 - 2 * HELD_OUT_MOST)  # tokens of all splits together
     needed = per_token * max(trained, eval_tokens / HELD_OUT_MOST)
     if tokens_needed > MAX_EPOCHS * train:
+        takes = f"; it takes about {needed:.1f} MB of text" if texts else ""
         raise ValueError(
             f"corpus {corpus.name} is too small: it has {train:,} training tokens and the task needs"
-            f" {tokens_needed:,}, {tokens_needed / train:.1f} epochs where at most {MAX_EPOCHS} are allowed;"
-            f" choose a larger corpus or a smaller task; it takes about {needed:.1f} MB of text"
+            f" {tokens_needed:,}, {tokens_needed / max(1, train):.1f} epochs where at most {MAX_EPOCHS} are"
+            f" allowed; choose a larger corpus or a smaller task{takes}"
         )
+    evaluated = corpus.evaluation or corpus
     for split in ("validation", "test"):
         if corpus.counts[split] < eval_tokens:
+            larger = f", some {needed:.1f} MB of text" if texts and not corpus.evaluation else ""
             raise ValueError(
-                f"corpus {corpus.name} is too small: its {split} split has {corpus.counts[split]:,} tokens and"
-                f" an evaluation needs {eval_tokens:,}; choose a larger corpus, some {needed:.1f} MB of text"
+                f"corpus {evaluated.name} is too small: its {split} split has {corpus.counts[split]:,} tokens"
+                f" and an evaluation needs {eval_tokens:,}; choose a larger corpus{larger}"
             )
     return tokens_needed / train
 
 
-def _load(name: str, vocab: int, folder: Path, notes: Sequence[str] = ()) -> Corpus | None:
-    """The corpus in this folder, or None if it is not there, damaged, or of another vocabulary."""
-    try:
-        meta: dict[str, Any] = json.loads((folder / "meta.json").read_text())
-        sizes = {split: (folder / f"{split}.bin").stat().st_size for split in SPLITS}
-    except (OSError, ValueError):
-        return None
-    if any(sizes[split] != meta["counts"][split] * dtype(vocab).itemsize for split in SPLITS):
-        return None
-    token_bytes = np.array(meta.pop("token_bytes"), np.int32)
-    if len(token_bytes) != vocab:
-        return None
-    dropped = meta.pop("dropped", {})  # what was made before it was counted has none
-    said = (*notes, *([_repeats(dropped)] if dropped.get("paragraphs") else []))
-    return Corpus(name=name, vocab=vocab, token_bytes=token_bytes, folder=folder, notes=said, **meta)
+def _how(vocab: int, given: Tokenizer | None, held_out: bool) -> str:
+    """What decides, besides its text, what a corpus becomes."""
+    own = f" {short_hash(given.to_str().encode())}" if given else ""
+    return f"{PREPARATION} {vocab}{own}{' held out' if held_out else ''}"
 
 
-def _repeats(dropped: Mapping[str, int]) -> str:
-    whole = f", {dropped['documents']:,} of them whole documents" if dropped["documents"] else ""
-    return f"dropped {dropped['paragraphs']:,} of {dropped['of']:,} paragraphs, which repeat others{whole}"
-
-
-def _prepared(name: str, vocab: int, source: Source, cache: Path, pointer: Path, silent: bool | None) -> Corpus:
+def _prepared(
+    name: str,
+    vocab: int,
+    source: Source,
+    cache: Path,
+    pointer: Path,
+    how: str,
+    making: Callable[..., None],
+    silent: bool | None,
+) -> Corpus:
     """Read and prepare; `silent` is tqdm's `disable`: None shows a bar on a terminal only."""
     bar = tqdm(source.documents(), f"{name}: reading", unit=" documents", disable=silent, leave=False)
     documents, content = build.in_hash_order(bar)
     if not documents:
         raise ValueError(f"corpus {name} is empty: there is no text in it")
-    folder = cache / "corpora" / short_hash(f"{PREPARATION} {vocab} {content}".encode())
-    if not _load(name, vocab, folder):
+    folder = cache / "corpora" / short_hash(f"{how} {content}".encode())
+    if not load(name, vocab, folder):
         with tqdm(desc=f"{name}: encoding", unit=" documents", disable=silent, leave=False) as bar:
-            _build(name, documents, vocab, folder, bar)
+            _build(name, vocab, folder, lambda where: making(documents, folder=where, bar=bar))
     notes = source.notes()
     write_atomically(pointer, "\n".join([folder.name, *notes]))
-    corpus = _load(name, vocab, folder, notes)
+    corpus = load(name, vocab, folder, notes)
     assert corpus, f"{folder} was just written"
     return corpus
 
 
-def _build(name: str, documents: list[Document], vocab: int, folder: Path, bar: tqdm) -> None:
+def _build(name: str, vocab: int, folder: Path, making: Callable[[Path], None]) -> None:
     """Make the corpus aside and rename it into place; whoever comes second keeps the first one's."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(folder.parent)
     temporary = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
     try:
-        build.build(documents, vocab, temporary, bar)
-        if not _load(name, vocab, folder):
+        making(temporary)
+        if not load(name, vocab, folder):
             shutil.rmtree(folder, ignore_errors=True)  # damaged, if it is there at all
         temporary.chmod(0o755)  # a shared cache is for others too
         try:
             temporary.rename(folder)
         except OSError:
-            if not _load(name, vocab, folder):  # else another process was first, with the same corpus
+            if not load(name, vocab, folder):  # else another process was first, with the same corpus
                 raise
     except ValueError as error:
         raise ValueError(f"corpus {name} is too small: {error}") from None
@@ -220,15 +206,19 @@ def main(arguments: list[str] | None = None, prog: str = "python -m benchmark.da
         default=512,
         help="size of the byte-level BPE (default: 512)",
     )
+    parser.add_argument("--tokenizer", default="", metavar="FILE", help="a tokenizer.json in its place")
+    parser.add_argument(
+        "--tokens", type=whole, default=0, metavar="N", help="training tokens to prepare of what is streamed"
+    )
     options = parser.parse_args(arguments)
     try:
-        corpus = prepare(options.name, options.vocab)
+        corpus = prepare(options.name, options.vocab, tokenizer_file=options.tokenizer, tokens=options.tokens)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
     print(f"{corpus.name}: corpus {corpus.corpus_hash}, tokenizer {corpus.tokenizer_hash}")
     for split in SPLITS:
-        sizes = corpus.documents[split], corpus.bytes[split], corpus.counts[split]
+        sizes = corpus.documents.get(split, 0), corpus.bytes.get(split, 0), corpus.counts[split]
         print("{:>11}: {:>10,} documents {:>14,} bytes {:>13,} tokens".format(split, *sizes))
     for note in corpus.notes:
         print(note)

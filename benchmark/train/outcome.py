@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmark import scales
-from benchmark.data import batches
+from benchmark.data import batches, evaluated
 from benchmark.data.corpora import Corpus
 from benchmark.spec import Cost, Outcome, Point, Trial
 from benchmark.train import parameters
@@ -70,7 +70,8 @@ def outcome(
     if reason:
         return Outcome("diverged", reason, None, None, train_loss, curve, epochs, cost)
     bits = _bits_per_byte(trial, corpus, sequence_losses)
-    return Outcome("finished", "", loss, bits, train_loss, curve, epochs, cost)
+    domains = evaluated.by_domain(corpus.tokens(trial.evaluation.split), sequence_losses)
+    return Outcome("finished", "", loss, bits, train_loss, curve, epochs, cost, domains)
 
 
 def _divergence(loss: float, train_losses: Sequence[float], steps: int, uniform: float) -> str:
@@ -86,8 +87,11 @@ def _divergence(loss: float, train_losses: Sequence[float], steps: int, uniform:
     return ""
 
 
-def _bits_per_byte(trial: Trial, corpus: Corpus, sequence_losses: np.ndarray) -> float:
+def _bits_per_byte(trial: Trial, corpus: Corpus, sequence_losses: np.ndarray) -> float | None:
+    """None where it is not known which bytes a token stands for."""
     tokens = corpus.tokens(trial.evaluation.split)
-    sequences = batches.fixed_sequences(tokens, trial.seq_len, trial.evaluation.sequences)
+    sequences = evaluated.sequences(tokens, trial.seq_len, trial.evaluation.sequences)
     predicted_bytes = int(corpus.token_bytes[sequences[:, 1:]].sum())
+    if not predicted_bytes:
+        return None
     return float(sequence_losses.sum() * trial.seq_len / (math.log(2) * predicted_bytes))

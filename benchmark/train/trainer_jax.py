@@ -20,12 +20,12 @@ import numpy as np
 import optax
 
 from benchmark import scales
-from benchmark.data import batches
+from benchmark.data import evaluated
 from benchmark.data.build import Split
 from benchmark.data.corpora import Corpus
 from benchmark.scales import Scale
 from benchmark.spec import Outcome, Point, Trial
-from benchmark.train import checkpoint, deep_jax, loss_jax, model_jax, parameters, state_jax
+from benchmark.train import checkpoint, data_jax, deep_jax, loss_jax, model_jax, parameters, state_jax
 from benchmark.train.checkpoint import Progress
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
@@ -61,7 +61,7 @@ def train(
         upkeep.begin(progress)
         while progress.step < stop:
             until = next(mark for mark in [*marks, first.steps] if mark > progress.step)
-            pack.advance(progress, upkeep.until(progress, min(until, stop, progress.step + CHUNK)))
+            pack.advance(progress, upkeep.until(progress, min(until, stop, pack.data.limit(progress.step))))
             if pack.all_exploded(progress):
                 break
             if progress.step in marks:
@@ -109,10 +109,7 @@ class _Pack:
         self.programs = programs(blank, self.scale, first.precision, self.size, kernel)
         self.compiled_before = self.programs.compile_seconds
         self.started = time.perf_counter()
-        self.stream = _on_device(corpus)
-        tokens = len(corpus.tokens("train"))
-        orders = [batches.order(tokens, t.seq_len, t.batch_size, t.steps, t.seed) for t in trials]
-        self.order = np.stack(orders) if self.size > 1 else orders[0]
+        self.data = data_jax.data(trials, corpus, CHUNK)
         self.settings = self._stack([_setting(t, o) for t, o in zip(trials, optimizers, strict=True)])
         params = self._stack([parameters.initial(self.scale, t.seed) for t in trials])
         params = jax.tree.map(jnp.asarray, params)
@@ -128,13 +125,13 @@ class _Pack:
     def advance(self, progress: Progress, until: int) -> None:
         """Train to step `until`, at most CHUNK steps on."""
         count = until - progress.step
-        chunk = self.order[..., progress.step : until, :]
-        missing = [(0, 0)] * (chunk.ndim - 2) + [(0, CHUNK - count), (0, 0)]
-        chunk = np.pad(chunk, missing)  # one shape, one program; rows beyond `count` are never read
-        steps = np.int32(count)
-        self.programs.prepare("advance", self.carry, self.settings, self.stream, chunk, steps)
-        start = time.perf_counter()
-        self.carry, losses = self.programs.call("advance", self.carry, self.settings, self.stream, chunk, steps)
+        waited = time.perf_counter()
+        name, *tokens = self.data.batches(progress.step, until)
+        waited = time.perf_counter() - waited
+        arguments = (self.carry, self.settings, *tokens, np.int32(count))
+        self.programs.prepare(name, *arguments)
+        start = time.perf_counter() - waited
+        self.carry, losses = self.programs.call(name, *arguments)
         rows = np.atleast_2d(np.asarray(losses))[:, :count].T  # waits for the device
         progress.train_seconds += time.perf_counter() - start
         progress.train_losses.extend(rows.astype(float).tolist())
@@ -147,7 +144,7 @@ class _Pack:
 
     def evaluate(self, progress: Progress, split: Split, count: int) -> np.ndarray:
         """Loss of every one of the first `count` sequences of a split in nats per token, [pack, count]."""
-        sequences = batches.fixed_sequences(self.corpus.tokens(split), self.scale.seq_len, count)
+        sequences = evaluated.sequences(self.corpus.tokens(split), self.scale.seq_len, count)
         losses = []
         for start in range(0, count, EVAL_CHUNK):
             chunk = sequences[start : start + EVAL_CHUNK]
@@ -260,13 +257,19 @@ def programs(
     def init(values: Tree, setting: Tree) -> Tree:
         return build(setting)[1].init(values)
 
-    def advance(carry: Tree, setting: Tree, stream: jax.Array, order: jax.Array, count: jax.Array) -> Tree:
-        optimizer, rule = build(setting)
+    def advance(carry: Tree, setting: Tree, tokens: jax.Array, order: jax.Array, count: jax.Array) -> Tree:
         offsets = jnp.arange(scale.seq_len + 1)
+        return run(carry, setting, lambda i: tokens[order[i][:, None] * scale.seq_len + offsets], count)
+
+    def advance_chunk(carry: Tree, setting: Tree, chunk: jax.Array, begin: jax.Array, count: jax.Array) -> Tree:
+        return run(carry, setting, lambda i: chunk[begin + i], count)
+
+    def run(carry: Tree, setting: Tree, batch_of: Callable[[jax.Array], jax.Array], count: jax.Array) -> Tree:
+        optimizer, rule = build(setting)
 
         def step(i: jax.Array, state: Tree) -> Tree:
             values, rule_state, losses = state
-            batch = stream[order[i][:, None] * scale.seq_len + offsets].astype(jnp.int32)
+            batch = batch_of(i).astype(jnp.int32)
             loss_fn = functools.partial(loss_jax.loss, batch=batch, scale=scale, dtype=dtype)
             trained = functools.partial(loss_fn, attention=attention)  # cuDNN's has no second derivative
             loss, grads = jax.value_and_grad(trained)(values)
@@ -291,10 +294,12 @@ def programs(
         # about 2048 tokens at a time: small enough for the cache here and for the logits at any scale
         return jax.lax.map(one, sequences, batch_size=max(1, 2048 // scale.seq_len))
 
-    functions: dict[str, Callable] = {"init": init, "advance": advance, "evaluate": evaluate}
+    functions: dict[str, Callable] = {
+        "init": init, "advance": advance, "advance_chunk": advance_chunk, "evaluate": evaluate
+    }  # fmt: skip
     if size > 1:
         functions = _packed(functions)
-    donated = {"advance": 0}
+    donated = {"advance": 0, "advance_chunk": 0}
     return Programs({k: jax.jit(f, donate_argnums=donated.get(k, ())) for k, f in functions.items()})
 
 
@@ -312,18 +317,25 @@ def _packed(functions: Mapping[str, Callable]) -> dict[str, Callable]:
         one = jax.eval_shape(jax.vmap(functions["init"], in_axes=axes), values, setting)
         return jax.vmap(functions["init"], in_axes=axes, out_axes=floating(one))(values, setting)
 
-    def advance(carry: Tree, setting: Tree, stream: jax.Array, order: jax.Array, count: jax.Array) -> Tree:
+    def advance(carry: Tree, setting: Tree, tokens: jax.Array, order: jax.Array, count: jax.Array) -> Tree:
         axes = floating(carry)
         in_axes = (axes, setting_axes(setting), None, 0, None)
         return jax.vmap(functions["advance"], in_axes=in_axes, out_axes=(axes, 0))(
-            carry, setting, stream, order, count
+            carry, setting, tokens, order, count
+        )
+
+    def advance_chunk(carry: Tree, setting: Tree, chunk: jax.Array, begin: jax.Array, count: jax.Array) -> Tree:
+        axes = floating(carry)
+        in_axes = (axes, setting_axes(setting), 0, None, None)
+        return jax.vmap(functions["advance_chunk"], in_axes=in_axes, out_axes=(axes, 0))(
+            carry, setting, chunk, begin, count
         )
 
     def evaluate(values: Tree, rule_state: Tree, setting: Tree, sequences: jax.Array) -> jax.Array:
         in_axes = (0, floating(rule_state), setting_axes(setting), None)
         return jax.vmap(functions["evaluate"], in_axes=in_axes)(values, rule_state, setting, sequences)
 
-    return {"init": init, "advance": advance, "evaluate": evaluate}
+    return {"init": init, "advance": advance, "advance_chunk": advance_chunk, "evaluate": evaluate}
 
 
 def _setting(trial: Trial, optimizer: Optimizer) -> Tree:
@@ -362,11 +374,6 @@ def _scaled(updates: Tree, params: Mapping[str, Param], ratios: Mapping[str, jax
     may fix the norm of its step whatever the gradient."""
     named = {name: ROLE_RATIOS.get(params[name].role) for name in updates}
     return {name: u if (ratio := named[name]) is None else ratios[ratio] * u for name, u in updates.items()}
-
-
-@functools.lru_cache(maxsize=2)
-def _on_device(corpus: Corpus) -> jax.Array:
-    return jnp.asarray(np.asarray(corpus.tokens("train")))
 
 
 def _peak_memory() -> int:

@@ -21,11 +21,11 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmark import resources, scales
-from benchmark.data import batches
+from benchmark.data import batches, evaluated
 from benchmark.data.corpora import Corpus
 from benchmark.scales import Scale
 from benchmark.spec import Outcome, Point, Trial
-from benchmark.train import checkpoint, model_torch, parameters
+from benchmark.train import checkpoint, data_torch, model_torch, parameters
 from benchmark.train.checkpoint import Progress
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.parts_torch import sum_of_parts
@@ -151,8 +151,7 @@ class TrainingRun:
         self.compile_seconds = 0.0
         require_every_parameter_once(self.rule, self.values)
         self.initial_lrs = [group["lr"] for group in self.rule.param_groups]
-        self.stream = corpus.tokens("train")
-        self.order = batches.order(len(self.stream), trial.seq_len, trial.batch_size, trial.steps, trial.seed)
+        self.data = data_torch.data(trial, corpus, CHUNK)
         self.progress = Progress(curves=[[]])
 
     def train(self, path: Path | None = None, max_steps: int | None = None, watch: Watch | None = None) -> bool:
@@ -171,7 +170,7 @@ class TrainingRun:
             upkeep.begin(progress)
             while progress.step < stop:
                 until = next(mark for mark in [*marks, trial.steps] if mark > progress.step)
-                self._advance(upkeep.until(progress, min(until, stop, progress.step + CHUNK)))
+                self._advance(upkeep.until(progress, min(until, stop, self.data.limit(progress.step))))
                 if self._exploded():
                     break
                 if progress.step in marks:
@@ -231,9 +230,7 @@ class TrainingRun:
 
     def _losses(self, step: int, loss: Loss | None = None) -> list[Callable[[Values], torch.Tensor]]:
         """The loss of each part of a step's batch, as shares of the batch's; loss: a compiled one to use."""
-        starts = self.order[step][:, None].astype(np.int64) * self.scale.seq_len
-        tokens = self.stream[starts + np.arange(self.scale.seq_len + 1)].astype(np.int64)
-        batch = torch.from_numpy(tokens).to(_device())
+        batch = torch.from_numpy(self.data.batch(step).astype(np.int64)).to(_device())
         parts = batch.split(batches.rows_at_once(len(batch), self.scale.seq_len))
         return [
             functools.partial(self._part_loss, part=part, share=len(part) / len(batch), loss=loss)
@@ -298,7 +295,7 @@ class TrainingRun:
     def _evaluate(self, split: Any, count: int) -> np.ndarray:
         """Loss of every one of the first `count` sequences of a split in nats per token, [count]."""
         start = time.perf_counter()
-        sequences = batches.fixed_sequences(self.corpus.tokens(split), self.scale.seq_len, count)
+        sequences = evaluated.sequences(self.corpus.tokens(split), self.scale.seq_len, count)
         values = model_torch.cast(self._evaluated(), self.dtype, self.scale)
         size = max(1, EVAL_TOKENS // self.scale.seq_len)
         losses = [

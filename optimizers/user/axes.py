@@ -127,9 +127,9 @@ def check_limits(label: str, added: Mapping[str, Axis], declared: Mapping[str, A
     average is below 1, a rate, a decay or an eps not below 0. An axis that does not go on has no limits."""
     for name, axis in added.items():
         limits = declared.get(name)
-        if limits is None or limits.scale == "fixed":
+        if limits is None or limits.spacing == "fixed":
             continue
-        average = limits.scale == "log1m"  # its `high` is where a search stops, below what one may write
+        average = limits.spacing == "log1m"  # its `high` is where a search stops, below what one may write
         for value in filter(_number, axis.grid):
             if value < limits.low or (value >= 1 if average else value > limits.high):
                 high = "below 1" if average else f"at most {limits.high:g}"

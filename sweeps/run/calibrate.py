@@ -125,7 +125,7 @@ def _job(sweep: Sweep, scale: Scale) -> worker.Job:
     contestant = sweep.contestant(sweep.baseline)
     stage = next(stage for stage in sweep.stages if stage.task.scale == scale)
     whole = trial_of(sweep, Cell(contestant, stage), contestant.start(scale), 0, "tuning")
-    return job(shortened(whole), contestant.source, sweep.corpus_at)
+    return job(shortened(whole), contestant.source, sweep)
 
 
 def shortened(whole: Trial) -> Trial:
@@ -137,6 +137,6 @@ def shortened(whole: Trial) -> Trial:
     return dataclasses.replace(whole, tokens=steps * per_step, steps=steps, evaluation=short)
 
 
-def job(trial: Trial, source: str, corpus_at: str = "") -> worker.Job:
-    """A trial to time: nothing is kept of it. corpus_at: where text of the user's own lies."""
-    return worker.Job((trial,), {}, source, "", "", 0.0, corpus_at)
+def job(trial: Trial, source: str, sweep: Sweep) -> worker.Job:
+    """A trial of a sweep to time: nothing is kept of it."""
+    return worker.Job((trial,), {}, source, "", "", 0.0, **worker.data_of(sweep))

@@ -21,6 +21,7 @@ from typing import Any
 from benchmark import store
 from benchmark.spec import Outcome, Record, Trial
 from benchmark.train import checkpoint, runner
+from sweeps.run import worker
 from sweeps.run.known import by_id
 from sweeps.run.worker import Job, checkpoints, mark_file
 from sweeps.search.contestants import optimizer_class
@@ -110,7 +111,13 @@ class Driver:
         source = self._source(first)
         where = (str(self.folder.resolve()), self._mark)
         job = Job(
-            tuple(mates), purposes, source, *where, self.timeout_seconds, self.sweep.corpus_at, self.track
+            tuple(mates),
+            purposes,
+            source,
+            *where,
+            self.timeout_seconds,
+            track=self.track,
+            **worker.data_of(self.sweep),
         )
         self._went_on(job)
         return job

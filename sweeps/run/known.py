@@ -33,12 +33,13 @@ def made_otherwise(sweep: Sweep, known: Mapping[str, Record]) -> str:
     optimizer; empty where there are none. Records that do not say what code made them are believed."""
     tasks = {stage.task.name for stage in sweep.stages}
     rules = {c.rule: identity.registered(f"optimizers.{c.rule.partition('@')[0]}") for c in sweep.contestants}
-    same = (sweep.corpus_hash, sweep.backend, sweep.precision)
+    same = (sweep.corpus_hash, sweep.eval_corpus_hash, sweep.backend, sweep.precision)
     counts: dict[str, int] = {}
     for record in known.values():
         trial = record.trial
         now, then = rules.get(trial.rule, ""), record.facts.get("source", "")
-        here = trial.task in tasks and (trial.corpus_hash, trial.backend, trial.precision) == same
+        its = (trial.corpus_hash, trial.eval_corpus_hash, trial.backend, trial.precision)
+        here = trial.task in tasks and its == same
         if here and now and then and then != now:
             counts[trial.rule] = counts.get(trial.rule, 0) + 1
     if not counts:

@@ -6,7 +6,17 @@ from typing import Any
 
 import sweeps
 from benchmark import store
-from benchmark.arguments import Parser, existing_folder, folder, names, one_of, positive, up_to, whole
+from benchmark.arguments import (
+    Parser,
+    existing_file,
+    existing_folder,
+    folder,
+    names,
+    one_of,
+    positive,
+    up_to,
+    whole,
+)
 from benchmark.data.sources import usage
 from benchmark.train.trackers import TRACKERS
 from optimizers.user.spec import parse
@@ -88,6 +98,14 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         default=None,
     )
     which.add_argument("--corpus", metavar="NAME", help=f"{usage()} (default: the sweep's)")
+    which.add_argument(
+        "--tokenizer", type=existing_file, metavar="FILE", help="a tokenizer.json to encode it with"
+    )
+    which.add_argument(
+        "--eval-corpus",
+        metavar="NAME",
+        help="evaluate on this corpus; a folder of folders has a domain in each (default: held-out text)",
+    )
     copies = parser.add_argument_group(f"{AA}: how often a comparison errs")
     copies.add_argument(
         "--optimizer-name",

@@ -76,7 +76,7 @@ def _timed(sweep: Sweep, folder: Path, base: Trial, trials: Sequence[Trial]) -> 
     """Time the trials beside the baseline's, all at the scale's usual batch size, and say what came of it."""
     size = scales.get(base.scale).batch_size
     short = [calibrate.shortened(_with_batch(trial, size)) for trial in (base, *trials)]
-    jobs = [calibrate.job(t, sweep.contestant(t.optimizer).source, sweep.corpus_at) for t in short]
+    jobs = [calibrate.job(t, sweep.contestant(t.optimizer).source, sweep) for t in short]
     names = [timing.of(t, _statics(job)).name for t, job in zip(short, jobs, strict=True)]
     known = {(f.name, f.versus) for f in timing.known(folder)}
     new = [i for i, name in enumerate(names) if i and (name, names[0]) not in known]

@@ -12,8 +12,10 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmark import scales, stopping, store
+from benchmark.data import evaluation
 from benchmark.data.corpora import Corpus, cache_folder, kept, prepare
 from benchmark.data.sources import parse
 from benchmark.spec import Cost, Outcome, Record, Trial
@@ -21,6 +23,7 @@ from benchmark.train import parameters, runner
 from benchmark.train.upkeep import Watch
 from optimizers.base import Optimizer
 from sweeps.search.contestants import optimizer_class
+from sweeps.search.sweep import Sweep
 
 SLOWEST = 1e13  # FLOP/s of one worker; a slower one would take days for the paper ladder's least trial
 
@@ -35,6 +38,8 @@ class Job:
         of the sweep.
     timeout_seconds: a trial that takes longer, and longer than its FLOPs do at SLOWEST, has hung (0: no limit).
     corpus: the name to prepare the trials' corpus by where it is not in the cache; "" for the trials' own.
+    tokenizer, eval_corpus, tokens: `Sweep.tokenizer`, `Sweep.eval_corpus_at` or the trials' own, and
+        `Sweep.tokens`, to prepare it with.
     track: the name of a tracker to tell of long trials, or "".
     """
 
@@ -45,7 +50,20 @@ class Job:
     mark: str
     timeout_seconds: float
     corpus: str = ""
+    tokenizer: str = ""
+    eval_corpus: str = ""
+    tokens: int = 0
     track: str = ""
+
+
+def data_of(sweep: Sweep) -> dict[str, Any]:
+    """What a job is told of a sweep's data."""
+    return {
+        "corpus": sweep.corpus_at,
+        "tokenizer": sweep.tokenizer,
+        "eval_corpus": sweep.eval_corpus_at or sweep.eval_corpus,
+        "tokens": sweep.tokens,
+    }
 
 
 def mark_file(folder: Path) -> Path:
@@ -73,9 +91,12 @@ def work(job: Job) -> list[Record]:
     optimizer = optimizer_class(first.optimizer, job.source)
     runner.trainer_of(first.backend).set_up(cache_folder() / "compiled")
     name = job.corpus or first.corpus
-    corpus = _corpus(name, first.vocab, first.corpus_hash, first.tokenizer_hash)
+    corpus = _corpus(name, first.vocab, first.corpus_hash, first.tokenizer_hash, job.tokenizer, job.tokens)
     if (corpus.corpus_hash, corpus.tokenizer_hash) != (first.corpus_hash, first.tokenizer_hash):
         raise ValueError(f"corpus {name!r} on this machine is not the one that was planned with")
+    if first.eval_corpus:
+        other = job.eval_corpus or first.eval_corpus
+        corpus = _evaluated(corpus, other, first.eval_corpus_hash, job.tokenizer)
     folder, shared = Path(job.folder), sees(job)
     here = folder if shared else cache_folder()
     watch = Watch(folder if shared else None, track=job.track, tracked=here)
@@ -90,10 +111,22 @@ def work(job: Job) -> list[Record]:
 
 
 @functools.lru_cache(maxsize=2)
-def _corpus(name: str, vocab: int, corpus_hash: str, tokenizer_hash: str) -> Corpus:
+def _corpus(
+    name: str, vocab: int, corpus_hash: str, tokenizer_hash: str, tokenizer: str = "", tokens: int = 0
+) -> Corpus:
     """By its hashes from the cache, so that a text may be moved while a sweep runs; else prepared."""
     found = kept(parse(name).shown, vocab, corpus_hash, tokenizer_hash)
-    return found or prepare(name, vocab, progress=False)
+    return found or prepare(name, vocab, progress=False, tokenizer_file=tokenizer, tokens=tokens)
+
+
+@functools.lru_cache(maxsize=2)
+def _evaluated(corpus: Corpus, name: str, corpus_hash: str, tokenizer: str) -> Corpus:
+    """The corpus with the evaluation corpus of this name and hash. Raises ValueError for another one."""
+    found = kept(parse(name).shown, corpus.vocab, corpus_hash, corpus.tokenizer_hash)
+    found = found or evaluation.prepare(name, corpus, tokenizer)
+    if found.corpus_hash != corpus_hash:
+        raise ValueError(f"evaluation corpus {name!r} on this machine is not the one that was planned with")
+    return corpus.evaluated_on(found)
 
 
 @contextlib.contextmanager

@@ -235,6 +235,8 @@ def trial_of(sweep: Sweep, cell: Cell, setting: Setting, seed: int, use: Use) ->
         evaluation=sweep.tuning_evaluation if use == "tuning" else sweep.report_evaluation,
         backend=sweep.backend,
         precision=sweep.precision,
+        eval_corpus=sources.identity(sweep.eval_corpus),
+        eval_corpus_hash=sweep.eval_corpus_hash,
     )
 
 

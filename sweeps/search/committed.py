@@ -84,6 +84,7 @@ def _fits(sweep: Sweep, manifest: Mapping[str, Any]) -> bool:
     theirs, tuned = manifest["protocol"], {t["name"]: t["budget"] for t in manifest["tasks"]}
     return (
         all(manifest[name] == getattr(sweep, name) for name in _SAME)
+        and manifest.get("eval_corpus_hash", "") == sweep.eval_corpus_hash
         and all(canonical(theirs[n]) == canonical(getattr(sweep.protocol, n)) for n in _SAME_PROTOCOL)
         and not theirs.get("sealed")
         and all(tuned.get(s.task.name, s.budget) == s.budget for s in sweep.stages)

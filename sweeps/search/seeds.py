@@ -55,6 +55,7 @@ def _identity(sweep: Sweep) -> dict[str, Any]:
     same = ("name", "baseline", "corpus_hash", "tokenizer_hash", "backend", "precision")
     return {
         **{name: getattr(sweep, name) for name in same},
+        **({"eval_corpus_hash": sweep.eval_corpus_hash} if sweep.eval_corpus_hash else {}),
         "protocol": dataclasses.asdict(sweep.protocol),
         "tasks": [(s.task.name, s.budget, s.start, s.tune, s.after) for s in sweep.stages],
         "rules": {c.name: c.rule for c in sweep.contestants},
@@ -68,8 +69,12 @@ def _written(sweep: Sweep, folder: Path) -> tuple[int, ...]:
         seeds = tuple(int(seed) for seed in manifest["protocol"]["report_seeds"])
         sealed = bool(manifest["protocol"].get("sealed"))
         rules = {name: facts["rule"] for name, facts in manifest["optimizers"].items()}
-        same = all(
-            manifest[name] == getattr(sweep, name) for name in ("name", "corpus_hash", "backend", "precision")
+        same = (
+            all(
+                manifest[name] == getattr(sweep, name)
+                for name in ("name", "corpus_hash", "backend", "precision")
+            )
+            and manifest.get("eval_corpus_hash", "") == sweep.eval_corpus_hash
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ()

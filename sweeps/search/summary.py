@@ -5,6 +5,7 @@ import functools
 import math
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis import edges
@@ -114,6 +115,12 @@ def manifest(sweep: Sweep, plan: "Plan") -> dict[str, Any]:
         "corpus": sweep.corpus,
         "corpus_hash": sweep.corpus_hash,
         "tokenizer_hash": sweep.tokenizer_hash,
+        **(
+            {"eval_corpus": sweep.eval_corpus, "eval_corpus_hash": sweep.eval_corpus_hash}
+            if sweep.eval_corpus
+            else {}
+        ),
+        **({"tokenizer": Path(sweep.tokenizer).name} if sweep.tokenizer else {}),
         "backend": sweep.backend,
         "precision": sweep.precision,
         "baseline": sweep.baseline,

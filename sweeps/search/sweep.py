@@ -140,6 +140,18 @@ class Sweep:
     tokenizer_hash: str = ""
     """Of its tokenizer; filled in before planning."""
 
+    tokenizer: str = ""
+    """The path of a tokenizer.json that stands in for one that is trained on the text."""
+
+    eval_corpus: str = ""
+    """Name of the corpus that is evaluated on, as `corpus`; "" where that is the training corpus's own."""
+
+    eval_corpus_at: str = ""
+    """As `corpus_at`."""
+
+    eval_corpus_hash: str = ""
+    """Of that corpus; filled in before planning."""
+
     backend: Literal["jax", "torch"] = "jax"
     """What trains."""
 
@@ -161,6 +173,11 @@ class Sweep:
     search_looks: tuple[int, ...] = ()
     """Numbers of searches at which an optimizer of the user's own is judged and may stop (looks.py). Empty: it
     has as many as the protocol says."""
+
+    @property
+    def tokens(self) -> int:
+        """Training tokens of the largest task."""
+        return max(stage.task.tokens for stage in self.stages)
 
     @property
     def looks(self) -> tuple[int, ...]:

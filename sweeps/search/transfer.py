@@ -142,7 +142,7 @@ def _predict(
     b, c = law.exponents[0]
     coefficient, floor = law.coefficients[0] * (law.size**-b * law.data**-c, 1.0)  # of N and r themselves
     said = {"scale": float(coefficient), "size_exponent": float(b), "ratio_exponent": float(c)}
-    said |= {"floor": float(floor), "points": law.points, "flags": list(law.flags)}
+    said |= {"floor": float(floor), "points": law.searches, "flags": list(law.flags)}
     return snapped(axis, axis.from_geometric(min(max(value, seen.min() / 2), seen.max() * 2))), said
 
 

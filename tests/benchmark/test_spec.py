@@ -63,12 +63,24 @@ CHANGES = {
     "backend": "torch",
     "precision": "bfloat16",
     "experiment": 0,
+    "eval_corpus": "apidocs",
+    "eval_corpus_hash": "c1",
 }
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Trial)])
 def test_id_depends_on_every_field(name):
     assert trial(**{name: CHANGES[name]}).trial_id != trial().trial_id
+
+
+def test_fields_that_say_nothing_are_in_no_id_of_an_older_trial():
+    assert trial(eval_corpus="").trial_id == "79536b5d9cc5caf3"
+    assert "eval_corpus" not in record().to_json() and "domain_losses" not in record().to_json()
+
+
+def test_losses_by_domain_round_trip():
+    several = dataclasses.replace(record(), domain_losses={"code": 1.5, "web": 3.0})
+    assert record_from_json(several.to_json()) == several
 
 
 def test_record_round_trip():

@@ -79,6 +79,11 @@ def parse(name: str) -> Name:
     return Name(kind, path, _label(label or path))
 
 
+def where_of(kind: str) -> str:
+    """How the part after the colon is written of a kind of corpus."""
+    return _module(kind).WHERE
+
+
 def find(name: str) -> Source:
     """The source of this name. Raises ValueError that lists the names, or says what is missing."""
     parsed = parse(name)

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any, TextIO
 
+from benchmark.data.ask import Ask
 from benchmark.extras import install
 
 FIELDS = ("text", "content", "raw_content", "body", "document")  # what the text of a row may be called
@@ -30,11 +32,15 @@ class Document:
 class Source:
     """A corpus's text. `stamp` is cheap to get and changes whenever the text may have; `documents()` reads
     the text from its start and raises ValueError where it cannot; `notes()` says in lines for people, once it
-    was read, what of it was left out and why."""
+    was read, what of it was left out and why.
+
+    prepare: of a source that is too large for this, or has no text: makes the corpus in the cache, or finds it
+    there, and returns its folder (corpus.py)."""
 
     stamp: str
     documents: Callable[[], Iterator[Document]]
     notes: Callable[[], list[str]] = list
+    prepare: Callable[[Ask], Path] | None = None
 
 
 def text_field(row: Mapping[str, Any]) -> str | None:

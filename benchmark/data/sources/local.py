@@ -56,24 +56,39 @@ def _documents(found: list[Path], left: LeftOut) -> Iterator[Document]:
     whole = sum(files.kind(file.name) == "prose" for file in found) >= WHOLE_FILES
     read, named = 0, found == [left.root]
     for file in found:
-        shown = files.printable(file)
         try:
-            kind = files.kind(file.name) or "prose"  # a file that is named itself is what the user says it is
-            if kind == "prose":
-                with files.text(file) as lines:
-                    yield from _in_one_split(list(_prose(lines))) if whole else _prose(lines)
-            else:
-                for text in rows.texts(file, kind, left):
-                    yield Document(list(paragraphs(io.StringIO(text))))
+            kind = files.kind(file.name) or "prose"
+            documents = _read(file, left)
+            yield from _in_one_split(list(documents)) if kind == "prose" and whole else documents
             read += 1
         except files.NotText as error:
             if named:
-                raise ValueError(f"{shown} {error}") from None
+                raise ValueError(f"{files.printable(file)} {error}") from None
             left.add(str(error), file)
-        except files.DAMAGED as error:
-            raise ValueError(f"{shown} cannot be read ({error})") from None
     if not read:
         raise ValueError(f"corpus local:{files.printable(left.root)} has no text: {'; '.join(left.lines())}")
+
+
+def documents_of(file: Path, left: LeftOut) -> Iterator[Document]:
+    """The documents of one file of a folder; of one that is no text none, which `left` is told."""
+    try:
+        yield from _read(file, left)
+    except files.NotText as error:
+        left.add(str(error), file)
+
+
+def _read(file: Path, left: LeftOut) -> Iterator[Document]:
+    """Raises files.NotText where it is no text, ValueError where it is damaged."""
+    kind = files.kind(file.name) or "prose"  # a file that is named itself is what the user says it is
+    try:
+        if kind == "prose":
+            with files.text(file) as lines:
+                yield from _prose(lines)
+        else:
+            for text in rows.texts(file, kind, left):
+                yield Document(list(paragraphs(io.StringIO(text))))
+    except files.DAMAGED as error:
+        raise ValueError(f"{files.printable(file)} cannot be read ({error})") from None
 
 
 def _prose(lines: TextIO) -> Iterator[Document]:

@@ -143,9 +143,13 @@ def command(study: Study, optimizer: str, task: str) -> str:
     words = ["--optimizers", ",".join(n for n in names if n not in files) or study.baseline]
     words += [word for n in files for word in ("--optimizer", f"path/to/{n}.py")]
     words += ["--tasks", ",".join(tasks), *options]
-    for key in ("corpus", "backend", "precision"):
-        value = sources.to_type(str(manifest[key])) if key == "corpus" else str(manifest[key])
-        words += [f"--{key}", value] if value else []
+    for key in ("corpus", "tokenizer", "eval_corpus", "backend", "precision"):
+        value = str(manifest.get(key, ""))
+        if key == "tokenizer":
+            value = value and f"path/to/{value}"
+        elif value and key in ("corpus", "eval_corpus"):
+            value = sources.to_type(value)
+        words += [f"--{key.replace('_', '-')}", value] if value else []
     return shlex.join(["python", "-m", "sweeps", own or name, *words])
 
 

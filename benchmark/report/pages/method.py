@@ -21,7 +21,16 @@ def write(site: Site, study: Study) -> None:
 
 def page(study: Study, damaged: Sequence[str]) -> dict[str, Any]:
     manifest, runs = study.manifest, study.runs
-    shown = ("corpus", "corpus_hash", "tokenizer_hash", "backend", "precision", "source")
+    shown = (
+        "corpus",
+        "corpus_hash",
+        "tokenizer_hash",
+        "eval_corpus",
+        "eval_corpus_hash",
+        "backend",
+        "precision",
+        "source",
+    )
     return {
         "heading": "Method",
         "experiment": [

@@ -7,7 +7,7 @@ import json
 import lzma
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -150,7 +150,7 @@ def test_what_is_wrong_with_a_file(file: str, content: bytes, message: str, tmp_
     [
         (
             "gcite",
-            r"unknown corpus 'gcite' \(did you mean 'gcide'\?\); choose from apidocs, .*, local:PATH$",
+            r"unknown corpus 'gcite' \(did you mean 'gcide'\?\); choose from apidocs, .*, tokens:PATH$",
         ),
         ("local:", r"unknown corpus 'local:'; choose"),
         ("local", r"unknown corpus 'local'; choose"),
@@ -158,7 +158,8 @@ def test_what_is_wrong_with_a_file(file: str, content: bytes, message: str, tmp_
         ("gcide:x", r"unknown corpus 'gcide:x'; choose"),
         ("remote:x", r"unknown corpus 'remote:x'; choose"),
         ("local:/no/such/place", r"local:/no/such/place: there is no such file or folder"),
-        ("hub:owner/web@all", r"write hub:NAME\[:CONFIG/SPLIT\]\[@MEGABYTES\]"),
+        ("hub:fineweb-edu", r"hub:fineweb-edu is no data set's name; write hub:OWNER/NAME"),
+        ("hub:owner/web@all", r"write hub:OWNER/NAME\[:CONFIG\[/SPLIT\]\]\[@MEGABYTES\]"),
     ],
 )
 def test_what_is_wrong_with_a_name(name: str, message: str) -> None:
@@ -290,19 +291,36 @@ def test_apidocs_are_clean_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ]
 
 
+class FakeRows:
+    """Rows of 400 kB without end, which go on where a state says, as those of `datasets` do."""
+
+    def __init__(self, column: str) -> None:
+        self.column, self.number = column, 0
+
+    def __iter__(self) -> Iterator[dict[str, str]]:
+        while True:
+            self.number += 1
+            yield {self.column: f"{self.number - 1}\n\n" + "é" * 200_000}
+
+    def state_dict(self) -> dict[str, int]:
+        return {"number": self.number}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.number = state["number"]
+
+
 @pytest.fixture
 def fake_datasets(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """Stands in for `datasets`, which streams from a network: rows of 400 kB without end."""
+    """Stands in for `datasets`, which streams from a network."""
     calls: list[tuple[Any, ...]] = []
     module = ModuleType("datasets")
     module.__spec__ = io.__spec__
 
     def load_dataset(name: str, config: str | None, *, split: str, streaming: bool) -> Any:
         calls.append((name, config, split, streaming))
-        if name == "gone":
+        if name == "owner/gone":
             raise FileNotFoundError("Dataset 'gone' doesn't exist on the Hub\nor cannot be accessed.")
-        column = {"other": "words", "named": "content"}.get(name, "text")
-        return ({column: f"{i}\n\n" + "é" * 200_000} for i in range(10**9))
+        return FakeRows({"owner/other": "words", "owner/named": "content"}.get(name, "text"))
 
     vars(module)["load_dataset"] = load_dataset
     monkeypatch.setitem(sys.modules, "datasets", module)
@@ -310,37 +328,31 @@ def fake_datasets(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 def test_hub_streams_as_many_megabytes_as_asked_for(fake_datasets: list[tuple[Any, ...]]) -> None:
-    found = read("hub:owner/web:sample-10BT/validation@1")
-    assert [text[:3] for text in found] == ["0\n\n", "1\n\n", "2\n\n"]
-    assert len(read("hub:owner/web@2")) == 5
-    next(iter(find("hub:owner/web:en").documents()))
-    assert len(read("hub:named@1")) == 3  # its text is in the column `content`
-    fake_datasets.pop()
-    assert fake_datasets == [
+    rows = hub.Rows("owner/web", "sample-10BT", "validation", 1_000_000, None)
+    assert [text[:3] for text in rows.texts()] == ["0\n\n", "1\n\n", "2\n\n"]
+    more = hub.Rows("owner/web", None, "train", 2_000_000, rows.state())  # goes on where the first one ended
+    assert [text[:3] for text in more.texts()] == ["3\n\n", "4\n\n"]
+    assert next(hub.Rows("owner/named", None, "train", None, None).texts())  # its column is `content`
+    assert fake_datasets[:2] == [
         ("owner/web", "sample-10BT", "validation", True),
         ("owner/web", None, "train", True),
-        ("owner/web", "en", "train", True),
     ]
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("owner/gone", "Dataset 'gone' doesn't exist on the Hub or cannot be accessed."),
         (
-            "hub:gone",
-            "hub:gone cannot be streamed: Dataset 'gone' doesn't exist on the Hub or cannot be accessed.",
-        ),
-        (
-            "hub:other",
-            "hub:other cannot be streamed: no text in a column text or content or raw_content or body or"
-            " document; there are words",
+            "owner/other",
+            "no text in a column text or content or raw_content or body or document of words",
         ),
     ],
 )
 def test_hub_says_what_is_wrong(fake_datasets: list[tuple[Any, ...]], name: str, message: str) -> None:
     with pytest.raises(ValueError) as caught:
-        read(name)
-    assert str(caught.value) == message.replace("hub:", "corpus hub:", 1)
+        next(hub.Rows(name, None, "train", None, None).texts())
+    assert str(caught.value) == f"corpus hub:{name} cannot be streamed: {message}"
 
 
 def test_hub_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

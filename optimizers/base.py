@@ -178,6 +178,16 @@ class Run:
     """The loss of the current batch, a flat dict of parameters -> scalar. In torch the trainer sets this
     attribute before every step. In jax it arrives as the keyword `loss_fn` of `update`."""
 
+    spread: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
+    """jax, where a trial has several devices, else None: function -> function that gives the same result, of which
+    each device computes an equal share of whole matrices. The function takes and returns trees of stacks, each of
+    whose leading axis counts matrices that it treats alike and apart from one another; numbers without an axis are
+    the same for all. See optimizers/shared/whole.py."""
+
+    whole: Callable[[Any], Any] = lambda tree: tree
+    """jax: what `spread` returned, whole on every device, as it must be before it is taken apart by parameter or
+    summed over a stack. One exchange for each array of the tree."""
+
 
 def static(default: Value) -> Any:
     """A field that changes shapes or program structure: a new value compiles a new program."""
@@ -204,6 +214,10 @@ class Optimizer:
 
     ablation_of: ClassVar[str] = ""
     """Name of the optimizer that an ablation restricts. A sweep runs an ablation only if it is named."""
+
+    shards_state: ClassVar[bool] = False
+    """jax: whether a trainer with several devices may cut the state over them, each array along one of its axes. It
+    changes no result. Without, every device keeps all of the state."""
 
     def build_jax(self, run: Run) -> Any:
         """Return an optax.GradientTransformationExtraArgs over flat dicts; its updates are added to the

@@ -26,8 +26,9 @@ from benchmark.data.build import Split
 from benchmark.data.corpora import Corpus
 from benchmark.scales import Scale
 from benchmark.spec import Outcome, Point, Trial
-from benchmark.train import checkpoint, model_jax, parameters
+from benchmark.train import checkpoint, devices_jax, model_jax, parameters
 from benchmark.train.checkpoint import CHECKPOINT_SECONDS, Progress
+from benchmark.train.devices_jax import Devices
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
 from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
@@ -43,14 +44,17 @@ def train(
     corpus: Corpus,
     checkpoint_path: Path | None = None,
     max_steps: int | None = None,
+    devices: int = 1,
 ) -> list[Outcome]:
     """Train a pack to its end and evaluate it; one outcome per trial, in order.
 
     optimizers: each trial's optimizer with its hyperparameters set.
     checkpoint_path: where a long run keeps its state; removed when the run ends.
     max_steps: stop after this many steps as if killed (for tests of resuming); the outcomes are then empty.
+    devices: over how many of jax's devices a trial's batch and state are cut. Raises ValueError where there are
+        fewer, or where trials would be batched as well.
     """
-    pack = _Pack(trials, optimizers, corpus)
+    pack = _Pack(trials, optimizers, corpus, devices_jax.devices(devices, trials[0].batch_size, len(trials)))
     progress = pack.resume(checkpoint_path)
     first = trials[0]
     marks = evaluation_steps(first.steps, first.evaluation.curve_points)
@@ -93,22 +97,28 @@ def device() -> str:
 class _Pack:
     """Device state of K runs and the programs that act on it. With K = 1 nothing is batched."""
 
-    def __init__(self, trials: Sequence[Trial], optimizers: Sequence[Optimizer], corpus: Corpus) -> None:
+    def __init__(
+        self,
+        trials: Sequence[Trial],
+        optimizers: Sequence[Optimizer],
+        corpus: Corpus,
+        devices: Devices | None = None,
+    ) -> None:
         first = trials[0]
         self.trials, self.optimizers, self.corpus = trials, optimizers, corpus
         self.scale = scales.get(first.scale)
         self.size = len(trials)
         blank = optimizers[0].replace(**dict.fromkeys(optimizers[0].floats(), 0.0))
-        self.programs = programs(blank, self.scale, first.precision, self.size)
+        self.programs = programs(blank, self.scale, first.precision, self.size, devices)
         self.compiled_before = self.programs.compile_seconds
         self.started = time.perf_counter()
-        self.stream = _on_device(corpus)
+        self.stream = _on_device(corpus, devices)
         tokens = len(corpus.tokens("train"))
         orders = [batches.order(tokens, t.seq_len, t.batch_size, t.steps, t.seed) for t in trials]
         self.order = np.stack(orders) if self.size > 1 else orders[0]
         self.settings = self._stack([_setting(t, o) for t, o in zip(trials, optimizers, strict=True)])
         params = self._stack([parameters.initial(self.scale, t.seed) for t in trials])
-        params = jax.tree.map(jnp.asarray, params)
+        params = devices.on_all(params) if devices else jax.tree.map(jnp.asarray, params)
         # copied, because advance() donates its input and an untouched parameter would share its buffer
         self.carry = (params, self.programs.call("init", params, self.settings))
 
@@ -196,7 +206,7 @@ class _Pack:
         if found is None:
             return Progress(curves=[[] for _ in self.trials])
         progress, arrays = found
-        self.carry = jax.tree.unflatten(structure, [jnp.asarray(a) for a in arrays])
+        self.carry = jax.tree.unflatten(structure, [jax.device_put(a, leaf.sharding) for a, leaf in zip(arrays, leaves, strict=True)])
         return progress
 
 
@@ -228,10 +238,13 @@ class Programs:
 
 
 @functools.cache
-def programs(blank: Optimizer, scale: Scale, precision: str, size: int) -> Programs:
+def programs(
+    blank: Optimizer, scale: Scale, precision: str, size: int, devices: Devices | None = None
+) -> Programs:
     """Programs for an optimizer whose float hyperparameters are blank: they arrive traced, in `settings`."""
     params = parameters.roles(scale)
     dtype = jnp.dtype(precision)
+    over = devices_jax.laid_over(devices, params, blank.shards_state)
 
     def build(setting: Tree) -> tuple[Optimizer, optax.GradientTransformationExtraArgs]:
         optimizer = blank.replace(**setting["hyperparameters"])
@@ -241,11 +254,13 @@ def programs(blank: Optimizer, scale: Scale, precision: str, size: int) -> Progr
             multiplier=lambda step: multiplier(jnp, step, setting["steps"], **setting["schedule"]),
             normal=functools.partial(normal, setting["key"]),
             clip_norm=setting["clip_norm"],
+            spread=over.spread,
+            whole=over.whole,
         )
         return optimizer, optax.with_extra_args_support(optimizer.build_jax(run))
 
     def init(values: Tree, setting: Tree) -> Tree:
-        return build(setting)[1].init(values)
+        return over.state(build(setting)[1].init(values))
 
     def advance(carry: Tree, setting: Tree, stream: jax.Array, order: jax.Array, count: jax.Array) -> Tree:
         optimizer, rule = build(setting)
@@ -254,25 +269,28 @@ def programs(blank: Optimizer, scale: Scale, precision: str, size: int) -> Progr
         def step(i: jax.Array, state: Tree) -> Tree:
             values, rule_state, losses = state
             batch = stream[order[i][:, None] * scale.seq_len + offsets].astype(jnp.int32)
-            loss_fn = functools.partial(_loss, batch=batch, scale=scale, dtype=dtype)
-            loss, grads = jax.value_and_grad(loss_fn)(values)
+            loss_of = functools.partial(_loss, scale=scale, dtype=dtype)
+            loss_fn = over.loss(loss_of, batch)
+            loss, grads = over.value_and_grad(loss_of, batch)(values)
             grads = _clip(grads, params, optimizer.clip_roles, setting["clip_norm"])
             updates, rule_state = rule.update(grads, rule_state, values, loss_fn=loss_fn, value=loss)
-            updates = _scaled(updates, params, setting["ratios"])
-            return optax.apply_updates(values, updates), rule_state, losses.at[i].set(loss)
+            updates = over.updates(_scaled(updates, params, setting["ratios"]))
+            return optax.apply_updates(values, updates), over.state(rule_state), losses.at[i].set(loss)
 
         losses = jnp.zeros(CHUNK, jnp.float32)
         values, rule_state, losses = jax.lax.fori_loop(0, count, step, (*carry, losses))
         return (values, rule_state), losses
 
     def evaluate(values: Tree, rule_state: Tree, setting: Tree, sequences: jax.Array) -> jax.Array:
+        def losses(values: Tree, rows: jax.Array) -> jax.Array:
+            def one(sequence: jax.Array) -> jax.Array:
+                return model_jax.token_losses(values, sequence[None], scale).mean()
+
+            # about 2048 tokens at a time: small enough for the cache here and for the logits at any scale
+            return jax.lax.map(one, rows, batch_size=max(1, 2048 // scale.seq_len))
+
         values = _cast(build(setting)[0].eval_params(rule_state, values), dtype)
-
-        def one(sequence: jax.Array) -> jax.Array:
-            return model_jax.token_losses(values, sequence[None], scale).mean()
-
-        # about 2048 tokens at a time: small enough for the cache here and for the logits at any scale
-        return jax.lax.map(one, sequences, batch_size=max(1, 2048 // scale.seq_len))
+        return over.rows(losses)(values, sequences)
 
     functions: dict[str, Callable] = {"init": init, "advance": advance, "evaluate": evaluate}
     if size > 1:
@@ -365,8 +383,9 @@ def _scaled(updates: Tree, params: Mapping[str, Param], ratios: Mapping[str, jax
 
 
 @functools.lru_cache(maxsize=2)
-def _on_device(corpus: Corpus) -> jax.Array:
-    return jnp.asarray(np.asarray(corpus.tokens("train")))
+def _on_device(corpus: Corpus, devices: Devices | None) -> jax.Array:
+    tokens = np.asarray(corpus.tokens("train"))
+    return devices.on_all(tokens) if devices else jnp.asarray(tokens)
 
 
 def _peak_memory() -> int:

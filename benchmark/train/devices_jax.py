@@ -1,0 +1,190 @@
+"""One trial on several devices, for trainer_jax.py: its batch is cut, its parameters are on all of them, and the
+optimizer's state is cut where the optimizer allows it. No optimizer is named here, and none names a device.
+
+- Loss and gradients: every device computes those of its own sequences by the code that one device would run, and
+  they are averaged once a step. So a part of a batch has as many sequences on each device as on one.
+- Parameters that differ only in their layer are exchanged as one array: more layers are no more exchanges.
+- A whole-matrix rule asks by `Run.spread` that each device computes whole matrices of a stack.
+
+How a state is cut depends on the devices, its arrays do not: as wholes they are the same on any number of devices,
+and so is a checkpoint.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from optimizers.base import Param
+
+AXIS = "data"
+WHOLE, CUT = PartitionSpec(), PartitionSpec(AXIS)
+
+Tree = Any
+Loss = Callable[[Tree, jax.Array], jax.Array]
+"""(parameters, sequences [B, T + 1]) -> their mean loss."""
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The devices of one trial, more than one of them."""
+
+    mesh: Mesh
+
+    @property
+    def count(self) -> int:
+        return self.mesh.devices.size
+
+    def on_all(self, tree: Tree) -> Tree:
+        """The arrays of a tree, whole on every device."""
+        return jax.tree.map(self._put, tree)
+
+    def _put(self, array: Any) -> jax.Array:
+        sharding = NamedSharding(self.mesh, WHOLE)
+        if sharding.is_fully_addressable:
+            return jax.device_put(array, sharding)
+        whole = np.asarray(array)  # each process has all of it, and puts it on its own devices
+        return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
+
+
+def devices(count: int, batch: int, pack: int = 1) -> Devices | None:
+    """The devices of a trial that is given `count` of them and has so many sequences in a batch: as many as can have
+    equal parts of it; None for one.
+
+    Raises ValueError where jax sees fewer, where trials would be batched as well (`pack`), and where one of several
+    processes would be left without work.
+    """
+    if count == 1:
+        return None
+    there = jax.devices()
+    if len(there) < count:
+        raise ValueError(f"a trial is to have {count} devices, but jax sees {len(there)} here")
+    if pack > 1:
+        raise ValueError(f"a pack of {pack} trials trains on one device, not on {count}")
+    used = math.gcd(count, batch)
+    if used < count and jax.process_count() > 1:
+        raise ValueError(f"a batch of {batch} sequences cannot be cut over {count} devices of several nodes")
+    return Devices(Mesh(np.array(there[:used]), (AXIS,))) if used > 1 else None
+
+
+class One:
+    """One device: everything is where it has to be."""
+
+    spread = None
+
+    def loss(self, loss: Loss, batch: jax.Array) -> Callable[[Tree], jax.Array]:
+        return lambda values: loss(values, batch)
+
+    def value_and_grad(self, loss: Loss, batch: jax.Array) -> Callable[[Tree], tuple[jax.Array, Tree]]:
+        return jax.value_and_grad(self.loss(loss, batch))
+
+    def rows(self, function: Callable[[Tree, jax.Array], jax.Array]) -> Callable[[Tree, jax.Array], jax.Array]:
+        return function
+
+    def whole(self, tree: Tree) -> Tree:
+        return tree
+
+    updates = state = whole
+
+
+class Over(One):
+    """Several devices. Everything here is called while a program is traced."""
+
+    def __init__(self, devices: Devices, params: Mapping[str, Param], cut: bool) -> None:
+        """cut: whether the optimizer's state may be."""
+        self.mesh, self.count, self.cut = devices.mesh, devices.count, cut
+        groups: dict[Any, list[str]] = {}
+        for name, param in params.items():
+            groups.setdefault((name.rsplit(".", 1)[-1], param.shape), []).append(name)
+        self.groups = list(groups.values())
+
+    def loss(self, loss: Loss, batch: jax.Array) -> Callable[[Tree], jax.Array]:
+        """The mean loss of the batch; an optimizer may differentiate it as it likes."""
+
+        def local(stacks: list[jax.Array], rows: jax.Array) -> jax.Array:
+            return jax.lax.pmean(loss(self._unstacked(stacks), rows), AXIS)
+
+        return lambda values: self._mapped(local, (WHOLE, CUT), WHOLE)(self._stacked(values), batch)
+
+    def value_and_grad(self, loss: Loss, batch: jax.Array) -> Callable[[Tree], tuple[jax.Array, Tree]]:
+        """The mean loss of the batch and its gradients, whole on every device."""
+
+        def local(values: Tree, rows: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
+            value, grads = jax.value_and_grad(loss)(values, rows)
+            return jax.lax.pmean((value, self._stacked(grads)), AXIS)
+
+        def both(values: Tree) -> tuple[jax.Array, Tree]:
+            value, stacks = self._mapped(local, (WHOLE, CUT), WHOLE)(values, batch)
+            return value, self._unstacked(stacks)
+
+        return both
+
+    def rows(self, function: Callable[[Tree, jax.Array], jax.Array]) -> Callable[[Tree, jax.Array], jax.Array]:
+        """A function of (values, rows) with a number for each row; rows that do not divide are filled up."""
+
+        def rows(values: Tree, rows: jax.Array) -> jax.Array:
+            numbers = self._mapped(function, (WHOLE, CUT), CUT)(self.whole(values), self._filled(rows))
+            return self.whole(numbers)[: len(rows)]
+
+        return rows
+
+    def whole(self, tree: Tree) -> Tree:
+        """See Run.whole."""
+        return jax.lax.with_sharding_constraint(tree, NamedSharding(self.mesh, WHOLE))
+
+    def updates(self, tree: Tree) -> Tree:
+        """Updates by parameter, whole on every device, however the optimizer has left them."""
+        stacks = [self._cut(x, first=1) for x in self._stacked(tree)]
+        return self._unstacked(self.whole(stacks))
+
+    def state(self, tree: Tree) -> Tree:
+        """An optimizer's state, cut over the devices if it may be."""
+        return jax.tree.map(self._cut, tree) if self.cut else self.whole(tree)
+
+    def spread(self, function: Callable[..., Tree]) -> Callable[..., Tree]:
+        """See Run.spread."""
+
+        def spread(*args: Tree) -> Tree:
+            result = jax.eval_shape(function, *args)
+            args = jax.tree.map(self._filled, args)
+            specs = (jax.tree.map(lambda x: CUT if jnp.ndim(x) else WHOLE, tree) for tree in (args, result))
+            full = self._mapped(function, *specs)(*args)
+            return jax.tree.map(lambda x, like: x[: like.shape[0]] if like.shape else x, full, result)
+
+        return spread
+
+    def _mapped(self, function: Callable, in_specs: Tree, out_specs: Tree) -> Callable:
+        # unchecked, because the loops of the model's code do not say which of their sums differ by device
+        return jax.shard_map(
+            function, mesh=self.mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
+        )
+
+    def _cut(self, array: jax.Array, first: int = 0) -> jax.Array:
+        """Cut along the first axis from `first` on that the devices divide; vectors, which are small, are not."""
+        axes = range(first, array.ndim) if array.ndim - first > 1 else ()
+        axis = next((a for a in axes if array.shape[a] and array.shape[a] % self.count == 0), None)
+        spec = WHOLE if axis is None else PartitionSpec(*[None] * axis, AXIS)
+        return jax.lax.with_sharding_constraint(array, NamedSharding(self.mesh, spec))
+
+    def _filled(self, stack: Any) -> Any:
+        """A stack with zeros at its end, so that the devices divide it."""
+        missing = -len(stack) % self.count if jnp.ndim(stack) else 0
+        return jnp.pad(stack, [(0, missing), *[(0, 0)] * (stack.ndim - 1)]) if missing else stack
+
+    def _stacked(self, arrays: Mapping[str, jax.Array]) -> list[jax.Array]:
+        """Arrays by parameter -> one [members, ...] for each group."""
+        return [jnp.stack([arrays[name] for name in names]) for names in self.groups]
+
+    def _unstacked(self, stacks: list[jax.Array]) -> dict[str, jax.Array]:
+        """The inverse of `_stacked`."""
+        pairs = zip(self.groups, stacks, strict=True)
+        return {name: stack[i] for names, stack in pairs for i, name in enumerate(names)}
+
+
+def laid_over(devices: Devices | None, params: Mapping[str, Param], cut: bool) -> One:
+    return Over(devices, params, cut) if devices else One()

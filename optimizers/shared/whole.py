@@ -1,0 +1,33 @@
+"""jax: rules that need whole matrices, on one device or on several (see Run.spread).
+
+A stack of matrices alike is computed with each device having whole ones of its own: so a product or a decomposition
+of one matrix needs no other device, and stacks, not matrices, are exchanged.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
+from optimizers.base import Param, Run
+
+
+def spread(function: Callable[..., Any], run: Run) -> Callable[..., Any]:
+    """`function` of stacks, over the devices that there are."""
+    return run.spread(function) if run.spread else function
+
+
+def each(function: Callable[[Param, Any], Any], matrices: Mapping[str, Any], run: Run) -> dict[str, Any]:
+    """name -> function(its Param, its matrix), which has the matrix's shape and depends on nothing of Param but its
+    shape and role. On several devices the function is given stacks of matrices, [..., rows, columns]."""
+    if run.spread is None:
+        return {name: function(run.params[name], matrix) for name, matrix in matrices.items()}
+    alike: dict[Any, list[str]] = {}
+    for name in matrices:
+        alike.setdefault((run.params[name].shape, run.params[name].role), []).append(name)
+    found = {}
+    for names in alike.values():
+        param, stack = run.params[names[0]], jnp.stack([matrices[name] for name in names])
+        moved = run.whole(run.spread(lambda stack, param=param: function(param, stack))(stack))
+        found |= {name: moved[i] for i, name in enumerate(names)}
+    return {name: found[name] for name in matrices}

@@ -179,14 +179,8 @@ class Run:
     attribute before every step. In jax it arrives as the keyword `loss_fn` of `update`."""
 
     spread: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
-    """jax, where a trial has several devices, else None: function -> function that gives the same result, of which
-    each device computes an equal share of whole matrices. The function takes and returns trees of stacks, each of
-    whose leading axis counts matrices that it treats alike and apart from one another; numbers without an axis are
-    the same for all. See optimizers/shared/whole.py."""
-
-    whole: Callable[[Any], Any] = lambda tree: tree
-    """jax: what `spread` returned, whole on every device, as it must be before it is taken apart by parameter or
-    summed over a stack. One exchange for each array of the tree."""
+    """jax, where a trial has several devices, else None: gives a function over stacks of matrices back as one that
+    computes the same, each device whole matrices of its own. See optimizers/shared/whole.py."""
 
 
 def static(default: Value) -> Any:

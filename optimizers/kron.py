@@ -225,7 +225,7 @@ class Kron(Optimizer):
             noise = jax.lax.cond(due, draw, lambda: stacks.zeros(params))
             with jax.default_matmul_precision("highest"):
                 stacked, new_state = spread(self._step, run)(stacks.stack(grads), state, due, noise)
-            directions = stacks.unstack(run.whole(stacked))
+            directions = stacks.unstack(stacked)
             for name, u in directions.items():
                 directions[name] = u / jnp.maximum(1.0, jnp.sqrt((u * u).mean()) / MAX_RMS)
             return directions, new_state

@@ -153,7 +153,7 @@ class Soap(Optimizer):
         def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, SoapState]:
             with jax.default_matmul_precision("highest"):
                 stacked, new_state = spread(self._step, run)(stacks.stack(updates), state, interval)
-            directions = stacks.unstack(run.whole(stacked))
+            directions = stacks.unstack(stacked)
             lr = self.peak_lr * run.multiplier(state.count)
             if self.variant == "reference":
                 lr = jnp.where(state.count == 0, 0.0, lr)

@@ -134,7 +134,6 @@ class Over(One):
         return rows
 
     def whole(self, tree: Tree) -> Tree:
-        """See Run.whole."""
         return jax.lax.with_sharding_constraint(tree, NamedSharding(self.mesh, WHOLE))
 
     def updates(self, tree: Tree) -> Tree:
@@ -149,12 +148,19 @@ class Over(One):
     def spread(self, function: Callable[..., Tree]) -> Callable[..., Tree]:
         """See Run.spread."""
 
-        def spread(*args: Tree) -> Tree:
-            result = jax.eval_shape(function, *args)
+        def local(*args: Tree) -> tuple[Tree, Tree]:
+            result, state = function(*args)
+            gathered = jax.tree.map(lambda x: jax.lax.all_gather(x, AXIS, tiled=True), result)
+            return gathered, state
+
+        def spread(*args: Tree) -> tuple[Tree, Tree]:
+            shapes = jax.eval_shape(function, *args)
             args = jax.tree.map(self._filled, args)
-            specs = (jax.tree.map(lambda x: CUT if jnp.ndim(x) else WHOLE, tree) for tree in (args, result))
-            full = self._mapped(function, *specs)(*args)
-            return jax.tree.map(lambda x, like: x[: like.shape[0]] if like.shape else x, full, result)
+            in_specs, state_specs = (
+                jax.tree.map(lambda x: CUT if jnp.ndim(x) else WHOLE, tree) for tree in (args, shapes[1])
+            )
+            full = self._mapped(local, in_specs, (WHOLE, state_specs))(*args)
+            return jax.tree.map(lambda x, true: x[: true.shape[0]] if true.shape else x, full, shapes)
 
         return spread
 

@@ -255,7 +255,6 @@ def programs(
             normal=functools.partial(normal, setting["key"]),
             clip_norm=setting["clip_norm"],
             spread=over.spread,
-            whole=over.whole,
         )
         return optimizer, optax.with_extra_args_support(optimizer.build_jax(run))
 

@@ -12,8 +12,14 @@ import jax.numpy as jnp
 from optimizers.base import Param, Run
 
 
-def spread(function: Callable[..., Any], run: Run) -> Callable[..., Any]:
-    """`function` of stacks, over the devices that there are."""
+def spread(function: Callable[..., tuple[Any, Any]], run: Run) -> Callable[..., tuple[Any, Any]]:
+    """`function` over the devices that there are.
+
+    It takes trees of stacks, whose leading axis counts matrices that are computed apart from one another, and of
+    numbers, which are the same for all. It returns a pair: stacks of what becomes the step, which every device is
+    given whole, and the next state, which stays where it is. A stack may be filled up with zeros, whose results
+    are thrown away.
+    """
     return run.spread(function) if run.spread else function
 
 
@@ -28,6 +34,6 @@ def each(function: Callable[[Param, Any], Any], matrices: Mapping[str, Any], run
     found = {}
     for names in alike.values():
         param, stack = run.params[names[0]], jnp.stack([matrices[name] for name in names])
-        moved = run.whole(run.spread(lambda stack, param=param: function(param, stack))(stack))
+        moved, _ = spread(lambda stack, param=param: (function(param, stack), ()), run)(stack)
         found |= {name: moved[i] for i, name in enumerate(names)}
     return {name: found[name] for name in matrices}

@@ -26,6 +26,7 @@ def run(
     purposes: Mapping[str, str] | None = None,
     checkpoints: Path | None = None,
     session: str = "",
+    devices: int = 1,
 ) -> list[Record]:
     """Train a pack and return its records; a trial that raises is a `failed` record with its reason.
 
@@ -33,19 +34,23 @@ def run(
     purposes: trial_id -> what the trial was for.
     checkpoints: folder for the state of long runs, or None for none.
     session: what all runs of one start of a sweep share; seconds compare within it (`machine.conditions`).
+    devices: how many of its devices this process trains a trial on; jax only where more than one.
     """
     trainer = trainer_of(trials[0].backend)
     started = time.perf_counter()
     try:
         settings = [setting(optimizer, trial) for trial in trials]
         path = checkpoints / f"{trials[0].trial_id}-{len(trials)}.npz" if checkpoints else None
-        outcomes = trainer.train(trials, settings, corpus, path)
+        over = {"devices": devices} if devices > 1 else {}
+        outcomes = trainer.train(trials, settings, corpus, path, **over)
     except Exception as error:
         lines = str(error).strip().splitlines()
         reason = environment.without_folders(f"{type(error).__name__}: {lines[0] if lines else 'no message'}")
         cost = Cost(wall_seconds=(time.perf_counter() - started) / len(trials))
         outcomes = [Outcome("failed", reason, cost=cost) for _ in trials]
     where = environment.describe(trainer.device()) | ({"session": session} if session else {})
+    if devices > 1:
+        where = {**where, "devices": devices}
     if corpus.name != trials[0].corpus:  # the label of the user's own text, which is no part of a trial
         where = {**where, "corpus": corpus.name}
     return [

@@ -14,7 +14,7 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Driver:
     known: every record there is, by trial id: what the plan is a function of.
     stale: what was on disk of a trial when it was handed out: a failure before, or nothing.
     workers: how many jobs run at once; the executor says it.
+    devices: how many of them, such as GPUs, train a trial together.
     on_record: called after each record that comes in, for a progress bar.
     """
 
@@ -51,6 +52,7 @@ class Driver:
     pack: int = 1
     timeout_seconds: float = 0.0
     retry_failed: bool = False
+    devices: int = 1
     on_record: Callable[[Record, Plan], None] | None = None
     known: dict[str, Record] = field(default_factory=dict)
     in_flight: dict[str, Trial] = field(default_factory=dict)
@@ -103,7 +105,8 @@ class Driver:
         purposes = {t.trial_id: self.current.purposes.get(t.trial_id, "") for t in mates}
         source = self._source(first)
         where = (str(self.folder.resolve()), self._mark)
-        return Job(tuple(mates), purposes, source, *where, self.timeout_seconds, self.sweep.corpus_at)
+        job = Job(tuple(mates), purposes, source, *where, self.timeout_seconds, self.sweep.corpus_at)
+        return replace(job, devices=self.devices)
 
     def receive(self, records: Sequence[Record]) -> None:
         """Take in a job's records; they are on disk when this returns. Raises OSError where that fails."""

@@ -34,6 +34,7 @@ class Job:
         of the sweep.
     timeout_seconds: a trial that takes longer, and longer than its FLOPs do at SLOWEST, has hung (0: no limit).
     corpus: the name to prepare the trials' corpus by where it is not in the cache; "" for the trials' own.
+    devices: how many of this process's devices train a trial together.
     """
 
     trials: tuple[Trial, ...]
@@ -43,6 +44,7 @@ class Job:
     mark: str
     timeout_seconds: float
     corpus: str = ""
+    devices: int = 1
 
 
 def mark_file(folder: Path) -> Path:
@@ -71,7 +73,9 @@ def work(job: Job) -> list[Record]:
     folder, shared = Path(job.folder), sees(job)
     checkpoints = (folder if shared else cache_folder()) / "checkpoints"
     with _watchdog(job, optimizer, shared):
-        records = runner.run(job.trials, optimizer, corpus, job.purposes, checkpoints, job.mark[:8])
+        records = runner.run(
+            job.trials, optimizer, corpus, job.purposes, checkpoints, job.mark[:8], devices=job.devices
+        )
     if shared:
         with contextlib.suppress(OSError):  # a full disk: the driver tries again and says so
             for record in records:

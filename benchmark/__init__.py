@@ -19,7 +19,7 @@ Every table is a DataFrame with the columns `sweep`, `corpus` and `backend`. The
     kit/                    the conformance kit for an optimizer of your own
     store, study, studies   records on disk; one sweep, and several, made ready for reading
     analysis/               from DataFrames to DataFrames
-    published/              others' figures as records
+    published/              others' results as records
     report/                 pages and figures
 
 Importing this imports none of them: a worker that trains needs no pandas, a reader neither jax nor torch.

@@ -8,18 +8,22 @@ import argparse
 import math
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Never
 
 
 class Parser(argparse.ArgumentParser):
     """argparse, but an option that is given twice with two values is refused, not overruled; an unknown one is
-    named before anything else, with the one that it is like; and the usage is one line."""
+    named before anything else, with the one that it is like; and the usage is one line.
 
-    def __init__(self, **settings: Any) -> None:
-        usage = settings.pop("usage", "%(prog)s [options]")
-        super().__init__(usage=usage, **settings)
+    former: what options were called before -> what they are called.
+    """
+
+    def __init__(self, former: Mapping[str, str] | None = None, **options: Any) -> None:
+        self.former = former or {}
+        usage = options.pop("usage", "%(prog)s [options]")
+        super().__init__(usage=usage, **options)
         self.given: dict[str, Any] = {}
         for name in (None, "store"):
             self.register("action", name, _Once)
@@ -50,6 +54,8 @@ class Parser(argparse.ArgumentParser):
     def _strange(self, name: str, options: set[str]) -> Never:
         from optimizers.shared.near import near  # not before: it must be ours (see report/__main__.py)
 
+        if name in self.former:
+            self.error(f"{name} is called {self.former[name]}")
         self.error(f"there is no option {name!r}{near(name, sorted(options))}; --help lists them")
 
 

@@ -42,7 +42,9 @@ def check_settings(value: Any) -> Mapping[str, Value]:
     return found
 
 
-_AXIS = {"grid": validate.several(check_value), "start": check_value, "scale": validate.name}
+SPACING = "scale"  # what manifests call Axis.spacing, so that old and new ones are alike
+SEARCH_LOOKS = "own_looks"  # what they call Sweep.search_looks
+_AXIS = {"grid": validate.several(check_value), "start": check_value, SPACING: validate.name}
 check_facts = validate.tree(
     {
         **dict.fromkeys(("title", "paper", "url", "family", "rule", "ablation_of"), validate.name),

@@ -1,4 +1,4 @@
-"""The ladder of model shapes: the study's four scales exactly, and a micro ladder for two CPU cores.
+"""The ladder of model shapes: the published study's four scales exactly, and a micro ladder for two CPU cores.
 
 Both grow in width at fixed depth.
 """

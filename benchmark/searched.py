@@ -38,7 +38,7 @@ def transfer(study: "Study") -> pd.DataFrame:
 def claimed(study: "Study") -> pd.DataFrame:
     """analysis.tuning.claimed: speedups over the baseline left at each tried learning rate. Empty where nothing
     is compared or the baseline was not tuned."""
-    if study.headline is None or not len(where(study.runs, role="tuning", optimizer=study.baseline)):
+    if study.headline is None or not len(where(study.runs, use="tuning", optimizer=study.baseline)):
         return pd.DataFrame()
     return tuning.claimed(study.runs, study.losses, study.baseline, study.noise_sd)
 
@@ -78,7 +78,7 @@ def loss_laws(study: "Study") -> list[dict[str, Any]]:
 
 
 def _reported(study: "Study") -> pd.DataFrame:
-    return _sized(where(study.runs, role="report", status="finished"), study.sizes)
+    return _sized(where(study.runs, use="report", status="finished"), study.sizes)
 
 
 def _sized(runs: pd.DataFrame, sizes: Mapping[str, int]) -> pd.DataFrame:

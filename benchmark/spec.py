@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from benchmark.validate import KEY
 from optimizers.base import RECIPE as RECIPE  # part of a trial: read from here too
 from optimizers.base import Value
 
@@ -19,7 +20,7 @@ SCHEMA = 1  # of records on disk; a reader refuses any other
 EXPERIMENT = 2  # raise when model, data order, initialization or evaluation change: old runs are then others
 
 Status = Literal["finished", "diverged", "failed"]
-SearchRole = Literal["tuning", "report"]
+Use = Literal["tuning", "report"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Trial:
     seed: int
     """Initialization and data order; the same seeds for all optimizers, so that differences are paired."""
 
-    role: SearchRole
+    use: Use = field(metadata={KEY: "role"})  # as it is in all records, and in what their ids are hashes of
     """What the run counts for: choosing hyperparameters ("tuning"), or the leaderboard ("report")."""
 
     corpus: str
@@ -106,10 +107,15 @@ class Trial:
     def batch_size(self) -> int:
         return int(self.hyperparameters["batch_size"])
 
+    def stored(self) -> dict[str, Any]:
+        """The trial as it stands in a record."""
+        keys = {f.name: f.metadata.get(KEY, f.name) for f in dataclasses.fields(self)}
+        return {keys[name]: value for name, value in dataclasses.asdict(self).items()}
+
     @cached_property
     def trial_id(self) -> str:
         """16 hex digits of the SHA-256 of the canonical JSON."""
-        return hashlib.sha256(canonical(dataclasses.asdict(self)).encode()).hexdigest()[:16]
+        return hashlib.sha256(canonical(self.stored()).encode()).hexdigest()[:16]
 
 
 def canonical(value: Any) -> str:
@@ -231,7 +237,7 @@ class Record(Outcome):
 
     def to_json(self) -> str:
         """One line of JSON: the schema version, the id, the trial, how it ended and what for, and the rest."""
-        rest = dataclasses.asdict(self)
+        rest = dataclasses.asdict(self) | {"trial": self.trial.stored()}
         first = {name: rest.pop(name) for name in ("trial", "status", "reason", "purpose")}
         body = {"schema": SCHEMA, "trial_id": self.trial.trial_id, **first, **rest}
         return json.dumps(body, allow_nan=False, separators=(",", ":"))

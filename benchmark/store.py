@@ -198,13 +198,13 @@ class Results:
     """Everything below a results folder.
 
     runs: one row per record. Columns: trial_id, sweep (its folder), optimizer, rule, scale, num_params,
-        chinchilla_ratio, task, tokens, steps, batch_size, seed, role, status, reason, purpose, val_loss
+        chinchilla_ratio, task, tokens, steps, batch_size, seed, use, status, reason, purpose, val_loss
         (of a report run: its test loss), bits_per_byte, train_loss, data_epochs, corpus, corpus_hash,
         tokenizer_hash, backend, precision, experiment, eval_split, machine, cpu_type, conditions (those of
         benchmark/machine.py), gradients_per_step, finished_at, every field of `Cost`, and
         `hp.<hyperparameter>` for each hyperparameter (missing where an optimizer has none such).
     curves: one row per evaluation along a run: trial_id, optimizer, scale, chinchilla_ratio, task, seed,
-        role, step, fraction (of the run), tokens, seconds, val_loss.
+        use, step, fraction (of the run), tokens, seconds, val_loss.
     sweeps: the manifests by sweep name; a manifest's `trial_ids` says which runs are that sweep's.
     damaged: one line for each record, file or folder that could not be used.
     step_times: by sweep name, those that were measured in turns with the baseline's (`timing.read`).
@@ -269,7 +269,7 @@ def _run_row(sweep: str, record: Record) -> dict[str, Any]:
         "steps": trial.steps,
         "batch_size": trial.batch_size,
         "seed": trial.seed,
-        "role": trial.role,
+        "use": trial.use,
         "status": record.status,
         "reason": record.reason,
         "purpose": record.purpose,
@@ -314,7 +314,7 @@ def _curve_rows(record: Record) -> Iterator[dict[str, Any]]:
             "chinchilla_ratio": trial.chinchilla_ratio,
             "task": trial.task,
             "seed": trial.seed,
-            "role": trial.role,
+            "use": trial.use,
             "fraction": point.step / trial.steps,
             **asdict(point),
         }
@@ -340,7 +340,7 @@ def report_losses(
     Also returns task, status, reason and trial_id. Raises ValueError where the runs left are not of one
     experiment, or where two of them are the same optimizer, task and seed with different settings.
     """
-    wanted = (runs["role"] == "report").to_numpy()
+    wanted = (runs["use"] == "report").to_numpy()
     if trial_ids is not None:
         wanted = wanted & runs["trial_id"].isin(list(trial_ids)).to_numpy()
     for column, value in (("corpus", corpus), ("backend", backend), ("precision", precision)):

@@ -15,11 +15,32 @@ from benchmark.store import Results
 from benchmark.study import Study
 
 NEEDED = [  # of runs, where there are none
-    "trial_id", "role", "status", "task", "sweep", "tokens", "optimizer", "scale", "chinchilla_ratio", "seed",
+    "trial_id", "use", "status", "task", "sweep", "tokens", "optimizer", "scale", "chinchilla_ratio", "seed",
     "val_loss",
 ]  # fmt: skip
 MOST = {"optimizers": 200, "tasks": 100}  # of one sweep: every pair is compared, every cell is a page
-EXPERIMENT = [c for c in store.SAME if c != "eval_split"]  # what tells experiments apart, whatever the role
+EXPERIMENT = [c for c in store.SAME if c != "eval_split"]  # what tells experiments apart, whatever the use
+
+
+FORMER = {"role": "use"}  # columns that had another name
+
+
+class Runs(pd.DataFrame):
+    """A table of runs that answers to a former name of a column with the present one."""
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str) and key in FORMER and key not in self.columns:
+            raise KeyError(f"the column {key} is called {FORMER[key]}")
+        return super().__getitem__(key)
+
+    def __getattr__(self, name: str) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if name in FORMER:
+            raise AttributeError(f"the column {name} is called {FORMER[name]}")
+        return super().__getattr__(name)
 
 
 @dataclass(frozen=True)
@@ -55,7 +76,7 @@ class Studies:
     def records(self) -> pd.DataFrame:
         """The runs of each sweep, tuning and report (`store.Results.runs`); a run that two sweeps share is in
         both."""
-        return self._all(lambda study: study.runs)
+        return Runs(self._all(lambda study: study.runs))
 
     def speedups(self) -> pd.DataFrame:
         """How many times fewer tokens than the baseline, with interval and verdict (`analysis.speedup`)."""

@@ -25,7 +25,7 @@ NO_FACTS = {
 }  # fmt: skip
 ASSUMED_NOISE_SD = 0.003  # nats; the study's own acceptance band (arXiv 2509.02046), for its single seeds
 # nats; what choosing adds where every cell is one search. Measured at 27k-1x, three searches of 40 trials each:
-# 0 for AdamW, .0165 for Muon (results/micro-27k-1x); their root mean square. Of others' figures: their band.
+# 0 for AdamW, .0165 for Muon (results/micro-27k-1x); their root mean square. Of others' results: their band.
 ASSUMED_CHOOSING_SD = 0.012
 
 
@@ -62,7 +62,7 @@ class Study:
 
     @property
     def theirs(self) -> bool:
-        """Whether the losses are published figures of others, not our runs."""
+        """Whether the losses are published results of others, not our runs."""
         return bool(self.manifest.get("published"))
 
     @property
@@ -72,12 +72,12 @@ class Study:
 
     @property
     def is_source(self) -> bool:
-        """Whether these are the published figures of arXiv 2509.02046, whose claims are judged."""
+        """Whether these are the published results of arXiv 2509.02046, whose claims are judged."""
         return self.theirs and self.manifest["name"] == published.NAME
 
     @property
     def loss_name(self) -> str:
-        """What a report run's final loss is: others' figures need not be from a split that nobody tuned on."""
+        """What a report run's final loss is: others' results need not be from a split that nobody tuned on."""
         return "published loss" if self.is_source else "imported loss" if self.theirs else "test loss"
 
     @cached_property
@@ -186,7 +186,7 @@ class Study:
 
     @cached_property
     def noise_sd(self) -> float | None:
-        """The assumed sd of one run: only for published figures, which have one seed."""
+        """The assumed sd of one run: only for published results, which have one seed."""
         return ASSUMED_NOISE_SD if self.theirs else None
 
     @property
@@ -223,7 +223,7 @@ class Study:
     def speedups(self) -> pd.DataFrame:
         """analysis.speedup.speedups of the losses, with a `task` column: the verdicts that every page shows.
 
-        The study's own figures keep its own formula. "paired faster": one ratio of the baseline gives no curve
+        The study's own results keep its own formula. "paired faster": one ratio of the baseline gives no curve
         to convert nats with, so that the comparison at that ratio stands without a speedup.
         """
         if self.baseline not in set(self.losses["optimizer"]):

@@ -14,6 +14,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+KEY = "key"  # in the metadata of a dataclass's field: what JSON calls it, where that is another word
 Check = Callable[[Any], Any]  # a value -> the value, or Wrong
 Range = tuple[float, float]
 
@@ -211,16 +212,18 @@ def _leaf(value: Any) -> None:
 
 
 def shape(kind: type, given: Mapping[str, Check]) -> Check:
-    """A dataclass from a JSON object. A field without a default must be there, and no other may be.
+    """A dataclass from a JSON object. A field without a default must be there, and no other may be. A field's
+    key in the object is its name, or what its metadata say under KEY.
 
     given: checks that say more than a field's annotation, by "Class.field" or, for any class, by "field".
     """
     hints, fields, absent = get_type_hints(kind), dataclasses.fields(kind), dataclasses.MISSING
+    keys = {f.metadata.get(KEY, f.name): f for f in fields}
     checks = {
-        f.name: given.get(f"{kind.__name__}.{f.name}") or given.get(f.name) or _by_hint(hints[f.name], given)
-        for f in fields
+        key: given.get(f"{kind.__name__}.{f.name}") or given.get(f.name) or _by_hint(hints[f.name], given)
+        for key, f in keys.items()
     }
-    needed = {f.name for f in fields if f.default is absent is f.default_factory}
+    needed = {key for key, f in keys.items() if f.default is absent is f.default_factory}
 
     def check(value: Any) -> Any:
         there = mapping(value).keys()
@@ -230,7 +233,7 @@ def shape(kind: type, given: Mapping[str, Check]) -> Check:
         found, field = {}, ""
         try:
             for field, one in value.items():
-                found[field] = checks[field](one)
+                found[keys[field].name] = checks[field](one)
         except Wrong as error:
             raise error.within(field) from None
         return kind(**found)

@@ -1,8 +1,8 @@
 """Adam-mini: AdamW with one second moment per block instead of one per coordinate.
 
 `reference` follows the authors' code 1.1.1: queries and keys have a block per head, every other matrix one per
-row (an output neuron, or a token of embedding and head), a norm is one block. `levanter`, the study's rule,
-gives norms full Adam and clips the gradients of norms only.
+row (an output neuron, or a token of embedding and head), a norm is one block. `levanter`, the published study's
+rule, gives norms full Adam and clips the gradients of norms only.
 """
 
 from collections.abc import Mapping

@@ -86,37 +86,42 @@ def describe(shapes: Mapping[str, tuple[int, ...]], heads: int) -> dict[str, Par
 class Axis:
     """One hyperparameter's grid, where its search starts, and how the grid goes on beyond an edge.
 
-    `scale`: "log" continues geometrically, "log1m" geometrically in 1 - value (betas), "fixed" not at all.
+    `spacing`: "log" continues geometrically, "log1m" geometrically in 1 - value (betas), "fixed" not at all.
     `low` and `high` are the limits of meaning: no extension leaves them.
     """
 
     grid: tuple[Value, ...]
     start: Value
-    scale: Literal["log", "log1m", "fixed"] = "fixed"
+    spacing: Literal["log", "log1m", "fixed"] = "fixed"
     low: float = 0.0
     high: float = math.inf
 
-    def to_scale(self, value: float) -> float:
-        """The number in which the scale is geometric: 1 - value for "log1m", else the value itself."""
-        return 1 - value if self.scale == "log1m" else value
+    def __new__(cls, *given: Any, **named: Any) -> Self:
+        if "scale" in named:  # its name before
+            raise TypeError("Axis: `scale` is called `spacing`")
+        return super().__new__(cls)
 
-    def from_scale(self, number: float) -> float:
-        """The value of a number that `to_scale` gave."""
-        return 1 - number if self.scale == "log1m" else number
+    def geometric(self, value: float) -> float:
+        """The number whose spacing is geometric: 1 - value for "log1m", else the value itself."""
+        return 1 - value if self.spacing == "log1m" else value
+
+    def from_geometric(self, number: float) -> float:
+        """The value of a number that `geometric` gave."""
+        return 1 - number if self.spacing == "log1m" else number
 
     def beyond(self, grid: tuple[Value, ...], upward: bool) -> Value | None:
         """The next value beyond an end of `grid` (sorted), or None where the grid cannot go on."""
         numbers = [g for g in grid if isinstance(g, int | float)]
-        if self.scale == "fixed" or len(numbers) < len(grid):
+        if self.spacing == "fixed" or len(numbers) < len(grid):
             return None
-        used = [number for x in numbers if (number := self.to_scale(x)) > 0]
+        used = [number for x in numbers if (number := self.geometric(x)) > 0]
         if len(used) < 2:
             return None
         edge, inner = (used[-1], used[-2]) if upward else (used[0], used[1])
-        if self.to_scale(numbers[-1 if upward else 0]) <= 0:  # the end is 0 (or 1): nothing lies beyond
+        if self.geometric(numbers[-1 if upward else 0]) <= 0:  # the end is 0 (or 1): nothing lies beyond
             return None
-        value = float(f"{self.from_scale(edge * edge / inner):.4g}")
-        inside = self.low <= value < self.high if self.scale == "log1m" else self.low <= value <= self.high
+        value = float(f"{self.from_geometric(edge * edge / inner):.4g}")
+        inside = self.low <= value < self.high if self.spacing == "log1m" else self.low <= value <= self.high
         return value if inside and value not in grid else None
 
 

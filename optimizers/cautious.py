@@ -1,7 +1,7 @@
 """Cautious AdamW: drop the coordinates whose update points against the newest gradient.
 
-`reference` divides by max(mean(mask), 1e-3), the authors' published code; `levanter`, the study's rule, by
-mean(mask) + eps. They differ where almost no coordinate of a tensor is left.
+`reference` divides by max(mean(mask), 1e-3), the authors' published code; `levanter`, the published study's
+rule, by mean(mask) + eps. They differ where almost no coordinate of a tensor is left.
 """
 
 from collections.abc import Mapping

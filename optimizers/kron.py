@@ -12,11 +12,11 @@ since the last fit, with p = exp(-5.12 (t / steps - flat_start_fraction)) within
 Every 100 fits QL and QR are first scaled to the same largest entry. The vocabulary axis of embedding and
 head, and norms, have a diagonal Q. Axes longer than `block_size` are cut into equal blocks; 0 cuts none.
 
-The study (arXiv 2509.02046) sets `normalize_grads` = 1: every gradient is divided by its norm, and nothing is
-clipped. Two things of its code are not reproduced: it takes that norm, and the bound of 1.1, over all layers
-of a kind together, because it keeps them in one array; and it pads blocks with zeros, which acts only at
-widths that `block_size` does not divide. The reference decides at random when to fit and when to
-scale; here, as in the study's code, both follow from counts.
+The published study (arXiv 2509.02046) sets `normalize_grads` = 1: every gradient is divided by its norm, and
+nothing is clipped. Two things of its code are not reproduced: it takes that norm, and the bound of 1.1, over
+all layers of a kind together, because it keeps them in one array; and it pads blocks with zeros, which acts
+only at widths that `block_size` does not divide. The reference decides at random when to fit and when to
+scale; here, as in the published study's code, both follow from counts.
 """
 
 import math
@@ -38,7 +38,7 @@ from optimizers.shared.spaces import ADAM_ESSENTIAL, beta, decay, micro_decay, m
 from optimizers.shared.stacks import Stacks, one_by_one
 from optimizers.shared.whole import spread
 
-ANNEAL = 5.12  # the reference's 0.001 per step, at the 5120 steps of the study's 130M at 1x
+ANNEAL = 5.12  # the reference's 0.001 per step, at the 5120 steps of the published study's 130M at 1x
 DAMPING = 2.0**-11.5  # square root of float32's rounding unit
 MAX_RMS = 1.1
 BALANCE_EVERY = 100  # fits

@@ -1,8 +1,8 @@
 """Mars: AdamW on a gradient corrected by its change since the previous step (the paper's approximate form).
 
 `reference` scales each corrected matrix down to norm 1 and leaves 1-D parameters to plain AdamW, here with the
-same rate and betas. `levanter`, the study's rule, corrects every parameter, scales all of them down together to
-the norm `clip_norm`, and does not clip the gradient before.
+same rate and betas. `levanter`, the published study's rule, corrects every parameter, scales all of them down
+together to the norm `clip_norm`, and does not clip the gradient before.
 """
 
 from collections.abc import Mapping

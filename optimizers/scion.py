@@ -18,8 +18,8 @@ of the head by 0.078 of the rate, which is what 2.5 does at a width of 32.
 
 variant "levanter" (arXiv 2509.02046), a Muon without Nesterov: ten Newton-Schulz steps, the factor
 sqrt(max(1, out/in)), and for every other parameter Signum, the sign of an average with `beta1`; the trainer
-clips those alone. The study's `scion_to_signum_lr` is the value of both of the recipe's ratios. `beta1` acts in
-this variant only, `head_radius` only in the reference.
+clips those alone. The published study's `scion_to_signum_lr` is the value of both of the recipe's ratios.
+`beta1` acts in this variant only, `head_radius` only in the reference.
 """
 
 from collections.abc import Mapping

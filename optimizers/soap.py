@@ -12,7 +12,7 @@ matrix of its own; 0 cuts none. The vocabulary axis of embedding and head has no
 
 variant "levanter" (arXiv 2509.02046): the first step counts in k and towards the next refresh, and decays; a
 refresh uses L and R from before the current gradient; norms have a basis too. Its zero-padding of blocks is
-not reproduced: it acts only where `block_size` does not divide a width, and never at the study's best
+not reproduced: it acts only where `block_size` does not divide a width, and never at the published study's best
 settings (widths 512 to 1024) except for 768 in blocks of 512, which are two of 384 here.
 """
 

@@ -15,8 +15,8 @@ class SoapTorch(DecoupledTorch):
     """Adam in Shampoo's eigenbasis; state per parameter as in soap.py, in blocks.
 
     blocks: name -> (number, rows, columns). sides: name -> the sides that have a basis.
-    interval: steps between two refreshes. study: the study's order, which is soap.py's variant "levanter".
-    rule: beta1, beta2, shampoo_beta and eps.
+    interval: steps between two refreshes. study: the published study's order, which is soap.py's variant
+    "levanter". rule: beta1, beta2, shampoo_beta and eps.
     """
 
     def __init__(

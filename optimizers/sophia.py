@@ -1,13 +1,13 @@
 """Sophia-H: momentum over a running estimate of the Hessian's diagonal, clipped coordinate by coordinate.
 
 `reference` is Algorithm 3 of the paper: a due estimate is folded in before the step, and the momentum is not
-bias-corrected. `levanter`, the study's rule, corrects the momentum, folds an estimate in after the step, so
-that h is one refresh old, and counts the step before it asks whether one is due: the first comes after a full
-interval, and until then h = 0 and every step is a sign step. Both refresh after every `refresh_fraction` of the
-run, which at 5,000 steps is the paper's ten steps for a fraction of 0.002.
+bias-corrected. `levanter`, the published study's rule, corrects the momentum, folds an estimate in after the
+step, so that h is one refresh old, and counts the step before it asks whether one is due: the first comes after
+a full interval, and until then h = 0 and every step is a sign step. Both refresh after every `refresh_fraction`
+of the run, which at 5,000 steps is the paper's ten steps for a fraction of 0.002.
 
-A search starts as the common rule says (shared/spaces.py), but for the warmup: the study's 40 % of the run.
-`gamma` is essential in place of the weight decay, which the study's best sets to 0.
+A search starts as the common rule says (shared/spaces.py), but for the warmup: the published study's 40 % of
+the run. `gamma` is essential in place of the weight decay, which the published study's best sets to 0.
 """
 
 import dataclasses
@@ -79,7 +79,7 @@ class Sophia(Optimizer):
             "refresh_fraction": Axis((0.002,), 0.002),
         },
     }
-    # the study warms up over most of a 1x run; with shorter warmups early sign steps are too large
+    # the published study warms up over most of a 1x run; with shorter warmups early sign steps are too large
     recipe_start: ClassVar[Mapping[str, Value]] = {"warmup_fraction": 0.4}
 
     def build_jax(self, run: Run) -> optax.GradientTransformationExtraArgs:

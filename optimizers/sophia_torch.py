@@ -12,7 +12,8 @@ class SophiaTorch(DecoupledTorch):
     """Groups carry beta1, beta2, eps and gamma (arXiv 2305.14342, Algorithm 3).
 
     interval: steps between two Hessian-vector products of `run.loss_fn`.
-    stale: the study's order: count the step, fold a due estimate in after it, correct the momentum's bias.
+    stale: the published study's order: count the step, fold a due estimate in after it, correct the momentum's
+    bias.
     """
 
     def __init__(self, params: Any, lr: float, interval: int, stale: bool, run: Run, **rule: float) -> None:

@@ -9,7 +9,7 @@ COMMANDS = {
     "sweep": ("sweeps.__main__", "run a sweep, or go on with it; build the pages and print the answer"),
     "report": ("benchmark.report.__main__", "build the pages from results"),
     "check": ("benchmark.kit.__main__", "check your optimizer before you run it"),
-    "published": ("benchmark.published.__main__", "write published figures, or yours, as results"),
+    "published": ("benchmark.published.__main__", "write published results, or yours, as results"),
 }
 
 INTERRUPTED = "Interrupted; run the command again."

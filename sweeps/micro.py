@@ -1,4 +1,4 @@
-"""The three phases of the study (arXiv 2509.02046) on the micro ladder: half a day on two cores.
+"""The three phases of the published study (arXiv 2509.02046) on the micro ladder: half a day on two cores.
 
 Phase I tunes everything on six tasks, Phase II what is sensitive to scale on four more, Phase III predicts
 220k by a power law and searches around the prediction. The baseline is tuned at half the smallest and at

@@ -1,6 +1,8 @@
-"""The scales and ratios of the study (arXiv 2509.02046), for planning, pricing, and whoever has the GPUs.
+"""The scales and ratios of the published study (arXiv 2509.02046), for planning, pricing, and whoever has the
+GPUs.
 
-At 1.2b only 1x is searched around the prediction, as in the study; the larger ratios take it as it is.
+At 1.2b only 1x is searched around the prediction, as in the published study; the larger ratios take it as it
+is.
 """
 
 from sweeps.search.sweep import Protocol, Stage, Sweep, stage

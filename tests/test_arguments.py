@@ -33,6 +33,8 @@ CASES = [
     (SWEEP, "smoke --optimisers adamw", "no option '--optimisers' (did you mean '--optimizers'?)"),
     (SWEEP, "--dryrun", "no option '--dryrun' (did you mean '--dry-run'?)"),
     (SWEEP, "smoke -x", "there is no option '-x'"),
+    (SWEEP, "aa --study 2", "--study is called --replication"),
+    (SWEEP, "aa --study=2", "--study is called --replication"),
     (SWEEP, "smoke --seeds 0", "there is no option '--seeds'"),
     (SWEEP, "", "the following arguments are required: NAME"),
     (SWEEP, "Quick", "unknown sweep 'Quick' (did you mean 'quick'?)"),
@@ -102,7 +104,7 @@ CASES = [
     ("tools.efficiency", "1000", "the following arguments are required: count"),
     ("tools.parity", "--corpus gcid", "unknown corpus 'gcid'"),
     ("tools.isa", "27k", "nothing takes the word '27k'"),
-    ("tools.thirdparty", "--word torch", "there is no option '--word'"),
+    ("tools.thirdparty.__main__", "--word torch", "there is no option '--word'"),
     ("benchmark.corpora", "Gcide", "unknown corpus 'Gcide' (did you mean 'gcide'?)"),
 ]
 

@@ -1,1 +1,1 @@
-"""The developers' laboratory: speed, agreement, simulated studies. Not part of the package."""
+"""The developers' laboratory: speed, agreement, simulated sweeps. Not part of the package."""

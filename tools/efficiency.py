@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ray_tune.run(driver)
         finally:
             driver.close()
-        reports = [r for _, r in store.records(Path(folder)) if r.trial.role == "report"]
+        reports = [r for _, r in store.records(Path(folder)) if r.trial.use == "report"]
     print(json.dumps(share(reports, len(resources.affinity()))))
 
 

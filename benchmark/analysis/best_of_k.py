@@ -23,7 +23,7 @@ def best_so_far(runs: pd.DataFrame) -> pd.DataFrame:
     finished_at, purpose, status, val_loss, best (NaN until one has finished). Runs without a time have no order
     and are left out. One seed's luck is in it: the report seeds say what the winner is worth.
     """
-    tuned = rows(runs, (runs["role"] == "tuning") & (runs["finished_at"] != "")).drop_duplicates("trial_id")
+    tuned = rows(runs, (runs["use"] == "tuning") & (runs["finished_at"] != "")).drop_duplicates("trial_id")
     kind = np.where(tuned["purpose"].str.startswith("random"), "random", "coordinate")
     best = np.where(tuned["status"] == "finished", tuned["val_loss"].astype(float), np.nan)
     tuned = tuned.assign(search=kind, best=best)
@@ -85,7 +85,7 @@ def budget_medians(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _searches(runs: pd.DataFrame) -> list[tuple[dict[str, Any], np.ndarray]]:
     """The labels and the sorted losses of each random search; a diverged trial is infinite."""
-    drawn = rows(runs, (runs["role"] == "tuning") & runs["purpose"].str.startswith("random"))
+    drawn = rows(runs, (runs["use"] == "tuning") & runs["purpose"].str.startswith("random"))
     drawn = rows(drawn, drawn["status"].isin(["finished", "diverged"])).drop_duplicates("trial_id")
     loss = np.where(drawn["status"] == "finished", drawn["val_loss"].astype(float), np.inf)
     return [

@@ -1,6 +1,6 @@
 """The claims of "Fantastic Pretraining Optimizers and Where to Find Them" (arXiv 2509.02046), judged.
 
-Each claim is a function of `Evidence` that returns a Verdict; the same functions judge the published figures
+Each claim is a function of `Evidence` that returns a Judgement; the same functions judge the published results
 and our own sweeps. The rules, alike for all: `refuted` needs something beyond its 95 % interval on the wrong
 side, `supported` the claim's direction everywhere and intervals that carry it; all else is `undecided`: the
 evidence would be the same if the claim were false. That something exists is refuted where it was looked for and
@@ -19,21 +19,21 @@ import pandas as pd
 
 from benchmark.analysis.claims_trials import transfer_unfair, undertuning_inflates
 from benchmark.analysis.contrasts import contrasts
-from benchmark.analysis.evidence import ABOUT, FEW, Evidence, Judgement, Verdict, speed
+from benchmark.analysis.evidence import ABOUT, FEW, Evidence, Finding, Judgement, speed
 from benchmark.analysis.settings import cells, rows
 
 MOST = 0.9  # share of comparisons beyond noise that carries a claim about all of them
 VERDICTS = ("faster", "slower", "inseparable", "undecided")
 
 
-def judge(evidence: Evidence) -> list[Verdict]:
-    """Every claim's verdict, in the order of CLAIMS. Empty where the baseline has no losses."""
+def judge(evidence: Evidence) -> list[Judgement]:
+    """Every claim's judgement, in the order of CLAIMS. Empty where the baseline has no losses."""
     if evidence.baseline not in set(evidence.losses["optimizer"]):
         return []
     return [claim(evidence) for claim in CLAIMS]
 
 
-def matrix_ahead(evidence: Evidence) -> Verdict:
+def matrix_ahead(evidence: Evidence) -> Judgement:
     """Compares every matrix method with every scalar one (the baseline too), task by task."""
     claim = "Every matrix-preconditioned method ends below every scalar one"
     scalar = [*evidence.family("scalar"), evidence.baseline]
@@ -48,50 +48,50 @@ def matrix_ahead(evidence: Evidence) -> Verdict:
                 beyond, behind = beyond + int(lo > 0), behind + int(hi < 0)
     numbers = {"pairs": pairs, "ahead": ahead, "beyond_noise": beyond, "behind_beyond_noise": behind}
     if not pairs:
-        return Verdict(claim, "undecided", "No task has methods of both families.", numbers)
-    verdict: Judgement = "refuted" if behind else "undecided"
+        return Judgement(claim, "undecided", "No task has methods of both families.", numbers)
+    finding: Finding = "refuted" if behind else "undecided"
     if ahead == pairs and beyond >= MOST * pairs:
-        verdict = "supported"
+        finding = "supported"
     sentence = (
         f"Of {pairs} pairs on {len(tasks)} tasks the matrix method is ahead in {ahead}, in {beyond} of them"
         f" beyond noise, and behind beyond noise in {behind}."
     )
-    return Verdict(claim, verdict, sentence, numbers)
+    return Judgement(claim, finding, sentence, numbers)
 
 
-def none_above_1_4(evidence: Evidence) -> Verdict:
+def none_above_1_4(evidence: Evidence) -> Judgement:
     return _at_most(evidence, "No optimizer exceeds about 1.4x over tuned AdamW", None, 1.4)
 
 
-def scalar_at_most_1_2(evidence: Evidence) -> Verdict:
+def scalar_at_most_1_2(evidence: Evidence) -> Judgement:
     names = evidence.family("scalar")
     return _at_most(evidence, "Scalar methods stay at or below about 1.2x", names, 1.2)
 
 
-def sophia_no_gain(evidence: Evidence) -> Verdict:
+def sophia_no_gain(evidence: Evidence) -> Judgement:
     """As the others, but a gain beyond its interval, however small, keeps it from being supported."""
-    verdict = _at_most(evidence, "Sophia gives no gain over tuned AdamW", ["sophia"], 1.0)
+    judgement = _at_most(evidence, "Sophia gives no gain over tuned AdamW", ["sophia"], 1.0)
     found = evidence.speedups
     gains = rows(found, (found["optimizer"] == "sophia") & (found["verdict"] == "faster"))
-    if verdict.verdict != "supported" or not len(gains):
-        return verdict
-    sentence = f"{verdict.sentence} A gain, however small, is none of nothing."
-    return dataclasses.replace(verdict, verdict="undecided", sentence=sentence)
+    if judgement.finding != "supported" or not len(gains):
+        return judgement
+    sentence = f"{judgement.sentence} A gain, however small, is none of nothing."
+    return dataclasses.replace(judgement, finding="undecided", sentence=sentence)
 
 
-def _at_most(evidence: Evidence, claim: str, names: Collection[str] | None, bound: float) -> Verdict:
+def _at_most(evidence: Evidence, claim: str, names: Collection[str] | None, bound: float) -> Judgement:
     """Refuted by a cell whose whole interval lies above the bound, supported if all intervals end below it."""
     found = evidence.speedups
     found = found if names is None else rows(found, found["optimizer"].isin(list(names)))
     if not len(found):
-        return Verdict(claim, "undecided", "No such speedup was measured.", {"cells": 0})
+        return Judgement(claim, "undecided", "No such speedup was measured.", {"cells": 0})
     limit = bound + ABOUT
     lo, hi, value = (found[c].to_numpy(float) for c in ("lo", "hi", "speedup"))
     top = int(value.argmax())
     cell = found.to_dict("records")[top]
-    verdict: Judgement = "refuted" if (lo > limit).any() else "undecided"
+    finding: Finding = "refuted" if (lo > limit).any() else "undecided"
     if (hi <= limit).all():
-        verdict = "supported"
+        finding = "supported"
     sentence = (
         f"The largest of {len(found)} speedups is {speed(cell)} ({cell['optimizer']} at {_task(cell)});"
         f" {int((hi > limit).sum())} intervals reach above {limit:.1f}, {int((lo > limit).sum())} lie wholly"
@@ -99,7 +99,7 @@ def _at_most(evidence: Evidence, claim: str, names: Collection[str] | None, boun
     )
     numbers = {"cells": len(found), "largest": cell["speedup"], "lo": cell["lo"], "hi": cell["hi"]}
     reach = {"limit": limit, "reach_above": int((hi > limit).sum()), "wholly_above": int((lo > limit).sum())}
-    return Verdict(claim, verdict, sentence, {**numbers, **reach})
+    return Judgement(claim, finding, sentence, {**numbers, **reach})
 
 
 def _told(found: pd.DataFrame) -> str:
@@ -109,7 +109,7 @@ def _told(found: pd.DataFrame) -> str:
     return f"Against the baseline: {', '.join(words)}." if words else "None has a verdict against the baseline."
 
 
-def falls_with_scale(evidence: Evidence) -> Verdict:
+def falls_with_scale(evidence: Evidence) -> Judgement:
     """Compares the largest speedup at the smallest and the largest scale of each ratio they share. That the
     largest of several is the luckiest of them is in its interval: the ends are the largest of all ends.
     """
@@ -125,10 +125,10 @@ def falls_with_scale(evidence: Evidence) -> Verdict:
     rises = sum(bool(large["lo"] > small["hi"]) for small, large in ends)
     numbers = {"ratios": len(ends), "lower": lower, "lower_beyond_noise": falls, "higher_beyond_noise": rises}
     if not ends:
-        return Verdict(claim, "undecided", "No ratio was run at two scales.", numbers)
-    verdict: Judgement = "refuted" if rises and not falls else "undecided"
+        return Judgement(claim, "undecided", "No ratio was run at two scales.", numbers)
+    finding: Finding = "refuted" if rises and not falls else "undecided"
     if lower == len(ends) and falls:
-        verdict = "supported"
+        finding = "supported"
     size = evidence.num_params
     small, large = max(
         ends, key=lambda e: (size[e[1]["scale"]] / size[e[0]["scale"]], e[0]["chinchilla_ratio"])
@@ -139,35 +139,35 @@ def falls_with_scale(evidence: Evidence) -> Verdict:
         f" {small['chinchilla_ratio']:g}x it goes from {speed(small)} at {small['scale']} to"
         f" {speed(large)} at {large['scale']}."
     )
-    return Verdict(claim, verdict, sentence, numbers)
+    return Judgement(claim, finding, sentence, numbers)
 
 
-def order_changes_in_training(evidence: Evidence) -> Verdict:
+def order_changes_in_training(evidence: Evidence) -> Judgement:
     """Rests on flips between a fraction of training and its end. Refuted where many pairs are apart at the end
     and none of them was ever seen the other way round, not even within noise.
     """
     claim = "Rankings during training can invert by its end"
     if not len(evidence.curves) or len(set(evidence.curves["optimizer"])) < 2:
-        return Verdict(claim, "undecided", "There are no loss curves to compare.", {"flips": 0})
+        return Judgement(claim, "undecided", "There are no loss curves to compare.", {"flips": 0})
     found = rows(evidence.flips, evidence.flips["kind"] == "fraction").to_dict("records")
     confirmed = sum(flip["status"] == "confirmed" for flip in found)
     turned = {
         (f["scale"], f["chinchilla_ratio"], frozenset({f["optimizer_a"], f["optimizer_b"]})) for f in found
     } & evidence.settled
     settled = len(evidence.settled)
-    verdict: Judgement = "supported" if confirmed else "undecided"
+    finding: Finding = "supported" if confirmed else "undecided"
     if not turned and settled >= FEW:
-        verdict = "refuted"
+        finding = "refuted"
     numbers = {"flips": len(found), "confirmed": confirmed, "settled": settled, "turned": len(turned)}
     sentence = (
         f"{len(found)} changes of order between a point of training and its end were seen, {confirmed} beyond"
         f" noise. Of {settled} pairs that are apart at the end beyond noise, {len(turned)} were seen the other"
         " way round before."
     )
-    return Verdict(claim, verdict, sentence, numbers)
+    return Judgement(claim, finding, sentence, numbers)
 
 
-def winner_depends_on_data(evidence: Evidence) -> Verdict:
+def winner_depends_on_data(evidence: Evidence) -> Judgement:
     """Which matrix method is best at each ratio of a scale, and whether a change of winner is beyond noise.
     Refuted where at every scale one method is ahead of the others at every ratio, each time beyond noise.
     """
@@ -195,15 +195,15 @@ def winner_depends_on_data(evidence: Evidence) -> Verdict:
             pair = {winners.get(flip["where_1"]), winners.get(flip["where_2"])}
             confirmed += pair == {flip["optimizer_a"], flip["optimizer_b"]}
     numbers = {"scales": scales, "scales_with_a_change": changes, "confirmed": confirmed, "constant": constant}
-    verdict: Judgement = "supported" if confirmed else "undecided"
+    finding: Finding = "supported" if confirmed else "undecided"
     if scales and constant == scales:
-        verdict = "refuted"
+        finding = "refuted"
     sentence = (
         f"The best matrix method changes with the ratio at {changes} of {scales} scales;"
         f" {confirmed} changes between two winners are beyond noise, and at {constant} scales one method wins"
         " at every ratio beyond noise."
     )
-    return Verdict(claim, verdict, sentence, numbers)
+    return Judgement(claim, finding, sentence, numbers)
 
 
 def _largest(group: pd.DataFrame) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def _task(cell: Mapping[str, float]) -> str:
     return f"{cell['scale']}-{cell['chinchilla_ratio']:g}x"
 
 
-CLAIMS: tuple[Callable[[Evidence], Verdict], ...] = (
+CLAIMS: tuple[Callable[[Evidence], Judgement], ...] = (
     matrix_ahead,
     none_above_1_4,
     scalar_at_most_1_2,

@@ -42,7 +42,7 @@ def costs(
     """
     if speedups.empty:  # a sweep that has reported nothing yet
         return pd.DataFrame(columns=COLUMNS)
-    done = runs.loc[(runs["role"] == "report") & (runs["status"] == "finished")]
+    done = runs.loc[(runs["use"] == "report") & (runs["status"] == "finished")]
     seconds, flops = seconds_per_token(done, baseline), _flops_per_token(done)
     memory = done.groupby(["machine", *CELL], as_index=False)[["peak_memory_bytes", "state_bytes"]].median()
     table = speedups.reindex(columns=[*CELL, "speedup", "lo", "hi"])
@@ -72,7 +72,7 @@ def seconds_per_token(runs: pd.DataFrame, baseline: str = "adamw") -> pd.DataFra
 
     Columns machine, optimizer, scale, chinchilla_ratio, seconds_per_token.
     """
-    timed = runs.loc[(runs["role"] == "report") & (runs["status"] == "finished")]
+    timed = runs.loc[(runs["use"] == "report") & (runs["status"] == "finished")]
     timed = timed.loc[(timed["train_seconds"] > 0) & (timed["tokens"] > 0) & (timed["machine"] != "")]
     by = ["machine", "optimizer", "scale", "chinchilla_ratio"]
     timed = _beside_the_baseline(timed, baseline)
@@ -129,8 +129,8 @@ def _overheads_of_runs(runs: pd.DataFrame, baseline: str) -> pd.DataFrame:
 
 
 def _gradients_per_step(done: pd.DataFrame) -> pd.DataFrame:
-    looks = done.reindex(columns=[*CELL, "gradients_per_step"])
-    return looks.groupby(CELL)[["gradients_per_step"]].median().reset_index()
+    frame = done.reindex(columns=[*CELL, "gradients_per_step"])
+    return frame.groupby(CELL)[["gradients_per_step"]].median().reset_index()
 
 
 def _flops_per_token(done: pd.DataFrame) -> pd.DataFrame:

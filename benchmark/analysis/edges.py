@@ -1,7 +1,7 @@
 """Is a best value bracketed, or may a better one lie beyond what was tried?
 
 `unbracketed` is the rule. A sweep asks it when a search ends and writes the answer and a badge into its
-manifest; `edges` takes that, and asks only for records whose manifest does not say, such as others' figures.
+manifest; `edges` takes that, and asks only for records whose manifest does not say, such as others' results.
 """
 
 import math
@@ -12,11 +12,12 @@ import pandas as pd
 
 from benchmark.analysis.choosing import Searches, searches
 from benchmark.analysis.settings import CELL, Cell, cells, rows, table, tuned
+from benchmark.recorded import SPACING
 from optimizers.base import Axis
 
 Setting = Mapping[str, Any]
 Losses = Mapping[int, float]  # seed -> nats per token
-AxisFacts = Mapping[str, Any]  # one axis as a manifest has it: grid and, where known, scale
+AxisFacts = Mapping[str, Any]  # one axis as a manifest has it: grid and, where known, spacing
 COLUMNS = [*CELL, "search", "searches", "hyperparameter", "best_value", "low", "high", "side"]
 BADGE = "optimum on edge"
 
@@ -66,7 +67,7 @@ def edges(
 
     Args:
         runs: as in `store.Results.runs`.
-        spaces: optimizer -> hyperparameter -> its grid and, where known, its scale, as in a manifest.
+        spaces: optimizer -> hyperparameter -> its grid and, where known, its spacing, as in a manifest.
         searched: the cells of a manifest. What a search says of itself counts; of others, and of cells without
             a search, the trials are judged one hyperparameter at a time.
 
@@ -75,7 +76,7 @@ def edges(
     """
     found = []
     known = searches(searched)
-    for labels, group in cells(rows(runs, runs["role"] == "tuning")):
+    for labels, group in cells(rows(runs, runs["use"] == "tuning")):
         space = spaces.get(labels["optimizer"], {})
         entries = known.get(f"{labels['optimizer']}/{labels['task']}", [{}])
         for number, entry in enumerate(entries, 1):
@@ -118,14 +119,14 @@ def _tried(cell: Cell) -> list[tuple[Setting, Losses]]:
 
 
 def _goes_on(axis: Mapping[str, Any], tried: Iterable[Any], best: float, upward: bool) -> bool:
-    """Whether an axis has a value beyond one: declared, tried, or a step further where its scale is known. Of
-    one without a scale only 0 is taken for an end."""
+    """Whether an axis has a value beyond one: declared, tried, or a step further where its spacing is
+    known. Of one without a spacing only 0 is taken for an end."""
     numbers = tuple(sorted({float(v) for v in (*axis["grid"], *tried) if _is_number(v)}))
     if any(_is_beyond(v, best, upward) for v in numbers):
         return True
-    if "scale" not in axis:
+    if SPACING not in axis:
         return upward or best > 0
-    return Axis(numbers, best, axis["scale"]).beyond(numbers, upward) is not None
+    return Axis(numbers, best, axis[SPACING]).beyond(numbers, upward) is not None
 
 
 def _key(setting: Setting) -> tuple[tuple[str, Any], ...]:

@@ -17,18 +17,18 @@ from benchmark.analysis.scale_model import ScaleModel
 from benchmark.analysis.settings import STUDY_BAND, rows
 from benchmark.analysis.speedup import speedups
 
-Judgement = Literal["supported", "refuted", "undecided"]
+Finding = Literal["supported", "refuted", "undecided"]
 ABOUT = 0.1  # slack of "about" in a speedup
 FEW = 10  # comparisons below which a share says nothing
 BEYOND = 1.96 * 2**0.5  # run sds by which two single runs of one setting differ in 5 % of pairs
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """claim: what is claimed. verdict, and one sentence why. numbers: what it rests on."""
+class Judgement:
+    """claim: what is claimed. finding, and one sentence why. numbers: what it rests on."""
 
     claim: str
-    verdict: Judgement
+    finding: Finding
     sentence: str
     numbers: Mapping[str, float]
 
@@ -68,7 +68,8 @@ class Evidence:
 
     @cached_property
     def run_sd(self) -> float:
-        """Standard deviation of one run in nats, by the noisiest scale; the study's where nothing is known."""
+        """Standard deviation of one run in nats, by the noisiest scale; the published study's where nothing is
+        known."""
         known = [m.residual_sd for m in self.models.values() if np.isfinite(m.residual_sd)]
         return float(max(known)) if known else STUDY_BAND / BEYOND
 

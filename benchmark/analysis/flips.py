@@ -221,8 +221,8 @@ def along_training(curves: pd.DataFrame, losses: pd.DataFrame) -> dict[float, pd
     """
     if curves.empty:
         return {}
-    if "role" in curves:
-        curves = curves.loc[curves["role"] == "report"]
+    if "use" in curves:
+        curves = curves.loc[curves["use"] == "report"]
     known = check_losses(losses).rename(columns={"val_loss": "final"}).dropna(subset=["final"])
     curves = _with_search(curves, losses)
     points = curves.loc[:, [*KEY, "fraction", "val_loss"]].merge(known, on=KEY)
@@ -289,7 +289,7 @@ def in_seconds(losses: pd.DataFrame, runs: pd.DataFrame, baseline: str) -> dict[
 
 def decay_recipes(runs: pd.DataFrame) -> dict[tuple[str, str, float], str]:
     """How the learning rate decays in each (scale, optimizer, ratio), where all report runs agree."""
-    report = runs.loc[runs["role"] == "report"]
+    report = runs.loc[runs["use"] == "report"]
     if not {"hp.decay_kind", "hp.decay_fraction"} <= set(report.columns):
         return {}
     found: dict[tuple[str, str, float], set[str]] = {}

@@ -1,4 +1,4 @@
-"""The study's own speedups, read off the baseline's fitted curve (arXiv:2509.02046).
+"""The published study's own speedups, read off the baseline's fitted curve (arXiv:2509.02046).
 
 `d_eff` is where that curve reaches an optimizer's loss, and the speedup is `d_eff` over the data the optimizer
 had. The interval is parametric: the noise gives draws of every cell's mean, and the curve is fitted again in

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 CELL = ["optimizer", "task", "scale", "chinchilla_ratio"]
-NEEDED = (*CELL, "role", "status", "seed", "val_loss", "trial_id")
+NEEDED = (*CELL, "use", "status", "seed", "val_loss", "trial_id")
 STUDY_BAND = 0.003  # nats, the band of arXiv 2509.02046: used where the noise was not measured
 Floats = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ def near(by_seed: Floats, index: int, band: float) -> NDArray[np.bool_]:
 
 def serve_all(near_best: Sequence[Collection[Any]]) -> set[Any]:
     """The values of a hyperparameter that serve every task: those near the best in each. Without one it is
-    sensitive to scale and must be tuned again (the study's rule, arXiv 2509.02046)."""
+    sensitive to scale and must be tuned again (the published study's rule, arXiv 2509.02046)."""
     return set.intersection(*map(set, near_best))
 
 
@@ -121,7 +121,7 @@ def tuned(runs: pd.DataFrame) -> list[Cell]:
     missing = [c for c in NEEDED if c not in runs]
     if missing:
         raise ValueError(f"runs lack the columns {', '.join(missing)}; pass `store.load(...).runs`")
-    used = rows(runs, (runs["role"] == "tuning") & runs["status"].isin(["finished", "diverged"]))
+    used = rows(runs, (runs["use"] == "tuning") & runs["status"].isin(["finished", "diverged"]))
     found = [_cell(labels, group.drop_duplicates("trial_id")) for labels, group in cells(used)]
     return [cell for cell in found if np.isfinite(cell.loss).any()]
 

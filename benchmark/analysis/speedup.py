@@ -50,7 +50,7 @@ def speedups(
             scales where nothing tells them: one seed, one search for each optimizer.
         looks: numbers of report seeds at which cells were judged and might have stopped (`contrasts.spending`).
         n_bootstrap: draws behind each interval. seed: of the draws.
-        method: "anchored", or "study" for the study's formula.
+        method: "anchored", or "study" for the published study's formula.
 
     Returns columns n (finished runs), searches, val_loss (mean over searches, adjusted for missing seeds),
     val_loss_sd, gap (nats: val_loss less the baseline's at the same ratio) with gap_lo and gap_hi, d_eff (the

@@ -70,7 +70,7 @@ def sensitivity(runs: pd.DataFrame, band: float = 0.0, noise_sd: float | None = 
 def scaling_sensitive(
     runs: pd.DataFrame, band: float = STUDY_BAND, searched: Mapping[str, Mapping[str, Any]] | None = None
 ) -> pd.DataFrame:
-    """Which hyperparameters need tuning again on another task (the study's rule, arXiv 2509.02046).
+    """Which hyperparameters need tuning again on another task (the published study's rule, arXiv 2509.02046).
 
     A hyperparameter is insensitive if one value occurs in every task among the settings within the noise band
     of the best. searched: the cells of a sweep's manifest; what the first search of a cell says is near its

@@ -155,7 +155,7 @@ def one_batch_trial(optimizer: Optimizer, backend: Any, seed: int, steps: int) -
         vocab=scale.vocab,
         hyperparameters={**optimizer.floats(), **optimizer.statics(), **recipe},
         seed=seed,
-        role="tuning",
+        use="tuning",
         corpus="one-batch",
         corpus_hash="one-batch",
         tokenizer_hash="none",

@@ -74,14 +74,14 @@ def _shared_settings() -> dict[str, Any]:
     return found
 
 
-def _restore(settings: dict[str, Any]) -> None:
-    np.seterr(**settings["numpy's error handling"])
-    if "torch's default type" in settings:
-        sys.modules["torch"].set_default_dtype(settings["torch's default type"])
-        sys.modules["torch"].set_grad_enabled(settings["torch's gradient mode"])
-    if "jax_enable_x64" in settings:
-        sys.modules["jax"].config.update("jax_enable_x64", settings["jax_enable_x64"])
-        sys.modules["jax"].config.update("jax_disable_jit", settings["jax_disable_jit"])
+def _restore(switches: dict[str, Any]) -> None:
+    np.seterr(**switches["numpy's error handling"])
+    if "torch's default type" in switches:
+        sys.modules["torch"].set_default_dtype(switches["torch's default type"])
+        sys.modules["torch"].set_grad_enabled(switches["torch's gradient mode"])
+    if "jax_enable_x64" in switches:
+        sys.modules["jax"].config.update("jax_enable_x64", switches["jax_enable_x64"])
+        sys.modules["jax"].config.update("jax_disable_jit", switches["jax_disable_jit"])
 
 
 @contextlib.contextmanager

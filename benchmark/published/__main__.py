@@ -1,4 +1,4 @@
-"""`python -m benchmark.published`: write the study's figures, or anyone's, as a results set."""
+"""`python -m benchmark.published`: write the published study's results, or anyone's, as a results set."""
 
 from benchmark import stopping  # before imports that take long: one may be interrupted in them
 
@@ -23,7 +23,9 @@ GIVEN = (  # fields that can have one value for all runs
 
 def parser(prog: str) -> kinds.Parser:
     """The options, in the order in which a reader needs them."""
-    found = kinds.Parser(prog=prog, description="Write the study's figures, or anyone's, as a results set.")
+    found = kinds.Parser(
+        prog=prog, description="Write the published study's results, or anyone's, as a results set."
+    )
     found.add_argument("--results", type=kinds.path, default="results", help="results folder to write into")
     found.add_argument("--name", help="name of the results set (default: the file's or folder's)")
     found.add_argument(
@@ -105,7 +107,7 @@ def _given(text: str) -> Mapping[str, str]:
 
 def _caveats(imported: Imported, told: Mapping[str, object]) -> list[str]:
     """What whoever imports should know before reading a page."""
-    names = sorted({r.trial.optimizer for r in imported.records if r.trial.role == "report"})
+    names = sorted({r.trial.optimizer for r in imported.records if r.trial.use == "report"})
     lines = [f"not stated, left blank: {', '.join(imported.lacks)}"] if imported.lacks else []
     flaws = importers.no_curves(imported.records, str(told["baseline"]))
     lines += [f"warning: at {scale}, {flaw}" for scale, flaw in flaws.items()]

@@ -44,7 +44,7 @@ def from_csv(path: Path, reading: Reading | None = None) -> Imported:
     """A CSV's runs as records.
 
     Needs optimizer, scale, chinchilla_ratio and val_loss; tokens and num_params can stand for the ratio,
-    num_params for the scale. An empty cell of a column that is called val_loss is a diverged
+    num_params for the scale. An empty field of a column that is called val_loss is a diverged
     run; of any other it is asked about. Raises ValueError that names the file, the line and what to do.
     """
     reading, raw = reading or Reading(), sheet.content(path)

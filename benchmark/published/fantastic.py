@@ -2,7 +2,7 @@
 
 One seed per number and none of it ours: every record's rule ends in "@published" and its environment names
 the source. Best runs are report runs; ground states, ablations and the read-out of figure 1 are tuning runs.
-What the study does not publish (order of the runs, cost, most curves) stays empty.
+What the published study does not publish (order of the runs, cost, most curves) stays empty.
 """
 
 import json
@@ -16,7 +16,7 @@ import pandas as pd
 from benchmark import scales, tasks
 from benchmark.published import folders
 from benchmark.published.progress import counted
-from benchmark.spec import SCHEMA, Evaluation, Point, Record, SearchRole, Trial, Value
+from benchmark.spec import SCHEMA, Evaluation, Point, Record, Trial, Use, Value
 
 NAME = "published-fantastic"
 SOURCE = "arXiv 2509.02046 and its public result files; one seed per number, not run by this project"
@@ -36,7 +36,8 @@ def table(name: str) -> pd.DataFrame:
 
 
 def losses(era: Literal["paper", "latest"] = "paper") -> pd.DataFrame:
-    """The losses frame of the study: optimizer, scale, chinchilla_ratio, seed (always 0) and val_loss.
+    """The losses frame of the published study: optimizer, scale, chinchilla_ratio, seed (always 0) and
+    val_loss.
 
     "paper" is what its figures used, "latest" a later re-collection.
     """
@@ -50,10 +51,9 @@ def facts() -> dict[str, dict[str, Any]]:
     return {str(name): {**row, "rule": f"{name}@published"} for name, row in rows.to_dict("index").items()}
 
 
-def trial(
-    optimizer: str, scale: str, ratio: float, hyperparameters: Mapping[str, Value], role: SearchRole
-) -> Trial:
-    """A trial of the study's experiment. A batch size of 0 is one not stated; steps are then 0 too."""
+def trial(optimizer: str, scale: str, ratio: float, hyperparameters: Mapping[str, Value], use: Use) -> Trial:
+    """A trial of the published study's experiment. A batch size of 0 is one not stated; steps are then 0
+    too."""
     shape = scales.get(scale)
     tokens = tasks.Task(shape, ratio, CORPUS).tokens
     batch = int(hyperparameters["batch_size"])
@@ -68,7 +68,7 @@ def trial(
         vocab=shape.vocab,
         hyperparameters=hyperparameters,
         seed=0,
-        role=role,
+        use=use,
         corpus=CORPUS,
         corpus_hash=STATED_CORPUS,
         tokenizer_hash=STATED_TOKENIZER,
@@ -81,7 +81,7 @@ def trial(
 def record(
     of: Trial, loss: float, purpose: str, facts: Mapping[str, Any], curve: tuple[Point, ...] = ()
 ) -> Record:
-    """A published outcome: diverged when the loss is missing or above 6, the study's own rule."""
+    """A published outcome: diverged when the loss is missing or above 6, the published study's own rule."""
     diverged = not loss < 6
     return Record(
         trial=of,
@@ -156,7 +156,7 @@ def write(found: Iterable[Record], folder: Path, manifest: Mapping[str, Any], re
 
 
 def manifest() -> dict[str, Any]:
-    """The study as a sweep: what it is, who ran it, how unequal its tuning was."""
+    """The published study as a sweep: what it is, who ran it, how unequal its tuning was."""
     runs = table("optimizers").set_index("optimizer").finished_runs.dropna().astype(int)
     return {
         "name": NAME,
@@ -167,7 +167,7 @@ def manifest() -> dict[str, Any]:
             "one seed per number: intervals rest on an assumed noise, stated with them",
             "a cell's loss is the lowest of all its runs, and optimizers had unequal numbers of runs",
             "losses are C4-EN validation losses: tuning and reporting share the split and the seed",
-            "the study's 1.2B and 16x runs are left out: its files do not say which loss is whose",
+            "the published study's 1.2B and 16x runs are left out: its files do not say which loss is whose",
             "of the tuning runs only each cell's last round of coordinate descent is published",
         ],
         "corpus": CORPUS,
@@ -181,7 +181,7 @@ def manifest() -> dict[str, Any]:
 
 
 def spaces() -> dict[str, dict[str, dict[str, list[Value]]]]:
-    """Every value on any of the study's grids, by optimizer and hyperparameter: {"grid": [...]}."""
+    """Every value on any of the published study's grids, by optimizer and hyperparameter: {"grid": [...]}."""
     found: dict[str, dict[str, set[Value]]] = {}
     for row in table("grids").to_dict("records"):
         values = {_number(float(v)) for v in str(row["values"]).split(";") if v[-1].isdigit()}
@@ -204,8 +204,8 @@ def described(found: Iterable[Record]) -> dict[str, Any]:
         tasks_seen.setdefault(of.task, {**named, **size})
         empty = {"complete": True, "winner": None, "badges": ["not run by this project"]}
         cell = cells.setdefault(f"{of.optimizer}/{of.task}", {**empty, "tuning": [], "reports": []})
-        cell["tuning" if of.role == "tuning" else "reports"].append(of.trial_id)
-        if of.role == "report":
+        cell["tuning" if of.use == "tuning" else "reports"].append(of.trial_id)
+        if of.use == "report":
             cell["winner"] = dict(of.hyperparameters)
     for cell in cells.values():
         cell["badges"] += ["single seed"] if len(cell["reports"]) == 1 else []

@@ -28,7 +28,8 @@ UNKNOWN = (
 
 
 def result_files(folder: Path) -> Imported:
-    """A folder of the study's result.json files, as an import. Raises ValueError as `from_result_json` does."""
+    """A folder of the published study's result.json files, as an import. Raises ValueError as
+    `from_result_json` does."""
     found = from_result_json(folder)
     contents = [p.read_bytes() for p in sorted(folder.glob("*/*/*/result.json"))]
     of = runs.identity("result.json", contents, {})
@@ -83,7 +84,7 @@ def no_curves(found: Sequence[Record], baseline: str) -> dict[str, str]:
     """Scale -> why the baseline's losses there are no curve that falls with data; none where they are one."""
     means: dict[str, dict[float, list[float]]] = {}
     for r in found:
-        if r.trial.optimizer == baseline and r.trial.role == "report" and r.val_loss is not None:
+        if r.trial.optimizer == baseline and r.trial.use == "report" and r.val_loss is not None:
             means.setdefault(r.trial.scale, {}).setdefault(r.trial.chinchilla_ratio, []).append(r.val_loss)
     flaws = {}
     for scale, own in means.items():

@@ -27,7 +27,7 @@ def suspicion(column: str) -> str:
 
 
 def nats(text: str, unit: Unit | None, mark: Mark = ".") -> float:
-    """A cell of the loss column in nats per token; NaN or infinity for a run that diverged.
+    """A field of the loss column in nats per token; NaN or infinity for a run that diverged.
 
     Raises ValueError for what is no loss in this unit.
     """

@@ -13,7 +13,7 @@ MARKS: dict[str, Mark] = {"point": ".", "comma": ","}
 FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 NOT_A_NUMBER = ("nan", "n/a", "na", "none", "null", "diverged")
 INFINITE = ("inf", "+inf", "infinity", "+infinity")
-SHOWN = 60  # characters of a cell in a message
+SHOWN = 60  # characters of a field in a message
 
 _BLANKS = re.compile("(?<=[0-9])[ _'\u2019\u00a0\u202f\u2009](?=[0-9]{3}(?![0-9]))")
 _WRITTEN = re.compile(r"[+-]?(?P<digits>[0-9.,]*[0-9][0-9.,]*)(?P<exponent>[eE][+-]?[0-9]+)?")
@@ -22,7 +22,7 @@ _SUFFIX = re.compile(r"\s*[kKmMbBgGtT]$")
 
 
 def shown(text: str) -> str:
-    """A cell for a message: quoted, and cut where it is long."""
+    """A field for a message: quoted, and cut where it is long."""
     return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
 
 
@@ -59,7 +59,7 @@ def decimal_mark(cells: Iterable[tuple[int, str]], likely: Mark | None = None) -
 
 
 def _evidence(text: str) -> tuple[Mark | None, bool]:
-    """The decimal mark that a cell speaks for, and whether it could not be otherwise."""
+    """The decimal mark that a field speaks for, and whether it could not be otherwise."""
     match = _WRITTEN.fullmatch(_SUFFIX.sub("", _BLANKS.sub("", text.strip())))
     if not match:
         return None, False

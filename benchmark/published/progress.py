@@ -7,14 +7,14 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 EVERY = 5.0  # seconds between lines; what is done sooner says nothing
-LOOK = 256  # items between looks at the clock
+ITEMS = 256  # between two readings of the clock
 
 
 def counted(items: Sequence[Item], what: str) -> Iterator[Item]:
     """The items, with a line every few seconds that says how many are done."""
     last = time.monotonic()
     for done, item in enumerate(items):
-        if done % LOOK == 0 and time.monotonic() - last > EVERY:
+        if done % ITEMS == 0 and time.monotonic() - last > EVERY:
             last = time.monotonic()
             print(f"{what}: {done:,} of {len(items):,}", file=sys.stderr, flush=True)
         yield item

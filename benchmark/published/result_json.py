@@ -1,4 +1,4 @@
-"""The study's own result files, OPTIMIZER/SCALE/RATIO/result.json, as records.
+"""The published study's own result files, OPTIMIZER/SCALE/RATIO/result.json, as records.
 
 What a file does not say (cost, order) stays empty; a batch size of 0 is one not stated.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from benchmark.published import fantastic
 from benchmark.spec import Record, Value
 
-RENAMED = {  # the study's spelling -> ours
+RENAMED = {  # the published study's spelling -> ours
     "learning_rate": "peak_lr",
     "train_batch_size": "batch_size",
     "max_grad_norm": "clip_norm",
@@ -44,7 +44,7 @@ def from_result_json(folder: Path) -> list[Record]:
                 found.setdefault(one.trial.trial_id, one)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             problem = f"it lacks {error}" if isinstance(error, KeyError) else error
-            raise ValueError(f"{path}: not a result.json of the study ({problem})") from None
+            raise ValueError(f"{path}: not a result.json of the published study ({problem})") from None
     if not found:
         raise ValueError(f"no OPTIMIZER/SCALE/RATIO/result.json below {folder}")
     return list(found.values())
@@ -72,7 +72,7 @@ def _cell(path: Path, body: dict[str, Any]) -> Iterator[Record]:
 
 
 def _loss(loss: float | str | None) -> float:
-    """The study writes "NaN" or null for the loss of a run that diverged."""
+    """The published study writes "NaN" or null for the loss of a run that diverged."""
     return float("nan") if loss is None else _number("loss", str(loss))
 
 

@@ -161,7 +161,7 @@ def _record(
         vocab=run.vocab,
         hyperparameters={"batch_size": 0} | dict(run.settings),  # 0: not stated
         seed=run.seed or 0,
-        role="report",
+        use="report",
         corpus=run.corpus or NOT_STATED,
         corpus_hash=NOT_STATED,
         tokenizer_hash=NOT_STATED,

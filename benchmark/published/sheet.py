@@ -26,7 +26,7 @@ BOMS = (  # the longer ones first: UTF-32's begins as UTF-16's does
 
 @dataclass(frozen=True)
 class Sheet:
-    """A header and its rows. rows: the line of the file and the cells, as many as the header has, stripped."""
+    """A header and its rows. rows: the line of the file and the fields, as many as the header has, stripped."""
 
     header: list[str]
     rows: list[tuple[int, list[str]]]
@@ -90,7 +90,7 @@ def _separator(text: str) -> str:
     for separator in SEPARATORS:
         try:
             widths = [len(row) for row in csv.reader(first, delimiter=separator) if row]
-        except csv.Error:  # a cell beyond the reader's limit, which is said with its line when all is read
+        except csv.Error:  # a field beyond the reader's limit, which is said with its line when all is read
             widths = []
         alike = sum(w == widths[0] for w in widths) / len(widths) if widths else 0
         scores.append((widths[0] if widths else 0, alike, -len(scores), separator))
@@ -98,7 +98,7 @@ def _separator(text: str) -> str:
 
 
 def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Line and stripped cells of what is neither blank nor a comment."""
+    """Line and stripped fields of what is neither blank nor a comment."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True)
     try:
         for row in reader:

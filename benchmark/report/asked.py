@@ -13,6 +13,7 @@ from benchmark.analysis.residuals import by_scale
 from benchmark.analysis.speedup import EQUIVALENCE
 from benchmark.frames import rows, where
 from benchmark.machine import GAP
+from benchmark.recorded import SEARCH_LOOKS
 from benchmark.report import text
 from benchmark.study import Study
 
@@ -36,7 +37,7 @@ def lines(study: Study, task: str, table: list[dict[str, Any]], against: Sequenc
 
 def failed(study: Study) -> bool:
     """Whether one of them has no finished report run, so that nothing is known of it."""
-    done = set(where(study.runs, role="report", status="finished")["optimizer"])
+    done = set(where(study.runs, use="report", status="finished")["optimizer"])
     return any(name not in done for name in study.asked)
 
 
@@ -120,7 +121,7 @@ def searches_wanted(study: Study, row: dict[str, Any]) -> tuple[int | None, str]
     same = _equal(row)
     title = study.baseline_title
     outcome = f"tell it from {title}" if apart >= same else f"show that it is inseparable from {title}"
-    looks = study.manifest.get("own_looks") or ()
+    looks = study.manifest.get(SEARCH_LOOKS) or ()
     before = [n for n in looks if n <= int(study.manifest.get("protocol", {}).get("searches") or now)]
     each = seeds / now
 
@@ -164,7 +165,7 @@ def _none(study: Study, name: str) -> str:
     ended = Counter(str(s) for s in runs["status"])
     if not ended:
         return f"{title} has no verdict: none of its trials has ended."
-    if ended["finished"] and not len(where(runs, role="report")):
+    if ended["finished"] and not len(where(runs, use="report")):
         return f"{title} has no verdict yet: its report runs are not finished."
     parts = [f"{ended[kind]} {kind}" for kind in ("failed", "diverged", "finished") if ended[kind]]
     reasons = Counter(str(r["reason"]) for r in rows(runs) if r["status"] in ("failed", "diverged"))

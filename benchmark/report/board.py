@@ -157,7 +157,7 @@ def _row(
 ) -> Row:
     runs = where(study.runs, optimizer=optimizer, task=task.name)
     spent = study.tuned_by(optimizer, task.name)
-    tuning = study.runs.loc[study.runs["trial_id"].isin(list(spent))] if spent else where(runs, role="tuning")
+    tuning = study.runs.loc[study.runs["trial_id"].isin(list(spent))] if spent else where(runs, use="tuning")
     known = result or {"val_loss": math.nan, "val_loss_sd": math.nan, "n": 0}
     return Row(
         optimizer=optimizer,

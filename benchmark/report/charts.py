@@ -28,7 +28,7 @@ def series(
         mine = rows(where(frame, optimizer=optimizer).sort_values(x))
         points = [{"x": r[x], "y": r[y], **{k: r[k] for k in kept}} for r in mine]
         if points:
-            found.append(Series(study.titles[optimizer], *style.look(optimizer), points))
+            found.append(Series(study.titles[optimizer], *style.appearance(optimizer), points))
     return found
 
 
@@ -105,7 +105,7 @@ def speedup_by_ratio(study: Study, scale: str) -> Figure | None:
 
 def loss_curves(study: Study, task: TaskFacts) -> Figure | None:
     """Loss along training at one task: the mean over report seeds."""
-    frame = where(study.curves, task=task.name, role="report")
+    frame = where(study.curves, task=task.name, use="report")
     if not len(frame):
         return None
     by = frame.groupby(["optimizer", "tokens"], as_index=False)
@@ -166,7 +166,7 @@ def ranks(
             found.setdefault(optimizer, []).append(
                 {"x": place, "y": rank, "rank": rank, "loss": losses[optimizer]}
             )
-    lines = [Series(study.titles[o], *style.look(o), found[o]) for o in study.optimizers if o in found]
+    lines = [Series(study.titles[o], *style.appearance(o), found[o]) for o in study.optimizers if o in found]
     count = max((p["y"] for points in found.values() for p in points), default=1)
     y = Axis("Rank by loss (1 is best)", False, range(1, count + 1), "whole", (count + 0.4, 0.6), grid=False)
     shade = (end - 0.03, end + 0.02) if end is not None else None

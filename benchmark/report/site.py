@@ -25,7 +25,7 @@ from benchmark.store import MEASUREMENTS, Results, write_atomically
 from benchmark.study import Study
 
 HERE = Path(__file__).parent
-PUBLISHED = 65  # the place in the head of others' figures, among the pages' ORDER
+PUBLISHED = 65  # the place in the head of others' results, among the pages' ORDER
 
 
 OURS = ("index", "index.html", "speed.html", "records", "assets")  # no sweep's folder, no optimizer's page
@@ -78,7 +78,7 @@ class Site:
             text.FILTERS,
             safe_url=safe_url,
             slug=slug,
-            look=style.look,
+            appearance=style.appearance,
             groupby_order=lambda figures: [
                 (k, list(g)) for k, g in itertools.groupby(figures, lambda f: f.group)
             ],
@@ -155,7 +155,7 @@ class Site:
 
     @cached_property
     def published(self) -> Study | None:
-        """The figures of the study whose claims are judged, where they are among the results."""
+        """The results of the study whose claims are judged, where they are among the results."""
         return next((s for s in self.studies if s.is_source), None)
 
     def text(self, path: str, content: str) -> None:

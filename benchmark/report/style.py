@@ -1,4 +1,4 @@
-"""Colours, markers and the look of charts: the same for an optimizer on every page.
+"""Colours, markers and the style of charts: the same for an optimizer on every page.
 
 Colours keep 3:1 contrast on the light and on the dark page; a marker's shape says the same as its colour.
 """
@@ -33,7 +33,7 @@ _SHAPES = (
 _OTHERS = ("#5b8a3c", "#b0662f", "#5f7fd0", "#b3569f", "#2f929e", "#98805a")
 
 
-def look(optimizer: str) -> tuple[str, str]:
+def appearance(optimizer: str) -> tuple[str, str]:
     """Colour and marker shape of an optimizer, from its name alone, so that no page or sweep changes them."""
     if optimizer in _KNOWN:
         return _KNOWN[optimizer]

@@ -50,7 +50,7 @@ def outcome(
     params = parameters.roles(scale)
     extra = optimizer.extra_flops(params, trial.steps, trial.batch_size * trial.seq_len)
     model = parameters.flops_per_token(scale) * trained
-    looks = optimizer.extra_gradients(params) if counted_gradients is None else counted_gradients
+    gradients = optimizer.extra_gradients(params) if counted_gradients is None else counted_gradients
     cost = Cost(
         wall_seconds=wall_seconds * share,
         train_seconds=train_seconds,
@@ -61,7 +61,7 @@ def outcome(
         peak_memory_bytes=peak_memory_bytes,
         state_bytes=state_bytes,
         model_flops=model,
-        optimizer_flops=extra * progress.step + looks * model,
+        optimizer_flops=extra * progress.step + gradients * model,
     )
     tail = [x for x in train_losses[-max(1, trial.steps // 10) :] if math.isfinite(x)]
     per_epoch = batches.sequence_count(len(corpus.tokens("train")), trial.seq_len)

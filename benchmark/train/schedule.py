@@ -1,4 +1,4 @@
-"""What happens when in a run: the learning-rate schedule's shape, and the steps after which a run is looked at.
+"""What happens when in a run: the learning-rate schedule's shape, and the steps after which a run is checked.
 
 The shape is a multiplier in [0, 1], the same for jax, torch and numpy: plain arithmetic without branches,
 because every hyperparameter of it is traced in jax, and library schedules branch on theirs. It is warmup, a
@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 DECAY_KINDS = ("cosine", "linear")
-CHUNK = 128  # steps between two looks at most: long enough to hide the look, short enough to see an explosion
+CHUNK = 128  # steps between two checks at most: long enough to hide the check, short enough to see an explosion
 
 
 def multiplier(

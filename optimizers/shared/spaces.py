@@ -3,11 +3,12 @@
 The rule uses nothing that was found by running this suite, so that no optimizer is better prepared:
 - A rate starts at WIDTH_FACTOR times the best of "Fantastic Pretraining Optimizers and Where to Find Them"
   (arXiv 2509.02046) at 130M and 1x, on a grid of the same octaves around it for all.
-- Every other hyperparameter starts at that study's best at 130M and 1x; AdamW's variants at AdamW's, so that
-  none has a head start on it. What the study has not tuned starts at the method's own default, and the recipe
-  at one value for all. A guard against division by zero is not searched: it stays where it does not act.
+- Every other hyperparameter starts at the published study's best at 130M and 1x; AdamW's variants at AdamW's,
+  so that none has a head start on it. What the published study has not tuned starts at the method's own
+  default, and the recipe at one value for all. A guard against division by zero is not searched: it stays where
+  it does not act.
 - A grid of decays or averaging coefficients has five values, the same for all but for their unit.
-A file that departs from this says so in its docstring. Spaces named "paper" are the study's grids.
+A file that departs from this says so in its docstring. Spaces named "paper" are the published study's grids.
 """
 
 from optimizers.base import Axis
@@ -33,18 +34,18 @@ def epsilon(grid: tuple[float, ...], start: float) -> Axis:
     return Axis(grid, start, "log", low=1e-30, high=1e-2)
 
 
-WIDTH_FACTOR = 4.0  # width**-0.5 from the study's 512 to 32: half way between no correction and one by width
+WIDTH_FACTOR = 4.0  # width**-0.5 from the published 512 to 32: half way between no correction and one by width
 OCTAVES = range(-3, 3)  # three below and two above: a rate that is too high is a trial that says little
 
 
 def micro_rate(study_best: float) -> Axis:
-    """The rate, around the study's best at 130M and 1x."""
+    """The rate, around the published study's best at 130M and 1x."""
     start = WIDTH_FACTOR * study_best
     return rate(tuple(float(f"{start * 2.0**octave:.4g}") for octave in OCTAVES), float(f"{start:.4g}"))
 
 
 def micro_decay(study_best: float) -> Axis:
-    """Weight decay: none, and octaves around the study's best."""
+    """Weight decay: none, and octaves around the published study's best."""
     return decay(tuple(float(f"{study_best * factor:.4g}") for factor in (0, 0.5, 1, 2, 4)), study_best)
 
 

@@ -118,8 +118,8 @@ def _axis(label: str, name: str, grid: Any) -> tuple[Axis, dict[str, Any]]:
         raise ValueError(f"{label}: space[{name!r}] = {grid!r} holds a value that is not a finite number")
     if all(0 < v < 1 for v in numbers) and name.startswith(("beta", "momentum")):
         return Axis(tuple(numbers), values[middle], "log1m", high=0.9999), {}
-    scale = "log" if min(numbers) >= 0 else "fixed"
-    return Axis(tuple(numbers), values[middle], scale, low=min(0.0, *numbers)), {}
+    spacing = "log" if min(numbers) >= 0 else "fixed"
+    return Axis(tuple(numbers), values[middle], spacing, low=min(0.0, *numbers)), {}
 
 
 def is_static(axis: Axis) -> bool:

@@ -1,4 +1,5 @@
-"""The costs of an optimizer that declares none, measured once: state, update, further looks at the batch."""
+"""The costs of an optimizer that declares none, measured once: state, update, further losses and gradients of
+the batch."""
 
 import functools
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from optimizers.base import Param, Run, describe
 if TYPE_CHECKING:
     from optimizers.user.rule import UserRule
 
-STEPS = 20  # over which further looks are counted: some rules look at every tenth step
+STEPS = 20  # over which evaluations are counted: some rules make one at every tenth step
 GRAPH_GRADIENTS = 2  # a derivative of a gradient that is there: 12 FLOPs per token and matrix, not 6
 
 
@@ -37,16 +38,16 @@ def _measured_jax(rule: "UserRule", params: Mapping[str, Param]) -> MeasuredCost
     import jax
     import jax.numpy as jnp
 
-    looks = {"losses": 0, "gradients": 0}
+    evaluated = {"losses": 0, "gradients": 0}
 
     @jax.custom_jvp
     def loss_fn(values: Any) -> jax.Array:
-        looks["losses"] += 1
+        evaluated["losses"] += 1
         return sum(jnp.sum(value) for value in values.values())  # pyright: ignore[reportReturnType]
 
     @loss_fn.defjvp
     def _(primals: Any, tangents: Any) -> Any:
-        looks["gradients"] += 1
+        evaluated["gradients"] += 1
         total = sum(jnp.sum(value) for value in primals[0].values())
         return total, sum(jnp.sum(tangent) for tangent in tangents[0].values())
 
@@ -63,7 +64,7 @@ def _measured_jax(rule: "UserRule", params: Mapping[str, Param]) -> MeasuredCost
 
     lowered = jax.jit(update).lower(values, state, values, jax.ShapeDtypeStruct((), jnp.float32))
     cost = lowered.cost_analysis() or {}
-    return MeasuredCost(floats, float(cost.get("flops", 0.0)), looks["losses"], looks["gradients"])
+    return MeasuredCost(floats, float(cost.get("flops", 0.0)), evaluated["losses"], evaluated["gradients"])
 
 
 def _measured_torch(rule: "UserRule", params: Mapping[str, Param]) -> MeasuredCost:

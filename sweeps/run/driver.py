@@ -165,7 +165,7 @@ class Driver:
 
     def _packs(self, trial: Trial, first: Trial) -> bool:
         """Whether two trials can be trained together."""
-        alike = (trial.task, trial.role) == (first.task, first.role)
+        alike = (trial.task, trial.use) == (first.task, first.use)
         return trial is first or (alike and self._program(trial) == self._program(first))
 
     def _class(self, trial: Trial) -> Any:

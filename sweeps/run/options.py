@@ -19,6 +19,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         prog=prog,
         usage="%(prog)s NAME [options]",
         description="Tune and compare optimizers, then build the leaderboard. Running it again resumes.",
+        former={"--study": "--replication"},
         epilog=f"Examples: {prog} quick --optimizers adamw,muon --optimizer mine.py; {prog} {AA} --copies 10",
     )
     parser.add_argument(
@@ -95,7 +96,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         "--sweep", metavar="NAME", help="the sweep that they go through, by name or path (default: quick)"
     )
     copies.add_argument(
-        "--study",
+        "--replication",
         type=whole,
         metavar="N",
         help="another N has other tuning seeds and openings (default: 1)",
@@ -184,10 +185,10 @@ class _Grid(argparse.Action):
             parser.error(str(error))
 
 
-def _one(group: Any, option: str, known: tuple[str, ...], text: str, **settings: Any) -> None:
+def _one(group: Any, option: str, known: tuple[str, ...], text: str, **more: Any) -> None:
     """An option that takes one of a few words, by default the first."""
-    settings = {"default": known[0], "metavar": f"{{{','.join(known)}}}", **settings}
-    group.add_argument(option, type=one_of(*known), help=text, **settings)
+    more = {"default": known[0], "metavar": f"{{{','.join(known)}}}", **more}
+    group.add_argument(option, type=one_of(*known), help=text, **more)
 
 
 _optimizers, _tasks = names("adamw,muon"), names("27k-1x,27k-2x")

@@ -48,8 +48,8 @@ def cell_line(sweep: Sweep, cell: Cell, tuning: int, reports: int, speed: Speed)
     batch = task.scale.batch_size
     params, steps = parameters.roles(task.scale), task.steps(batch)
     extra = optimizer.extra_flops(params, steps, batch * task.scale.seq_len) * steps
-    looks = 1 + optimizer.extra_gradients(params)
-    work = looks * parameters.flops_per_token(task.scale) * task.tokens + extra
+    gradients = 1 + optimizer.extra_gradients(params)
+    work = gradients * parameters.flops_per_token(task.scale) * task.tokens + extra
     evaluated = tuning * _evaluation_flops(task.scale, sweep.tuning_evaluation)
     evaluated += reports * _evaluation_flops(task.scale, sweep.report_evaluation)
     trials = tuning + reports
@@ -100,10 +100,10 @@ def table(
     seeds = f"{first} report seeds each" + (
         f" at the least, {last} where a verdict is open then" if last > first else ""
     )
-    if sweep.own_looks:
+    if sweep.search_looks:
         seeds += (
-            f"; of one's own the first {sweep.own_looks[0]} searches, up to {sweep.own_looks[-1]} where its"
-            " verdict is open"
+            f"; of one's own the first {sweep.search_looks[0]} searches, up to {sweep.search_looks[-1]}"
+            " where its verdict is open"
         )
     notes = (
         f"hours: with {workers} workers that train {BUSY:.0%} of the time; {speed.basis}.",
@@ -136,7 +136,7 @@ def beside(sweep: Sweep, state: Plan, workers: int, speed: Callable[[], Speed]) 
 
 
 def _evaluation_flops(scale: Scale, evaluation: Evaluation) -> float:
-    """FLOPs of all looks of one run: a forward pass is a third of a training step's work."""
+    """FLOPs of all evaluations of one run: a forward pass is a third of a training step's work."""
     sequences = evaluation.sequences + evaluation.curve_points * evaluation.curve_sequences
     return sequences * scale.seq_len * parameters.flops_per_token(scale) / 3
 

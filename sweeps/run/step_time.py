@@ -69,7 +69,7 @@ def _reported(results: Results, contestant: Contestant, scale: str) -> Trial | N
     """A finished trial of the contestant at a scale: one that reports a winner if there is one."""
     finished = [r.trial for r in results.by_id.values() if r.status == "finished"]
     mine = [t for t in finished if (t.optimizer, t.rule, t.scale) == (contestant.name, contestant.rule, scale)]
-    return min(mine, key=lambda t: (t.role != "report", t.chinchilla_ratio, t.seed), default=None)
+    return min(mine, key=lambda t: (t.use != "report", t.chinchilla_ratio, t.seed), default=None)
 
 
 def _timed(sweep: Sweep, folder: Path, base: Trial, trials: Sequence[Trial]) -> list[str]:

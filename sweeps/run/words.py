@@ -75,13 +75,13 @@ class Words:
         lines, reach = [], plan.reach
         tasks = [s.task.name for s in self.sweep.stages if s.phase != "baseline"]
         for number, still in enumerate(reach.open):
-            searches = self.sweep.own_looks[number]
+            searches = self.sweep.search_looks[number]
             open_ = [task for task in tasks if (contestant.name, task) in still]
             if number and not any(name == contestant.name for name, _ in reach.open[number - 1]):
                 continue  # it had stopped before
-            last = number + 1 == len(self.sweep.own_looks)
+            last = number + 1 == len(self.sweep.search_looks)
             what = f"open at {', '.join(open_)}" if open_ else "nothing is open, so it ends here"
-            next_ = "" if last or not open_ else f"; goes on to {self.sweep.own_looks[number + 1]} searches"
+            next_ = "" if last or not open_ else f"; goes on to {self.sweep.search_looks[number + 1]} searches"
             text = f"{contestant.name}, looked at after {searches} searches: {what}{next_}."
             lines += self._once(("looked", contestant.name, number), text)
         return lines

@@ -17,14 +17,14 @@ from sweeps.search.plan import Plan
 from sweeps.search.sweep import Sweep
 from sweeps.search.variants import select
 
-SEED_STRIDE = 1000  # between the tuning seeds of one study and of the next
+SEED_STRIDE = 1000  # between the tuning seeds of one replication and of the next
 FALSE = ("faster", "slower")
 
 
 def sweep(args: argparse.Namespace) -> Sweep:
     """The sweep with copies for contestants; the first is the baseline. Raises ValueError for an unknown
     optimizer, or fewer than two copies."""
-    copies, study = args.copies or 10, args.study or 1
+    copies, number = args.copies or 10, args.replication or 1
     if copies < 2:
         raise ValueError(f"--copies {copies} leaves nothing to compare; give 2 or more")
     if args.optimizers:
@@ -38,14 +38,14 @@ def sweep(args: argparse.Namespace) -> Sweep:
     protocol = dataclasses.replace(
         named.protocol,
         search=args.search,
-        salt=f"study {study} ",
+        salt=f"study {number} ",  # not to be reworded: openings and report seeds follow from it
         baseline_times=1,  # the copies are alike, the one that is the baseline too
-        tuning_seeds=tuple(seed + SEED_STRIDE * study for seed in named.protocol.tuning_seeds),
+        tuning_seeds=tuple(seed + SEED_STRIDE * number for seed in named.protocol.tuning_seeds),
     )
     return dataclasses.replace(
         named,
-        name=f"aa-{named.name}-{study}",
-        title=f"{copies} copies of {first.info.title} through {named.name}, study {study}",
+        name=f"aa-{named.name}-{number}",
+        title=f"{copies} copies of {first.info.title} through {named.name}, replication {number}",
         protocol=protocol,
         baseline=name,
         optimizers=(),

@@ -1,4 +1,4 @@
-"""The search space as a box with one scale for all axes: positions counted in grid steps, and back to values.
+"""The search space as a box with one unit for all axes: positions counted in grid steps, and back to values.
 
 Coordinate descent walks from grid value to grid value (space.py); a model of the loss and an opening that
 fills the space need what lies between.
@@ -33,7 +33,7 @@ class Line:
     @cached_property
     def divisible(self) -> bool:
         """Whether there are values between those of the grid."""
-        return self.axis.scale != "fixed" and len(self._logs) > 1
+        return self.axis.spacing != "fixed" and len(self._logs) > 1
 
     @cached_property
     def values(self) -> tuple[Value, ...]:
@@ -56,7 +56,7 @@ class Line:
             return float(self.values.index(value)) if value in self.values else self._between(value)
         log = self._log(value)
         if log is None:
-            return -1.0 if self.axis.scale == "log" else len(self._logs)
+            return -1.0 if self.axis.spacing == "log" else len(self._logs)
         return (log - self._logs[0]) / self._step
 
     def value(self, position: float) -> Value | None:
@@ -67,8 +67,8 @@ class Line:
         if position < -0.5 and self._has_zero:
             return 0.0 if position > -1.5 else None
         log = self._logs[0] + position * self._step
-        number = float(f"{math.exp(-log if self.axis.scale == 'log1m' else log):.{DIGITS}g}")
-        found = float(f"{self.axis.from_scale(number):.6g}")
+        number = float(f"{math.exp(-log if self.axis.spacing == 'log1m' else log):.{DIGITS}g}")
+        found = float(f"{self.axis.from_geometric(number):.6g}")
         return self._declared(found) if self.axis.low <= found <= self.axis.high and found < math.inf else None
 
     def moved(self, value: Value, steps: float) -> Value | None:
@@ -103,18 +103,18 @@ class Line:
             return self.axis
         beside = [v for steps in (-1.0, 1.0) if (v := self.moved(value, steps)) is not None]
         grid = tuple(sorted({value, *beside}, key=float))
-        return Axis(grid, value, self.axis.scale, self.axis.low, self.axis.high)
+        return Axis(grid, value, self.axis.spacing, self.axis.low, self.axis.high)
 
     def _log(self, value: Value) -> float | None:
-        """The logarithm of a value on the axis' own scale, rising with the value."""
-        number = self.axis.to_scale(float(value))
+        """The logarithm of a value in the axis' own spacing, rising with the value."""
+        number = self.axis.geometric(float(value))
         if number <= 0:
             return None
-        return -math.log(number) if self.axis.scale == "log1m" else math.log(number)
+        return -math.log(number) if self.axis.spacing == "log1m" else math.log(number)
 
     @cached_property
     def _logs(self) -> list[float]:
-        if not self.ordered or self.axis.scale == "fixed":
+        if not self.ordered or self.axis.spacing == "fixed":
             return []
         return [log for value in self.values if (log := self._log(value)) is not None]
 
@@ -124,7 +124,7 @@ class Line:
 
     @property
     def _has_zero(self) -> bool:
-        return self.axis.scale == "log" and any(float(v) <= 0 for v in self.values)
+        return self.axis.spacing == "log" and any(float(v) <= 0 for v in self.values)
 
     def _between(self, value: Value) -> float:
         """A place for a number that is no member of a fixed grid: between its neighbours."""

@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Protocol
 
 from benchmark.data import sources
-from benchmark.spec import SearchRole, Status, Trial
+from benchmark.spec import Status, Trial, Use
 from optimizers.base import Axis
 from sweeps.search.contestant import Contestant
 from sweeps.search.coordinate_search import Found, coordinate_descent
@@ -142,7 +142,7 @@ def cells_of(sweep: Sweep) -> tuple[Cell, ...]:
     if sweep.baseline not in {c.name for c in sweep.contestants}:
         raise ValueError(f"sweep {sweep.name} has no baseline {sweep.baseline!r} among its optimizers; add it")
     usual = sweep.protocol.searches
-    most = max((usual * sweep.protocol.baseline_times, *sweep.own_looks))
+    most = max((usual * sweep.protocol.baseline_times, *sweep.search_looks))
     return tuple(
         Cell(contestant, stage, search, usual)
         for stage in map(stages.__getitem__, order)
@@ -166,7 +166,7 @@ def solve(sweep: Sweep, cell: Cell, begin: Opening, known: Known) -> Solved:
     def lookup(setting: Setting, seed: int, purpose: str) -> float | None:
         trial = trial_of(sweep, cell, setting, seed, "tuning")
         trial_id = trial.trial_id
-        status, loss = outcome(known, trial_id)
+        status, loss = status_and_loss(known, trial_id)
         looked_up.append((trial, trial_id, status))
         return loss
 
@@ -205,7 +205,7 @@ def solve(sweep: Sweep, cell: Cell, begin: Opening, known: Known) -> Solved:
     )
 
 
-def outcome(known: Known, trial_id: str) -> tuple[Status | None, float | None]:
+def status_and_loss(known: Known, trial_id: str) -> tuple[Status | None, float | None]:
     """Status and loss of a trial: (None, None) without a record, +inf for a loss that is no finite number."""
     record = known.get(trial_id)
     if record is None:
@@ -214,7 +214,7 @@ def outcome(known: Known, trial_id: str) -> tuple[Status | None, float | None]:
     return record.status, loss if loss is not None and math.isfinite(loss) else math.inf
 
 
-def trial_of(sweep: Sweep, cell: Cell, setting: Setting, seed: int, role: SearchRole) -> Trial:
+def trial_of(sweep: Sweep, cell: Cell, setting: Setting, seed: int, use: Use) -> Trial:
     """The complete trial of a setting in a cell."""
     task = cell.stage.task
     return Trial(
@@ -228,11 +228,11 @@ def trial_of(sweep: Sweep, cell: Cell, setting: Setting, seed: int, role: Search
         vocab=task.scale.vocab,
         hyperparameters=setting,
         seed=seed,
-        role=role,
+        use=use,
         corpus=sources.identity(sweep.corpus),
         corpus_hash=sweep.corpus_hash,
         tokenizer_hash=sweep.tokenizer_hash,
-        evaluation=sweep.tuning_evaluation if role == "tuning" else sweep.report_evaluation,
+        evaluation=sweep.tuning_evaluation if use == "tuning" else sweep.report_evaluation,
         backend=sweep.backend,
         precision=sweep.precision,
     )

@@ -56,13 +56,13 @@ def sweep(args: argparse.Namespace, base: Sweep) -> tuple[Sweep, Reference]:
         stages=tuple(dataclasses.replace(s, only=(*others[s.task.name], *own)) for s in base.stages),
         protocol=dataclasses.replace(base.protocol, report_seeds=found.seeds),
         contestants=entered,
-        own_looks=looks(searches, base.protocol.searches),
+        search_looks=search_looks(searches, base.protocol.searches),
     ), found
 
 
-def looks(searches: int, usual: int) -> tuple[int, ...]:
-    """Numbers of searches at which one looks, of so many at most: after FIRST, after as many as the others
-    have, and at the end."""
+def search_looks(searches: int, usual: int) -> tuple[int, ...]:
+    """Numbers of searches after which verdicts are judged, of so many at most: after FIRST, after as many as
+    the others have, and at the end."""
     return (*(n for n in dict.fromkeys((FIRST, usual)) if n < searches), searches)
 
 

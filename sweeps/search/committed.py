@@ -42,7 +42,7 @@ def records(sweep: Sweep, root: Path = ROOT) -> Iterator[Record]:
     tasks = {stage.task.name for stage in sweep.stages if stage.committed}
     if tasks and root.is_dir():
         for _, record in store.records(root):
-            if record.trial.role == "tuning" and record.trial.task in tasks:
+            if record.trial.use == "tuning" and record.trial.task in tasks:
                 yield record
 
 

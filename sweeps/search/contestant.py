@@ -17,7 +17,8 @@ _SHAPE = {
     "final_lr_ratio": Axis((0.0, 0.1), 0.0),
     "clip_norm": Axis((0.0, 1.0, 2.0), 1.0),
 }
-# One grid per ladder, the same for every optimizer. The study's warmups are 10 to 80 % of its 1x runs.
+# One grid per ladder, the same for every optimizer. The published study's warmups are 10 to 80 % of its 1x
+# runs.
 RECIPE_SPACE: Mapping[str, Mapping[str, Axis]] = {
     "micro": {"warmup_fraction": Axis((0.0, 0.05, 0.1, 0.2, 0.4), 0.1, "log", 0.0, 0.8), **_SHAPE},
     "paper": {"warmup_fraction": Axis((0.0, 0.1, 0.2, 0.4), 0.2, "log", 0.0, 0.8), **_SHAPE},

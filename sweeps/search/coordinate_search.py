@@ -1,9 +1,9 @@
 """The search within one cell, one optimizer on one task: coordinate descent with a budget.
 
-The study's Phase I (arXiv 2509.02046) changes one hyperparameter at a time until no single change helps.
-Here too, with four differences: every search has the same budget, which everything counts against; a lead
-inside the measured noise buys more seeds before it is believed; a grid goes on while the best value lies at
-its end; and what is left over starts again elsewhere.
+The published study's Phase I (arXiv 2509.02046) changes one hyperparameter at a time until no single change
+helps. Here too, with four differences: every search has the same budget, which everything counts against; a
+lead inside the measured noise buys more seeds before it is believed; a grid goes on while the best value lies
+at its end; and what is left over starts again elsewhere.
 """
 
 import math
@@ -197,7 +197,7 @@ class _Descent:
         return None if place is None or not math.isfinite(losses[place]) else others[place].setting[name]
 
     def _due(self, names: Sequence[str]) -> int:
-        """Trials to leave to the axes still to be visited: a first look at each, but at most two thirds of
+        """Trials to leave to the axes still to be visited: a first try of each, but at most two thirds of
         what is left, because the best rate of an optimizer matters more than its other settings."""
-        looks = sum(min(2, len(self.grids[name].steps(self.at[name]))) for name in names)
-        return min(looks, 2 * self.history.left // 3)
+        tries = sum(min(2, len(self.grids[name].steps(self.at[name]))) for name in names)
+        return min(tries, 2 * self.history.left // 3)

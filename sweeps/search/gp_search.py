@@ -237,6 +237,6 @@ def _lower_rate(space: Space, trials: Trials) -> Point | None:
 
 def _runnable(history: History, axis: Axis, name: str, start: Setting) -> Axis:
     """The axis without fixed values that cannot be run, such as a batch size that leaves too few steps."""
-    if axis.scale != "fixed":
+    if axis.spacing != "fixed":
         return axis
     return Axis(tuple(v for v in axis.grid if history.possible(moved(start, name, v))), axis.start)

@@ -4,7 +4,7 @@ Every cell reports on the first look's seeds. When all have, those whose verdict
 on their tasks, get the seeds up to the next look; and so on. The analysis, not this file, says what is open
 and pays for looking several times (`benchmark.analysis`). A cell that has stopped stays stopped.
 
-Where a sweep has `own_looks`, whole searches are added in the same way, each with its report seeds: to an
+Where a sweep has `search_looks`, whole searches are added in the same way, each with its report seeds: to an
 optimizer of the user's own, and beyond the usual number to the baseline. All others are fixed.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from sweeps.search.cells import Cell, Known, Solved, outcome
+from sweeps.search.cells import Cell, Known, Solved, status_and_loss
 from sweeps.search.sweep import Sweep
 
 Looked = dict[tuple[Any, ...], frozenset[tuple[str, str]]]
@@ -25,7 +25,7 @@ COLUMNS = ["optimizer", "scale", "chinchilla_ratio", "search", "seed", "val_loss
 
 @dataclass(frozen=True)
 class Reach:
-    """How far the searches of a sweep with `own_looks` have got; without them everything is within it.
+    """How far the searches of a sweep with `search_looks` have got; without them everything is within it.
 
     look: number of the look whose searches are under way, from 0.
     searches: (contestant, task) -> its searches that report there. A contestant is tuned with the most of them.
@@ -49,9 +49,9 @@ class Reach:
 
 def begun(sweep: Sweep, cells: Collection[Cell]) -> Reach:
     """What the first look rests on: one's own optimizer's first searches, and all others' usual number."""
-    if not sweep.own_looks:
+    if not sweep.search_looks:
         return Reach()
-    first = {True: sweep.own_looks[0], False: sweep.protocol.searches * sweep.protocol.baseline_times}
+    first = {True: sweep.search_looks[0], False: sweep.protocol.searches * sweep.protocol.baseline_times}
     looked = [c for c in cells if c.contestant.source or c.contestant.name == sweep.baseline]
     return Reach(
         searches={(c.contestant.name, c.stage.task.name): first[bool(c.contestant.source)] for c in looked}
@@ -68,7 +68,7 @@ def widened(
 ) -> Reach | None:
     """What the look after this one rests on; None while a report is missing, and at the end: nothing of one's
     own is open, or there is no further look."""
-    seen = _seen(solved, counts, known) if reach.look < len(sweep.own_looks) else None
+    seen = _seen(solved, counts, known) if reach.look < len(sweep.search_looks) else None
     if seen is None:
         return None
     if seen not in looked:
@@ -77,10 +77,10 @@ def widened(
     before = reach.open[-1] if reach.open else looked[seen]  # what has stopped stays stopped
     still = frozenset(cell for cell in looked[seen] & before if cell[0] in own)
     after = dataclasses.replace(reach, look=reach.look + 1, open=(*reach.open, still))
-    if after.look == len(sweep.own_looks) or not still:
-        return dataclasses.replace(after, look=len(sweep.own_looks))
+    if after.look == len(sweep.search_looks) or not still:
+        return dataclasses.replace(after, look=len(sweep.search_looks))
     wanted = still | {(sweep.baseline, task) for _, task in still}
-    more = {cell: max(reach.searches[cell], sweep.own_looks[after.look]) for cell in wanted}
+    more = {cell: max(reach.searches[cell], sweep.search_looks[after.look]) for cell in wanted}
     return dataclasses.replace(after, searches={**reach.searches, **more})
 
 
@@ -118,7 +118,7 @@ def losses(solved: Mapping[str, Solved | Cell], counts: Mapping[str, int], known
         if isinstance(state, Cell):
             continue
         for trial, trial_id in state.reports[: counts[key]]:
-            status, loss = outcome(known, trial_id)
+            status, loss = status_and_loss(known, trial_id)
             if status is not None:
                 where = (trial.optimizer, trial.scale, trial.chinchilla_ratio, state.cell.search, trial.seed)
                 rows.append((*where, float("nan") if status == "failed" else loss))
@@ -143,7 +143,7 @@ def _seen(
         if isinstance(state, Cell) or not state.complete:
             return None
         for _, trial_id in state.reports[: counts[key]]:
-            status, loss = outcome(known, trial_id)
+            status, loss = status_and_loss(known, trial_id)
             if status is None:
                 return None
             seen.append((trial_id, status, loss))

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from benchmark.spec import Record, Trial
 from sweeps.search import looks
-from sweeps.search.cells import Cell, Known, Solved, cells_of, outcome, solve
+from sweeps.search.cells import Cell, Known, Solved, cells_of, solve, status_and_loss
 from sweeps.search.failures import given_up
 from sweeps.search.summary import summarize
 from sweeps.search.sweep import Sweep
@@ -131,7 +131,7 @@ def _solve(sweep: Sweep, cell: Cell, needed: tuple[Solved, ...], known: Known, m
     if cell.key in memory.solved:
         before, result = memory.solved[cell.key]
         same = len(before) == len(needed) and all(a is b for a, b in zip(before, needed, strict=True))
-        if same and all(outcome(known, a.trial_id) == (a.status, a.entry.loss) for a in result.asked):
+        if same and all(status_and_loss(known, a.trial_id) == (a.status, a.entry.loss) for a in result.asked):
             return result
     result = solve(sweep, cell, opening(cell, needed, sweep.protocol), known)
     memory.solved[cell.key] = needed, result

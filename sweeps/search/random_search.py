@@ -36,10 +36,10 @@ def random_search(history: History, axes: Mapping[str, Axis], start: Setting, sa
 
 
 def draw(axis: Axis, coins: random.Random) -> Value:
-    """One of the values of a fixed grid; else log-uniform between the ends of the grid, on the axis' own
-    scale. A value that has no logarithm there, such as 0, keeps its share of the grid."""
+    """One of the values of a fixed grid; else log-uniform between the ends of the grid, in the axis' own
+    spacing. A value that has no logarithm there, such as 0, keeps its share of the grid."""
     value = coins.choice(axis.grid)
-    if axis.scale == "fixed" or axis.to_scale(float(value)) <= 0:
+    if axis.spacing == "fixed" or axis.geometric(float(value)) <= 0:
         return value
-    logs = [math.log(number) for v in axis.grid if (number := axis.to_scale(float(v))) > 0]
-    return float(f"{axis.from_scale(math.exp(coins.uniform(min(logs), max(logs)))):.4g}")
+    logs = [math.log(number) for v in axis.grid if (number := axis.geometric(float(v))) > 0]
+    return float(f"{axis.from_geometric(math.exp(coins.uniform(min(logs), max(logs)))):.4g}")

@@ -1,6 +1,6 @@
-"""Which seeds a study reports on: its own, so that nobody tunes to those of another.
+"""Which seeds a sweep reports on: its own, so that nobody tunes to those of another.
 
-They follow from what the study is; or, sealed, from nothing, and are then known from its manifest alone.
+They follow from what the sweep is; or, sealed, from nothing, and are then known from its manifest alone.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ LOWEST, HIGHEST = 1_000_000, 10_000_000  # above every tuning seed
 
 def report_seeds(sweep: Sweep) -> tuple[int, ...]:
     """The seeds of a sweep's report runs, those of the first look first: stated in its protocol, or derived
-    from all that makes the study what it is."""
+    from all that makes the sweep what it is."""
     most = max(sweep.protocol.looks)
     if sweep.protocol.report_seeds:
         return sweep.protocol.report_seeds[:most]
@@ -31,8 +31,8 @@ def report_seeds(sweep: Sweep) -> tuple[int, ...]:
 def settled(sweep: Sweep, results: Path, reuse: Sequence[Path] = (), sealed: bool = False) -> Sweep:
     """The sweep with its report seeds in its protocol.
 
-    Those in the manifest of the same sweep below `results`, or else in a folder of `reuse`, so that a study
-    that is resumed or extended pairs with what there is. sealed: those of a sealed study of the same
+    Those in the manifest of the same sweep below `results`, or else in a folder of `reuse`, so that a sweep
+    that is resumed or extended pairs with what there is. sealed: those of a sealed sweep of the same
     contestants below `results`, else seeds that were never used, drawn from the system's entropy.
     """
     protocol = dataclasses.replace(sweep.protocol, sealed=sealed)

@@ -71,14 +71,14 @@ class Grid:
         return replace(self, values=tuple(values))
 
     def between(self, value: Value, upward: bool, share: float) -> Value | None:
-        """The value a `share` of a step away on the axis' own scale; None where the axis cannot be divided."""
-        step = self.step(value, upward) if self.axis.scale != "fixed" else None
+        """The value a `share` of a step away in the axis' own spacing; None where it cannot be divided."""
+        step = self.step(value, upward) if self.axis.spacing != "fixed" else None
         if step is None:
             return None
-        here, there = (self.axis.to_scale(_number(v)) for v in (value, step.value))
+        here, there = (self.axis.geometric(_number(v)) for v in (value, step.value))
         if here <= 0 or there <= 0:
             return None
-        found = float(f"{self.axis.from_scale(here * (there / here) ** share):.4g}")
+        found = float(f"{self.axis.from_geometric(here * (there / here) ** share):.4g}")
         return None if found in (value, step.value) else found
 
     def _declared(self, value: Value) -> bool:
@@ -92,26 +92,26 @@ def anchored(axis: Axis, start: Value) -> Axis:
     """
     if start in axis.grid:
         return replace(axis, start=start)
-    if axis.scale == "fixed" or isinstance(start, str):
+    if axis.spacing == "fixed" or isinstance(start, str):
         return replace(axis, grid=(*axis.grid, start), start=start)
-    origin = axis.to_scale(_number(start))
-    used = [number for v in axis.grid if (number := axis.to_scale(_number(v))) > 0]
+    origin = axis.geometric(_number(start))
+    used = [number for v in axis.grid if (number := axis.geometric(_number(v))) > 0]
     if origin <= 0 or not used:
         return replace(axis, grid=tuple(sorted({*axis.grid, start})), start=start)
     factor = origin / min(used, key=lambda x: abs(math.log(x / origin)))
     nearest = origin / factor
-    shifted = {float(f"{axis.from_scale(x * factor):.4g}") for x in used if x != nearest} | {start}
-    zeros = {v for v in axis.grid if axis.to_scale(_number(v)) <= 0}
+    shifted = {float(f"{axis.from_geometric(x * factor):.4g}") for x in used if x != nearest} | {start}
+    zeros = {v for v in axis.grid if axis.geometric(_number(v)) <= 0}
     inside = {v for v in shifted if axis.low <= _number(v) <= axis.high}
     return replace(axis, grid=tuple(sorted(inside | zeros)), start=start)
 
 
 def snapped(axis: Axis, value: float) -> Value:
     """`value` inside the limits of the axis, to three digits; on a fixed grid the nearest of its values."""
-    if axis.scale == "fixed":
+    if axis.spacing == "fixed":
         return min(axis.grid, key=lambda v: abs(math.log(max(_number(v), 1e-30) / max(value, 1e-30))))
-    number = float(f"{axis.to_scale(min(max(value, axis.low), axis.high)):.3g}")
-    return float(f"{axis.from_scale(number):.6g}")
+    number = float(f"{axis.geometric(min(max(value, axis.low), axis.high)):.3g}")
+    return float(f"{axis.from_geometric(number):.6g}")
 
 
 def is_ordered(axis: Axis) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from benchmark.analysis import edges
+from benchmark.recorded import SEARCH_LOOKS, SPACING
 from benchmark.spec import SCHEMA, Value
 from benchmark.train import runner
 from sweeps.search.box import Line
@@ -134,7 +135,7 @@ def manifest(sweep: Sweep, plan: "Plan") -> dict[str, Any]:
             "looks": sweep.looks,
             "report_seeds": report_seeds(sweep),
         },
-        **({"own_looks": sweep.own_looks} if sweep.own_looks else {}),
+        **({SEARCH_LOOKS: sweep.search_looks} if sweep.search_looks else {}),
         "cells": plan.cells,
         "trial_ids": [i for i in dict.fromkeys(ids) if i in plan.known],
     }
@@ -148,7 +149,7 @@ def _optimizer(sweep: Sweep, name: str) -> dict[str, Any]:
         "rule": contestant.rule,
         "essential": list(contestant.essential),
         "ablation_of": contestant.ablation_of,
-        "space": {n: {"grid": list(a.grid), "start": a.start, "scale": a.scale} for n, a in space.items()},
+        "space": {n: {"grid": list(a.grid), "start": a.start, SPACING: a.spacing} for n, a in space.items()},
     }
 
 

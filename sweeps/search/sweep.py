@@ -83,7 +83,7 @@ class Protocol:
     """The report seeds were drawn for this sweep, so that nobody can have seen them before."""
 
     salt: str = ""
-    """Names a study of several that are alike but for their openings."""
+    """Names a replication of several that are alike but for their openings."""
 
     band: float | None = None
     """A stated noise band in nats per token; None measures it, which needs two tuning seeds or more."""
@@ -155,7 +155,7 @@ class Sweep:
     file: str = ""
     """The user's file that it was read from, without its folders; "" for one that comes with the project."""
 
-    own_looks: tuple[int, ...] = ()
+    search_looks: tuple[int, ...] = ()
     """Numbers of searches at which an optimizer of the user's own is judged and may stop (looks.py). Empty: it
     has as many as the protocol says."""
 
@@ -163,7 +163,7 @@ class Sweep:
     def looks(self) -> tuple[int, ...]:
         """Numbers of report runs at which cells are judged and may stop: what the analysis spends .05 over."""
         each = self.protocol.looks[-1] / self.protocol.searches
-        return tuple(round(each * searches) for searches in self.own_looks) or self.protocol.looks
+        return tuple(round(each * searches) for searches in self.search_looks) or self.protocol.looks
 
     def searches(self, contestant: Contestant, phase: Phase) -> int:
         """How many searches a contestant may have on a stage of this phase, at the last look. Ratios of the
@@ -172,8 +172,8 @@ class Sweep:
         if phase == "baseline":
             return usual
         if contestant.name == self.baseline:
-            return max(usual * self.protocol.baseline_times, *self.own_looks, 0)
-        return self.own_looks[-1] if self.own_looks and contestant.source else usual
+            return max(usual * self.protocol.baseline_times, *self.search_looks, 0)
+        return self.search_looks[-1] if self.search_looks and contestant.source else usual
 
     def contestant(self, name: str) -> Contestant:
         """The contestant of this name. Raises ValueError if it does not take part."""

@@ -1,7 +1,7 @@
 """Where a cell's search begins: stated, or carried over from the winners of other cells.
 
-The study's Phase II freezes what Phase I tasks agree on and tunes the rest; its Phase III predicts by a
-power law (arXiv 2509.02046). The policy `transfer` tunes on the smallest scale only.
+The published study's Phase II freezes what Phase I tasks agree on and tunes the rest; its Phase III predicts by
+a power law (arXiv 2509.02046). The policy `transfer` tunes on the smallest scale only.
 """
 
 import dataclasses
@@ -127,7 +127,7 @@ def _predict(
         (
             s.cell.stage.task.scale.num_params,
             s.cell.stage.task.chinchilla_ratio,
-            axis.to_scale(float(s.winner[name])),
+            axis.geometric(float(s.winner[name])),
         )
         for s in trained
         if s.winner is not None
@@ -143,12 +143,12 @@ def _predict(
     coefficient, floor = law.coefficients[0] * (law.size**-b * law.data**-c, 1.0)  # of N and r themselves
     said = {"scale": float(coefficient), "size_exponent": float(b), "ratio_exponent": float(c)}
     said |= {"floor": float(floor), "points": law.points, "flags": list(law.flags)}
-    return snapped(axis, axis.from_scale(min(max(value, seen.min() / 2), seen.max() * 2))), said
+    return snapped(axis, axis.from_geometric(min(max(value, seen.min() / 2), seen.max() * 2))), said
 
 
 def _whole(contestant: Contestant, space: Mapping[str, Axis]) -> tuple[str, ...]:
-    """Every hyperparameter in the order of a first pass: the essential ones, batch size (the study found it
-    first or second everywhere), the optimizer's own, the rest of the recipe."""
+    """Every hyperparameter in the order of a first pass: the essential ones, batch size (the published study
+    found it first or second everywhere), the optimizer's own, the rest of the recipe."""
     first = dict.fromkeys(n for n in (*contestant.essential, "batch_size") if n in space)
     return (
         *first,

@@ -1,13 +1,14 @@
 """Trials are identified by content, records survive a round trip, and anything else is refused by name."""
 
 import dataclasses
+import hashlib
 import json
 
 import numpy as np
 import pytest
 
 from benchmark.recorded import record_from_json
-from benchmark.spec import SCHEMA, Cost, Evaluation, Point, Record, Trial
+from benchmark.spec import SCHEMA, Cost, Evaluation, Point, Record, Trial, canonical
 
 HYPERPARAMETERS = {"peak_lr": 0.032, "weight_decay": 0.1, "batch_size": 8, "decay_kind": "cosine"}
 
@@ -24,7 +25,7 @@ def trial(**changes) -> Trial:
         vocab=512,
         hyperparameters=HYPERPARAMETERS,
         seed=0,
-        role="tuning",
+        use="tuning",
         corpus="gcide",
         corpus_hash="c0",
         tokenizer_hash="t0",
@@ -54,7 +55,7 @@ CHANGES = {
     "vocab": 1024,
     "hyperparameters": {**HYPERPARAMETERS, "peak_lr": 0.033},
     "seed": 1,
-    "role": "report",
+    "use": "report",
     "corpus": "apidocs",
     "corpus_hash": "c1",
     "tokenizer_hash": "t1",
@@ -72,6 +73,12 @@ def test_id_depends_on_every_field(name):
 
 def test_record_round_trip():
     assert record_from_json(record().to_json()) == record()
+
+
+def test_records_keep_the_word_that_their_ids_are_hashes_of():
+    stored = json.loads(record().to_json())["trial"]
+    assert stored["role"] == "tuning" and "use" not in stored
+    assert trial().trial_id == hashlib.sha256(canonical(stored).encode()).hexdigest()[:16]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def record(seed: int = 0, status: str = "finished", **changes) -> Record:
         vocab=512,
         hyperparameters={"peak_lr": 0.032, "batch_size": 8},
         seed=seed,
-        role="report",
+        use="report",
         corpus="gcide",
         corpus_hash="c",
         tokenizer_hash="t",

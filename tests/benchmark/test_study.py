@@ -22,7 +22,7 @@ TABLES = ("speedups", "losses", "flips", "bands", "costs")
 @pytest.fixture(scope="module")
 def first_runs() -> list:
     """Report runs of two optimizers, of the first search of each."""
-    found = [r for _, r in store.records(MICRO) if r.trial.role == "report"]
+    found = [r for _, r in store.records(MICRO) if r.trial.use == "report"]
     taken: dict[tuple[str, int], object] = {}
     for record in found:
         if record.trial.optimizer in ("adamw", "lion"):
@@ -59,6 +59,16 @@ def test_a_tree_and_a_sweeps_own_folder_give_the_same_tables() -> None:
         tree.only("mikro")
     with pytest.raises(ValueError, match="no sweep ''"):
         tree.only()
+
+
+def test_a_column_by_its_former_name_says_the_present_one(tmp_path: Path, first_runs: list) -> None:
+    saved(tmp_path, first_runs)
+    runs = benchmark.load(tmp_path).records
+    assert len(runs[runs["use"] == "report"]) == len(runs[runs.use == "report"]) == len(first_runs)
+    with pytest.raises(KeyError, match="the column role is called use"):
+        runs["role"]
+    with pytest.raises(AttributeError, match="the column role is called use"):
+        _ = runs.role
 
 
 def test_several_corpora_and_backends_are_read_at_once(tmp_path: Path, first_runs: list) -> None:

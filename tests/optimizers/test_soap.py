@@ -46,7 +46,7 @@ def test_follows_the_oracle(path: Fixture, assert_close: Fixture, monkeypatch: p
 @pytest.mark.parametrize("block_size", [0, 4])
 def test_jax_and_torch_agree(variant: str, block_size: int, assert_close: Fixture) -> None:
     params = cases.toy_params() if block_size else cases.toy_params("embed", "q", "k", "final_norm", "head")
-    # a norm's Gram matrix has rank 1: in the study's rule only its first basis vector is determined
+    # a norm's Gram matrix has rank 1: in the published study's rule only its first basis vector is determined
     params = {n: p for n, p in params.items() if p.role != "norm" or variant == "reference"}
     toy = cases.problem(params)
     rule = RULE.replace(variant=variant, block_size=block_size, weight_decay=0.1)

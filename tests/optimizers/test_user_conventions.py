@@ -40,7 +40,7 @@ def runs(entry: type[Optimizer]) -> bool:
     return (trained(entry).train_loss or 0) > 0
 
 
-def looks(entry: type[Optimizer]) -> float:
+def extra_gradients(entry: type[Optimizer]) -> float:
     return entry().extra_gradients(parameters.roles(scales.get("13k")))
 
 
@@ -59,7 +59,7 @@ def test_an_optax_rule_is_given_what_it_takes_and_nothing_else(load: Load) -> No
     scaled = "        return rule.update(jax.tree.map(lambda g: 0 * value * g, grads), state, params)\n"
     still = trained(load(optax_rule("*, value, **extra", scaled), "value.py"))
     assert still.train_loss != reference.train_loss
-    assert looks(closed) == 0
+    assert extra_gradients(closed) == 0
 
 
 def test_a_second_gradient_is_counted(load: Load) -> None:
@@ -69,7 +69,7 @@ def test_a_second_gradient_is_counted(load: Load) -> None:
     )
     twice = load(optax_rule("*, loss_fn, **extra", ahead), "twice.py")
     by_grad_fn = load(optax_rule("*, grad_fn, **extra", ahead.replace("jax.grad(loss_fn)", "grad_fn")), "fn.py")
-    assert looks(twice) == looks(by_grad_fn) == 1
+    assert extra_gradients(twice) == extra_gradients(by_grad_fn) == 1
     assert runner.facts(twice, cases.one_batch_trial(twice(), "jax", 0, 8))["gradients_per_step"] == 2
     cost = trained(twice).cost
     assert 1 < cost.optimizer_flops / cost.model_flops < 1.1
@@ -80,7 +80,7 @@ def test_a_second_gradient_is_counted(load: Load) -> None:
         "    def step(self, closure):\n        closure()\n        return super().step()\n",
         "closure.py",
     )
-    assert looks(closure) == 1
+    assert extra_gradients(closure) == 1
     assert trained(closure).cost.optimizer_flops >= trained(closure).cost.model_flops
 
 

@@ -100,7 +100,7 @@ def test_title_space_and_start_come_from_the_file(write: WriteFile) -> None:
     assert (entry.info.title, entry.info.family) == ("Plain descent. A test", "scalar")
     assert entry().floats() == {"peak_lr": 0.2, "beta": 0.8}
     assert entry.space["micro"]["peak_lr"].beyond((0.1, 0.2, 0.4), upward=True) == 0.8
-    assert entry.space["micro"]["beta"].scale == "log1m"
+    assert entry.space["micro"]["beta"].spacing == "log1m"
     assert entry.info.essential == ()
 
 
@@ -110,7 +110,13 @@ def test_essential_starts_and_axes_may_be_declared(write: WriteFile) -> None:
     entry = files.load(write(text.replace("\nspace", f"\n{more}space")))
     assert entry.info.essential == ("peak_lr", "head_lr_ratio")
     assert entry().floats() == {"peak_lr": 0.3, "beta": 0.9}
-    assert entry.space["micro"]["peak_lr"].scale == "log"
+    assert entry.space["micro"]["peak_lr"].spacing == "log"
+
+
+def test_the_former_name_of_spacing_is_told_its_new_one(write: WriteFile) -> None:
+    given = OPTAX.format(rule=SGD, arguments="").replace("(0.1, 0.2, 0.4)", 'Axis((0.1,), 0.1, scale="log")')
+    with pytest.raises(ValueError, match=r"mine\.py.*`scale` is called `spacing`"):
+        files.load(write("from optimizers import Axis\n" + given))
 
 
 def test_whole_numbers_are_static(write: WriteFile) -> None:

@@ -24,6 +24,6 @@ def test_share_counts_from_the_first_start_to_the_last_end():
 def test_one_tuning_trial_then_reports_alone():
     sweep = equal_trials(200_000, 7)
     state = plan(sweep, {})
-    assert [t.role for t in state.ready] == ["tuning"]
+    assert [t.use for t in state.ready] == ["tuning"]
     assert state.remaining == 1 + 7
     assert state.ready[0].tokens == pytest.approx(200_000, abs=100)

@@ -121,7 +121,7 @@ def _reading(options: argparse.Namespace, clock: Clock) -> Part:
 
 
 def _coverage(options: argparse.Namespace, clock: Clock) -> Part:
-    yield from coverage.parts(coverage.MORE if options.full else coverage.STUDIES)
+    yield from coverage.parts(coverage.MORE if options.full else coverage.REPLICATIONS)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -129,7 +129,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--full",
         action="store_true",
-        help="every scale with every optimizer, large layers, more studies (an hour)",
+        help="every scale with every optimizer, large layers, more replications (an hour)",
     )
     parser.add_argument(
         "--groups", type=names(",".join(GROUPS[:2])), default=GROUPS, help=f"of {','.join(GROUPS)}"

@@ -67,7 +67,7 @@ def setting(name: str, scale: Scale, steps: int, seed: int = 0) -> tuple[Trial, 
         vocab=scale.vocab,
         hyperparameters={**optimizer.floats(), **optimizer.statics(), **recipe},
         seed=seed,
-        role="tuning",
+        use="tuning",
         corpus="random",
         corpus_hash="",
         tokenizer_hash="",
@@ -81,7 +81,7 @@ def ours(backend: str, name: str, scale_name: str, steps: int, pack: int = 1) ->
     A whole run, because what a rule does may change along one (Kron fits less and less often).
     """
     if steps > CHUNK:
-        raise ValueError(f"a block has at most {CHUNK} steps, not {steps}: the trainer looks in between")
+        raise ValueError(f"a block has at most {CHUNK} steps, not {steps}: the trainer checks in between")
     scale, trainer = scales.get(scale_name), runner.trainer_of(backend)
     trainer.set_up(corpora.cache_folder() / "compiled")
     made = [setting(name, scale, steps, seed) for seed in range(pack)]

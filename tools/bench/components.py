@@ -1,8 +1,8 @@
-"""How large the parts of a loss are, measured on committed records: what the simulated studies are made of.
+"""How large the parts of a loss are, measured on committed records: what the simulated sweeps are made of.
 
     python -m tools.bench.components results/micro-27k-1x
 
-Sums of squares by hand, so that simulate/studies.py, which states what this prints, owes nothing to the
+Sums of squares by hand, so that simulate/replications.py, which states what this prints, owes nothing to the
 analysis that is judged by it.
 """
 
@@ -39,7 +39,7 @@ def measure(runs: pd.DataFrame, cells: Sequence[dict[str, Any]]) -> pd.DataFrame
     reports = reports.assign(winner=[winner[i][2] for i in reports["trial_id"]])
     known: dict[str, list[tuple[float, float]]] = {}  # optimizer -> (sum of squares, df)
     rows: list[tuple[str, str, float, float]] = []
-    for name, own in done.loc[done["role"] == "tuning"].groupby("optimizer", sort=True):
+    for name, own in done.loc[done["use"] == "tuning"].groupby("optimizer", sort=True):
         ss, df = _replicates(own)
         known[str(name)] = [(ss, df)]
         rows.append(("replicate", str(name), ss, df))

@@ -81,7 +81,7 @@ def _cell(name: str, task: tasks.Task, count: int) -> Iterator[Record]:
             "tokens": task.tokens,
             "hyperparameters": {**base.hyperparameters, "peak_lr": c.LR * 2.0**off},
             "seed": SEEDS[i - count] if report else 0,
-            "role": "report" if report else "tuning",
+            "use": "report" if report else "tuning",
             "evaluation": Evaluation("test", 1024, CURVE_POINTS) if report else Evaluation(),
             "corpus_hash": HASH,
         }
@@ -91,7 +91,7 @@ def _cell(name: str, task: tasks.Task, count: int) -> Iterator[Record]:
 def _record(base: Any, rule: Optimizer, loss: float, number: int, changes: dict[str, Any]) -> Record:
     trial = dataclasses.replace(base, **changes)
     steps = trial.steps
-    marks = range(1, CURVE_POINTS + 1) if trial.role == "report" else ()
+    marks = range(1, CURVE_POINTS + 1) if trial.use == "report" else ()
     points = [
         Point(steps * k // 16, trial.tokens * k // 16, 0.004 * steps * k / 16, loss + 1.5 * (1 - k / 16) ** 2)
         for k in marks
@@ -99,7 +99,7 @@ def _record(base: Any, rule: Optimizer, loss: float, number: int, changes: dict[
     return Record(
         trial=trial,
         status="finished",
-        purpose=trial.role,
+        purpose=trial.use,
         val_loss=loss,
         bits_per_byte=loss / math.log(2) / 2,
         train_loss=loss - 0.05,
@@ -113,7 +113,7 @@ def _record(base: Any, rule: Optimizer, loss: float, number: int, changes: dict[
 
 def _summary(runs: list[Record], budget: int) -> dict[str, Any]:
     """What a manifest says of a cell."""
-    tuning = [run for run in runs if run.trial.role == "tuning"]
+    tuning = [run for run in runs if run.trial.use == "tuning"]
     best = min(tuning, key=lambda run: run.val_loss or math.inf)
     return {
         "phase": "I",
@@ -124,7 +124,7 @@ def _summary(runs: list[Record], budget: int) -> dict[str, Any]:
         "diverged": 0,
         "failed": 0,
         "badges": [],
-        "reports": [run.trial.trial_id for run in runs if run.trial.role == "report"],
+        "reports": [run.trial.trial_id for run in runs if run.trial.use == "report"],
         "tuning": [run.trial.trial_id for run in tuning],
         "complete": True,
     }

@@ -37,14 +37,14 @@ def _runs(ratios: tuple[str, ...], first: int = 100) -> list[Record]:
     return found
 
 
-def _run(optimizer: str, ratio: str, seed: int, role: Any, lr: float, loss: float) -> Record:
+def _run(optimizer: str, ratio: str, seed: int, use: Any, lr: float, loss: float) -> Record:
     task = tasks.parse(f"27k-{ratio}x")
-    batch, split = task.scale.batch_size, "test" if role == "report" else "validation"
+    batch, split = task.scale.batch_size, "test" if use == "report" else "validation"
     setting = {"peak_lr": lr, "weight_decay": 0.1, "beta1": 0.9, **RECIPE, "batch_size": batch}
     shape = (task.tokens, task.steps(batch), task.scale.seq_len, task.scale.vocab)
     trial = Trial(
-        *(optimizer, f"{optimizer}@1", task.scale.name, task.chinchilla_ratio, *shape, setting, seed, role),
-        *("gcide", "c" * 16, "t" * 16, Evaluation(split, 1024, 4 if role == "report" else 0)),
+        *(optimizer, f"{optimizer}@1", task.scale.name, task.chinchilla_ratio, *shape, setting, seed, use),
+        *("gcide", "c" * 16, "t" * 16, Evaluation(split, 1024, 4 if use == "report" else 0)),
     )
     points = [Point(trial.steps * k // 4, trial.tokens * k // 4, 0.5 * k, loss + 4 - k) for k in (1, 2, 3, 4)]
     return Record(
@@ -53,9 +53,9 @@ def _run(optimizer: str, ratio: str, seed: int, role: Any, lr: float, loss: floa
         val_loss=loss,
         bits_per_byte=loss / 2,
         train_loss=loss,
-        curve=tuple(points) if role == "report" else (),
+        curve=tuple(points) if use == "report" else (),
         cost=Cost(9.0, 2.0, 0.5, 0.5, 9e4, 0.004, 10**8, 10**5, 1e12, 1e9),
-        purpose=role,
+        purpose=use,
         facts=_facts(optimizer),
         environment={"machine": "m1", "packages": {"jax": "1"}},
         finished_at=f"2026-01-01T00:00:{seed % 60:02d}+00:00",
@@ -82,7 +82,7 @@ def _manifest(name: str, runs: list[Record]) -> dict[str, Any]:
             "swings": {"peak_lr": 0.1},
         }
         cell = cells.setdefault(key, {**empty, **notes, "tuning": [], "reports": [], "unbracketed": {}})
-        cell["tuning" if run.trial.role == "tuning" else "reports"].append(run.trial.trial_id)
+        cell["tuning" if run.trial.use == "tuning" else "reports"].append(run.trial.trial_id)
     named = {r.trial.task: tasks.parse(r.trial.task) for r in runs}
     return {
         **{"schema": SCHEMA, "name": name, "title": name.title(), "corpus": "gcide", "corpus_hash": "c" * 16},

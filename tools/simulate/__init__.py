@@ -1,1 +1,1 @@
-"""Simulated studies whose truth is known, and what the analysis makes of them."""
+"""Simulated sweeps whose truth is known, and what the analysis makes of them."""

@@ -1,4 +1,4 @@
-"""Are confirmed flips true? Simulated studies that have none and invite them, judged by the analysis itself.
+"""Are confirmed flips true? Simulated sweeps that have none and invite them, judged by the analysis itself.
 
 In each, optimizers are equal in some places and far apart in others: whatever is significant where they are
 equal is wrong, and can stand against a true difference.
@@ -16,7 +16,7 @@ from scipy import stats
 
 from benchmark.analysis.flips import flips
 from benchmark.analysis.settings import rows
-from tools.simulate.studies import CHOOSING_SD, COLUMNS, MICRO, study
+from tools.simulate.replications import CHOOSING_SD, COLUMNS, MICRO, replication
 
 Judge = Callable[[int, np.random.Generator], pd.DataFrame]
 FRACTIONS = np.arange(1, 17) / 16  # where a report run records its curve
@@ -34,7 +34,7 @@ CHOSEN: Mapping[str, Any] = {
 SPREADS = {f"o{i:02d}": 0.005 * 1.7**i for i in range(11)}  # nats, of one random trial of each optimizer
 
 
-def tied_study(
+def tied_replication(
     seeds: int,
     rng: np.random.Generator,
     optimizers: int = 8,
@@ -42,7 +42,7 @@ def tied_study(
     choosing_sd: float = 0.0,
     searches: int = 1,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Curves and losses of a study in which no order changes: (curves, losses).
+    """Curves and losses of a replication in which no order changes: (curves, losses).
 
     On two of four tasks, and until the end of every training, all optimizers are equal; elsewhere they differ
     by 10 sd and more. Noise along a run is strongly correlated, as it is along a real one; what a search chose
@@ -62,7 +62,7 @@ def tied_study(
     return curves, frame.assign(val_loss=loss[:, -1])
 
 
-def timed_study(
+def timed_replication(
     seeds: int,
     rng: np.random.Generator,
     planted: Mapping[str, tuple[float, float]],
@@ -72,15 +72,15 @@ def timed_study(
     """Losses and runs with planted speedups and prices, no pair of which turns: (losses, runs)."""
     speedups = {name: speedup for name, (speedup, _) in planted.items()}
     design = replace(TIMED, speedups=speedups, choosing_sd=choosing_sd, searches=searches)
-    losses = study(design, seeds, rng)
+    losses = replication(design, seeds, rng)
     price = np.array([planted[name][1] for name in losses["optimizer"]])
     tokens = 1e6 * losses["chinchilla_ratio"].to_numpy()
     seconds = price * tokens * 1e-6 * np.exp(rng.normal(0, 0.01, len(losses)))
-    known = {"role": "report", "status": "finished", "purpose": "report", "machine": "m", "task": ""}
+    known = {"use": "report", "status": "finished", "purpose": "report", "machine": "m", "task": ""}
     return losses, losses.assign(**known, tokens=tokens, train_seconds=seconds)
 
 
-def searched_study(rng: np.random.Generator, level_at: int, trials: int = 40) -> pd.DataFrame:
+def searched_replication(rng: np.random.Generator, level_at: int, trials: int = 40) -> pd.DataFrame:
     """Random-search runs of eleven optimizers whose best of `level_at` is equally good in the median.
 
     Losses are normal with another spread for each, so that at smaller and larger budgets they are apart.
@@ -92,19 +92,19 @@ def searched_study(rng: np.random.Generator, level_at: int, trials: int = 40) ->
         for name, spread in SPREADS.items()
         for z in rng.normal(size=trials)
     ]
-    known = {"role": "tuning", "status": "finished", "purpose": "random", "machine": ""}
+    known = {"use": "tuning", "status": "finished", "purpose": "random", "machine": ""}
     known |= {"task": [f"s-{row[2]:g}x" for row in tried], "trial_id": range(len(tried))}
     known |= {"tokens": 1.0, "train_seconds": 0.0}
     return pd.DataFrame(tried, columns=pd.Index(COLUMNS)).assign(**known)
 
 
 def _along(seeds: int, rng: np.random.Generator, **how: Any) -> pd.DataFrame:
-    return flips(*tied_study(seeds, rng, **how))
+    return flips(*tied_replication(seeds, rng, **how))
 
 
 def _timed(planted: Mapping[str, tuple[float, float]], **how: Any) -> Judge:
     def judge(seeds: int, rng: np.random.Generator) -> pd.DataFrame:
-        losses, runs = timed_study(seeds, rng, planted, **how)
+        losses, runs = timed_replication(seeds, rng, planted, **how)
         found = rows(table := flips(NO_CURVES, losses, runs), table["kind"] == "seconds")
         tokens, seconds = (
             {name: speedup / price**power for name, (speedup, price) in planted.items()} for power in (0, 1)
@@ -116,7 +116,7 @@ def _timed(planted: Mapping[str, tuple[float, float]], **how: Any) -> Judge:
 
 def _searched(level_at: int) -> Judge:
     def judge(seeds: int, rng: np.random.Generator) -> pd.DataFrame:
-        runs = searched_study(rng, level_at)
+        runs = searched_replication(rng, level_at)
         found = flips(NO_CURVES, runs.loc[:, COLUMNS].head(1), runs, baseline="o00")
         budgets = [found[w].str.removeprefix("best of ").astype(int) - level_at for w in ("where_1", "where_2")]
         return rows(found, budgets[0] * budgets[1] >= 0)  # across the tie the order truly turns
@@ -133,8 +133,8 @@ def _order(value: Mapping[str, float], a: str, b: str) -> int:
     return 0 if abs(gap) < 1e-9 else 1 if gap > 0 else -1
 
 
-# what is equal where -> the kinds of flip that are judged on it, and one study's flips that are not true
-STUDIES: Mapping[str, tuple[tuple[str, ...], Judge]] = {
+# what is equal where -> the kinds of flip that are judged on it, and one replication's flips that are not true
+REPLICATIONS: Mapping[str, tuple[tuple[str, ...], Judge]] = {
     "equal tasks and curves": (("fraction", "ratio", "scale"), _along),
     "equal tasks and curves, choosing": (
         ("fraction", "ratio", "scale"),
@@ -149,9 +149,9 @@ STUDIES: Mapping[str, tuple[tuple[str, ...], Judge]] = {
 }
 
 
-def false_flips(name: str, seeds: int, studies: int, start: int = 0) -> dict[str, float]:
-    """Share of studies of this name (see STUDIES) with a confirmed flip that is not true, by kind."""
-    kinds, judge = STUDIES[name]
-    found = [judge(seeds, np.random.default_rng([start, i])) for i in range(studies)]
+def false_flips(name: str, seeds: int, replications: int, start: int = 0) -> dict[str, float]:
+    """Share of replications of this name (see REPLICATIONS) with a confirmed flip that is not true, by kind."""
+    kinds, judge = REPLICATIONS[name]
+    found = [judge(seeds, np.random.default_rng([start, i])) for i in range(replications)]
     wrong = [set(table.loc[table["status"] == "confirmed", "kind"]) for table in found]
-    return {kind: sum(kind in one for one in wrong) / studies for kind in kinds}
+    return {kind: sum(kind in one for one in wrong) / replications for kind in kinds}

@@ -1,4 +1,4 @@
-"""Are verdicts true, and found? Simulated studies judged by the analysis itself, as a sweep would run them."""
+"""Are verdicts true, and found? Simulated sweeps judged by the analysis itself, as a sweep would run them."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.analysis.speedup import EQUIVALENCE, speedups
-from tools.simulate.studies import BASELINE, MENU, Design, dealt, study
+from tools.simulate.replications import BASELINE, MENU, Design, dealt, replication
 
 EQUAL = (1.0,)
 DRAWS = 500  # of the analysis, behind each interval
 
 
 def judged(design: Design, losses: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame:
-    """The table of `speedups` at the end of a study with looks: at each, the cells still undecided get more
-    seeds, and so does the baseline at their ratios. losses: every cell at the most seeds."""
+    """The table of `speedups` at the end of a replication with looks: at each, the cells still undecided get
+    more seeds, and so does the baseline at their ratios. losses: every cell at the most seeds."""
     key = ["optimizer", "chinchilla_ratio"]
     counts = losses.assign(wanted=design.looks[0])
     looks = design.looks if len(design.looks) > 1 else ()
@@ -35,22 +35,23 @@ def judged(design: Design, losses: pd.DataFrame, draws: int = DRAWS) -> pd.DataF
 
 
 def outcomes(
-    design: Design, studies: int, menu: Sequence[float] = MENU, draws: int = DRAWS, start: int = 0
+    design: Design, replications: int, menu: Sequence[float] = MENU, draws: int = DRAWS, start: int = 0
 ) -> pd.DataFrame:
-    """Every contested cell of every study: its row of `speedups` with study (its number), truth (the planted
-    speedup), held and held_one (whether lo to hi and lo_one to hi_one hold it) and wrong (a verdict that is not
-    true: faster or slower where it is not, inseparable where the truth is not within EQUIVALENCE).
+    """Every contested cell of every replication: its row of `speedups` with replication (its number), truth
+    (the planted speedup), held and held_one (whether lo to hi and lo_one to hi_one hold it) and wrong (a
+    verdict that is not true: faster or slower where it is not, inseparable where the truth is not within
+    EQUIVALENCE).
 
-    Study i is the same whatever the number of studies.
+    Replication i is the same whatever the number of replications.
     """
     tables = []
-    for number in range(start, start + studies):
+    for number in range(start, start + replications):
         one = dealt(design, number, menu)
-        losses = study(one, max(one.looks), np.random.default_rng([number, len(menu)]))
+        losses = replication(one, max(one.looks), np.random.default_rng([number, len(menu)]))
         found = judged(one, losses, draws)
         found = found.loc[found["optimizer"] != BASELINE]
         truth = [one.speedups[name] for name in found["optimizer"]]
-        tables.append(found.assign(study=number, truth=truth))
+        tables.append(found.assign(replication=number, truth=truth))
     table = pd.concat(tables, ignore_index=True)
     truth = table["truth"].to_numpy(float)
     return table.assign(
@@ -69,15 +70,17 @@ def mistaken(table: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def shares(table: pd.DataFrame, holds: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Each study's share of cells for which something holds: 1 where it does for all, 0 where for none."""
-    _, index = np.unique(table["study"].to_numpy(int), return_inverse=True)
+    """Each replication's share of cells for which something holds: 1 where it does for all, 0 where for
+    none."""
+    _, index = np.unique(table["replication"].to_numpy(int), return_inverse=True)
     return np.bincount(index, holds) / np.bincount(index)
 
 
 def summary(table: pd.DataFrame) -> dict[str, float]:
-    """Of `outcomes`: simultaneous (share of studies in which every interval holds its truth), pointwise (share
-    of cells whose own does), false (share of studies with a verdict that is not true), found at each planted
-    speedup (share of its cells judged faster), undecided (share of cells) and seeds (mean per cell)."""
+    """Of `outcomes`: simultaneous (share of replications in which every interval holds its truth), pointwise
+    (share of cells whose own does), false (share of replications with a verdict that is not true), found at
+    each planted speedup (share of its cells judged faster), undecided (share of cells) and seeds (mean per
+    cell)."""
     held, held_one, wrong = (table[c].to_numpy(bool) for c in ("held", "held_one", "wrong"))
     truth, verdict = table["truth"].to_numpy(float), table["verdict"].to_numpy(str)
     found = {

@@ -25,7 +25,7 @@ TRANSFER = ("constant", "law", "width")  # the rules that give a sweep a name of
 
 def write(site: Site, study: Study) -> None:
     """Write cells/<optimizer>--<task>.html and .js for every cell that has runs or was asked for."""
-    curves = groups(where(study.curves, role="report"), "trial_id")
+    curves = groups(where(study.curves, use="report"), "trial_id")
     flags = {(r["optimizer"], r["task"]): r["flags"] for r in rows(study.speedups)}
     by_task = groups(study.runs, "task")
     for optimizer in study.optimizers:
@@ -51,7 +51,7 @@ def _context(
     baseline: pd.DataFrame,
     curves: Mapping[str, pd.DataFrame],
 ) -> dict[str, Any]:
-    title, colour = study.titles.get(optimizer, optimizer), style.look(optimizer)[0]
+    title, colour = study.titles.get(optimizer, optimizer), style.appearance(optimizer)[0]
     lines = _lines(runs, curves, colour)
     beside = [] if optimizer == study.baseline else _lines(baseline, curves, "", f"{study.baseline_title}, ")
     rates = column(runs, "hp.peak_lr")
@@ -78,22 +78,22 @@ def per_gradient(study: Study, optimizer: str, task: str) -> str:
         f"{text.times(row[f'speedup{end}'])} {text.interval(row[f'lo{end}'], row[f'hi{end}'])}"
         for end in ("", "_gradients")
     )
-    looks = f"{row['gradients_per_step']:.3g}"
-    return f"{tokens} in tokens over {over}, {gradients} per gradient: a step evaluates {looks}"
+    evaluated = f"{row['gradients_per_step']:.3g}"
+    return f"{tokens} in tokens over {over}, {gradients} per gradient: a step evaluates {evaluated}"
 
 
 def records(title: str, task: str, runs: pd.DataFrame, seeds: bool = True) -> Table:
     """The runs of a cell, each with the way to its own page. seeds: whether they are stated."""
     columns = (
         Column("trial_id", "Record", link="records/{}.html"),
-        Column("role", "Role"),
+        Column("use", "Run"),
         Column("purpose", "Purpose"),
         *([numbers("seed", "Seed")] if seeds else []),
         numbers("peak_lr", "Peak lr"),
-        Column("status", "Outcome"),
+        Column("status", "Status"),
         numbers("val_loss", "Final loss", fixed(4), unit="nats/token"),
     )
-    ordered = rows(runs.sort_values(["role", "finished_at", "trial_id"]))
+    ordered = rows(runs.sort_values(["use", "finished_at", "trial_id"]))
     return Table(f"Records of {title} at {task}", columns, ordered, quiet=True)
 
 
@@ -108,7 +108,7 @@ def chosen(winners: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 def _lines(runs: pd.DataFrame, curves: Mapping[str, pd.DataFrame], colour: str, prefix: str = "") -> list[Run]:
     """The report runs that have a curve, named by their seed; by their record too where seeds repeat."""
-    reported = [r for r in rows(where(runs, role="report")) if r["trial_id"] in curves]
+    reported = [r for r in rows(where(runs, use="report")) if r["trial_id"] in curves]
     seeds = [r["seed"] for r in reported]
     found = []
     for r in reported:
@@ -122,7 +122,7 @@ def _lines(runs: pd.DataFrame, curves: Mapping[str, pd.DataFrame], colour: str, 
 def command(study: Study, optimizer: str, task: str) -> str:
     """What to type to run a cell again: tuning, replicates and report runs."""
     if study.theirs:
-        return "# figures of others: there is nothing here to run again"
+        return "# results of others: there is nothing here to run again"
     manifest = study.manifest
     named = [str(manifest["name"]), *study.optimizers, *(str(t["name"]) for t in manifest["tasks"])]
     if any(name.startswith("-") or re.search(r"[/,]|\.py$", name) for name in named):
@@ -132,7 +132,9 @@ def command(study: Study, optimizer: str, task: str) -> str:
     if study.copies:
         name, _, number = str(manifest["name"]).removeprefix("aa-").rpartition("-")
         how = ["--optimizer-name", study.baseline, "--copies", str(len(study.optimizers))]
-        return shlex.join(["python", "-m", "sweeps", "aa", "--sweep", own or name, "--study", number, *how])
+        return shlex.join(
+            ["python", "-m", "sweeps", "aa", "--sweep", own or name, "--replication", number, *how]
+        )
     name, options = _policy(str(manifest["name"]), manifest["protocol"])
     names, tasks = [optimizer], [task]
     if "--max-hours" in options:  # how many trials fit depends on all that is run, so all of it is named

@@ -1,10 +1,10 @@
-"""The claims page: what the study claimed, judged by this sweep and by the study's own published figures."""
+"""The claims page: what the published study claimed, judged by this sweep and by its own figures."""
 
 import math
 from typing import Any
 
 from benchmark.analysis.claims import judge
-from benchmark.analysis.evidence import Evidence, Verdict
+from benchmark.analysis.evidence import Evidence, Judgement
 from benchmark.report import text
 from benchmark.report.site import Site
 from benchmark.study import Study
@@ -18,20 +18,20 @@ def write(site: Site, study: Study) -> None:
 
 
 def page(study: Study, published: Study | None) -> dict[str, Any]:
-    """One entry per claim; the published figures stand beside where they are among the results."""
+    """One entry per claim; the published results stand beside where they are among the results."""
     ours = judged(study)
     theirs = {v.claim: v for v in judged(published)} if published and published is not study else {}
     return {
         "heading": "Claims",
         "claims": [(v, theirs.get(v.claim)) for v in ours] or [(None, v) for v in theirs.values()],
-        "counts": [(MARKS[k], sum(v.verdict == k for v in ours)) for k in MARKS],
+        "counts": [(MARKS[k], sum(v.finding == k for v in ours)) for k in MARKS],
         "marks": MARKS,
         "numbers": numbers,
         "published": published if theirs else None,
     }
 
 
-def judged(study: Study) -> list[Verdict]:
+def judged(study: Study) -> list[Judgement]:
     if not len(study.losses):
         return []
     families = {name: str(facts["family"]) for name, facts in study.optimizers.items()}
@@ -41,9 +41,9 @@ def judged(study: Study) -> list[Verdict]:
     return judge(evidence)
 
 
-def numbers(verdict: Verdict) -> list[tuple[str, str]]:
-    """The numbers a verdict rests on, as a reader sees them."""
-    return [(name.replace("_", " "), _number(value)) for name, value in verdict.numbers.items()]
+def numbers(judgement: Judgement) -> list[tuple[str, str]]:
+    """The numbers a judgement rests on, as a reader sees them."""
+    return [(name.replace("_", " "), _number(value)) for name, value in judgement.numbers.items()]
 
 
 def _number(value: float) -> str:

@@ -22,7 +22,7 @@ KINDS = {
     "budget": "Between tuning budgets",
 }
 NOTES = {
-    "fraction": "Validation losses at each tenth of training against its end: what an early look would say.",
+    "fraction": "Validation losses at each tenth of training against its end: what an early reading would say.",
     "ratio": "Test losses at two Chinchilla ratios of one scale.",
     "scale": "Test losses at one Chinchilla ratio of two scales.",
     "seconds": "Equal tokens against equal training time on the machine named, without the spread of timings.",
@@ -69,7 +69,7 @@ def _why_none(study: Study, kind: str) -> str:
         return f"Only one ratio was compared: {compared['chinchilla_ratio'].iloc[0]:g}x."
     if kind == "budget" and not len(study.expected):
         return "This sweep has no random search (--search random); other searches' trials are not independent."
-    if kind == "fraction" and not len(where(study.curves, role="report")):
+    if kind == "fraction" and not len(where(study.curves, use="report")):
         return "These runs have no losses along training."
     return "No pair changes its order."
 
@@ -106,13 +106,13 @@ def _task(scale: str, ratio: float) -> str:
 def bump(study: Study, task: TaskFacts) -> Figure | None:
     """Rank over the fraction of training at one task; the last column is the end."""
     losses = where(study.losses, task=task.name)
-    curves = where(study.curves, task=task.name, role="report")
+    curves = where(study.curves, task=task.name, use="report")
     if not len(curves) or len(set(losses["optimizer"])) < 2:
         return None
     tenths = along_training(curves, losses)
     means = [(fraction, _means(frame)) for fraction, frame in sorted(tenths.items())]
     if not dict(means).get(1.0):
-        return None  # curves that stop before the end, as in published figures: there is no final rank
+        return None  # curves that stop before the end, as in published results: there is no final rank
     seeds = f"n = {text.count(len(set(losses['seed'])), 'seed')}"
     x = Axis("Fraction of training", False, [i / 10 for i in range(1, 11)], "percent", (0.08, 1.02))
     return Figure(

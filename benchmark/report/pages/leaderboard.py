@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmark.analysis.speedup import EQUIVALENCE
 from benchmark.frames import rows as dicts
+from benchmark.recorded import SEARCH_LOOKS
 from benchmark.report import charts, figures, sentence, style, text
 from benchmark.report.board import Board, Speedup, board, meanings
 from benchmark.report.pages import progress
@@ -95,7 +96,7 @@ def save_figures(site: Site, study: Study, boards: Sequence[Board]) -> None:
         rows = [
             (
                 r.title,
-                *style.look(r.optimizer),
+                *style.appearance(r.optimizer),
                 (s := r.speedups["tokens"]).speedup,
                 s.lo,
                 s.hi,
@@ -159,7 +160,7 @@ def page(study: Study) -> dict[str, Any]:
         "meanings": meanings(boards),
         "equivalence": EQUIVALENCE,
         "looks": study.looks,
-        "own_looks": study.manifest.get("own_looks") or (),
+        "search_looks": study.manifest.get(SEARCH_LOOKS) or (),
         "asked": [study.titles[name] for name in study.asked],
         "freedoms": freedoms(study),
         "progress": progress.line(study) if study.headline else "",

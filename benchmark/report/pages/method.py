@@ -62,7 +62,7 @@ def _excluded(study: Study) -> Table:
         Column("trial_id", "Record", link="records/{}.html"),
         titled(study.titles),
         TASK,
-        Column("role", "Role"),
+        Column("use", "Run"),
         Column("reason", "Reason"),
     )
     lost = study.runs.loc[study.runs["status"] != "finished"]

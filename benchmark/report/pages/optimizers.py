@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.frames import groups, rows, where
+from benchmark.recorded import SPACING
 from benchmark.report import text
 from benchmark.report.site import Site, slug
 from benchmark.report.table import (
@@ -105,11 +106,11 @@ def space(study: Study, name: str) -> Table:
         HYPERPARAMETER,
         Column("grid", "Grid"),
         Column("start", "Start"),
-        Column("scale", "Beyond an edge"),
+        Column("spacing", "Beyond an edge"),
     )
     axes = sorted(study.optimizers[name]["space"].items())
     body = [
-        {"hyperparameter": hp, "grid": a["grid"], "start": a.get("start"), "scale": str(a.get("scale", ""))}
+        {"hyperparameter": hp, "grid": a["grid"], "start": a.get("start"), "spacing": str(a.get(SPACING, ""))}
         for hp, a in axes
     ]
     return Table("What the search may try, before edge extension", columns, body)
@@ -189,7 +190,7 @@ def stability(runs: pd.DataFrame, tolerance: pd.DataFrame) -> Table:
         }
         for task, mine in groups(runs, "task").items()
     ]
-    caption = "Runs by outcome, and how wide the range of good learning rates is"
+    caption = "Runs by status, and how wide the range of good learning rates is"
     return Table(f"{caption} (within {GOOD} nats/token of the best)", columns, body)
 
 

@@ -31,7 +31,7 @@ def page(study: Study) -> dict[str, Any]:
         "total": len(cells),
         "spent": spent,
         "budget": max(spent, sum(int(c.get("budget") or 0) for c in cells.values())),
-        "reported": len(where(study.runs, role="report")),
+        "reported": len(where(study.runs, use="report")),
         "failed": len(where(study.runs, status="failed")),
         "diverged": len(where(study.runs, status="diverged")),
         "settled": compared(study, True),
@@ -91,7 +91,7 @@ def best(study: Study) -> Table:
     )
     found: list[dict[str, Any]] = []
     reported = {(r["optimizer"], r["task"]) for r in rows(study.losses)}
-    done = where(study.runs, role="tuning", status="finished")
+    done = where(study.runs, use="tuning", status="finished")
     for task, runs in groups(done, "task").items():
         for name, mine in groups(runs, "optimizer").items():
             if (name, task) not in reported:

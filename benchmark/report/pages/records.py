@@ -1,5 +1,6 @@
 """A page for every record, with everything in it."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -24,7 +25,7 @@ def write_site(site: Site) -> None:
 def _context(record: Record, title: str) -> dict[str, Any]:
     line = record.to_json()
     stored = json.loads(line)
-    trial, colour = stored["trial"], style.look(record.trial.optimizer)[0]
+    trial, colour = dataclasses.asdict(record.trial), style.appearance(record.trial.optimizer)[0]
     outcome = f"{record.status}: {record.reason}" if record.reason else record.status
     points = [(p["tokens"], p["val_loss"]) for p in stored["curve"]]
     losses = {
@@ -50,7 +51,7 @@ def _context(record: Record, title: str) -> dict[str, Any]:
     )
     return {
         "trial_id": stored["trial_id"],
-        "summary": f"{title} at {record.trial.task}, {trial['role']} run{seed}: {outcome}.",
+        "summary": f"{title} at {record.trial.task}, {trial['use']} run{seed}: {outcome}.",
         "curves": Curves(f"Loss curve of record {stored['trial_id']}", [Run("loss", points, colour)]),
         "groups": [
             (name, [(k, "" if k in blank else text.value(v)) for k, v in pairs.items()])

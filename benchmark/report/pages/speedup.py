@@ -28,7 +28,7 @@ from benchmark.report.table import (
 from benchmark.study import Study
 
 LABEL, ORDER, FILE = "Speedup", 20, "speedup.html"
-BANDS = (1.0, 1.2, 1.3, 1.4)  # those of the study's figure 3 (arXiv 2509.02046)
+BANDS = (1.0, 1.2, 1.3, 1.4)  # those of the published study's figure 3 (arXiv 2509.02046)
 
 
 def page(study: Study) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def write(site: Site, study: Study) -> None:
 def pages(study: Study) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (file name, context): the headline's task is tuning.html, the others tuning-TASK.html."""
     # a baseline's own ratio has nothing to compare: its learning rates are on its optimizer page
-    tuned = [t for t in study.tasks if len(set(where(study.runs, task=t.name, role="tuning")["optimizer"])) > 1]
+    tuned = [t for t in study.tasks if len(set(where(study.runs, task=t.name, use="tuning")["optimizer"])) > 1]
     first = study.headline if study.headline in tuned else (tuned or [None])[-1]
     names = {t.name: "tuning.html" if t == first else f"tuning-{t.name}.html" for t in tuned}
     for task in tuned or [None]:

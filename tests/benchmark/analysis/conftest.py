@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tools.simulate.studies import LARGE, study
+from tools.simulate.replications import LARGE, replication
 
 
 @pytest.fixture(scope="session")
@@ -25,8 +25,8 @@ def power_law_losses() -> Callable[..., pd.DataFrame]:
 
 @pytest.fixture(scope="session")
 def noisy() -> Callable[..., pd.DataFrame]:
-    """A simulated study of 130m models, by its report seeds and the seed of its draws."""
-    return lambda seeds=3, start=0: study(LARGE, seeds, np.random.default_rng(start))
+    """A simulated sweep of 130m models, by its report seeds and the seed of its draws."""
+    return lambda seeds=3, start=0: replication(LARGE, seeds, np.random.default_rng(start))
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ def study(gaps=(0.0, 0.01, -0.005), sd=0.002, seeds=3):
     frame = pd.DataFrame(rows, columns=["optimizer", "trial_id", "seed", "val_loss"])
     same = {"corpus": "c", "corpus_hash": "", "tokenizer_hash": "", "backend": "jax", "precision": "float32"}
     same["experiment"] = 2
-    where = {"task": "27k-1x", "scale": "27k", "chinchilla_ratio": 1.0, "role": "report", "status": "finished"}
+    where = {"task": "27k-1x", "scale": "27k", "chinchilla_ratio": 1.0, "use": "report", "status": "finished"}
     return frame.assign(**same, **where, eval_split="test", reason=""), cells
 
 

@@ -1,4 +1,4 @@
-"""The claims judged on made-up studies whose truth is known, and on the published figures."""
+"""The claims judged on made-up studies whose truth is known, and on the published results."""
 
 import dataclasses
 import itertools
@@ -43,7 +43,7 @@ def typical(optimizer: str, scale: int, ratio: float) -> float:
 
 def test_a_typical_study_supports_what_it_was_made_of() -> None:
     told = {v.claim: v for v in claims.judge(evidence(typical))}
-    judged = {claim.split()[0]: v.verdict for claim, v in told.items()}
+    judged = {claim.split()[0]: v.finding for claim, v in told.items()}
     assert len(told) == len(claims.CLAIMS)
     assert judged["Every"] == "supported" and judged["No"] == "supported" and judged["Scalar"] == "supported"
     assert judged["The"] == "supported" and judged["Sophia"] == "supported"
@@ -52,64 +52,64 @@ def test_a_typical_study_supports_what_it_was_made_of() -> None:
 
 
 def test_verdicts_are_plain_numbers_and_one_sentence() -> None:
-    for verdict in claims.judge(evidence(typical)):
-        assert verdict.sentence.endswith(".") and "nan" not in verdict.sentence
-        assert all(type(v) in (int, float) and math.isfinite(v) for v in verdict.numbers.values()), verdict
+    for judgement in claims.judge(evidence(typical)):
+        assert judgement.sentence.endswith(".") and "nan" not in judgement.sentence
+        assert all(type(v) in (int, float) and math.isfinite(v) for v in judgement.numbers.values()), judgement
 
 
 def test_one_seed_without_an_assumed_noise_has_no_interval() -> None:
     told = claims.none_above_1_4(evidence(typical, seeds=1))
-    assert told.verdict == "undecided" and "(no interval)" in told.sentence and "nan" not in told.sentence
+    assert told.finding == "undecided" and "(no interval)" in told.sentence and "nan" not in told.sentence
 
 
 def test_one_matrix_method_behind_refutes_that_all_are_ahead() -> None:
-    verdict = claims.matrix_ahead(evidence(lambda o, i, r: 0.8 if o == "soap" else typical(o, i, r)))
-    assert verdict.verdict == "refuted"
+    judgement = claims.matrix_ahead(evidence(lambda o, i, r: 0.8 if o == "soap" else typical(o, i, r)))
+    assert judgement.finding == "refuted"
     # 3 scales x 4 ratios x soap against adamw, lion and sophia
-    assert verdict.numbers["behind_beyond_noise"] == 36 and verdict.numbers["pairs"] == 72
+    assert judgement.numbers["behind_beyond_noise"] == 36 and judgement.numbers["pairs"] == 72
 
 
 def test_noise_leaves_the_order_undecided() -> None:
-    assert claims.matrix_ahead(evidence(typical, noise=0.1)).verdict == "undecided"
+    assert claims.matrix_ahead(evidence(typical, noise=0.1)).finding == "undecided"
     alone = evidence(lambda o, i, r: typical(o, i, r) if o == "lion" else None)
-    assert claims.matrix_ahead(alone).verdict == "undecided"
+    assert claims.matrix_ahead(alone).finding == "undecided"
 
 
-@pytest.mark.parametrize(("factor", "verdict"), [(1.2, "supported"), (1.7, "refuted")])
-def test_a_bound_is_refuted_by_one_cell_wholly_above(factor: float, verdict: str) -> None:
+@pytest.mark.parametrize(("factor", "finding"), [(1.2, "supported"), (1.7, "refuted")])
+def test_a_bound_is_refuted_by_one_cell_wholly_above(factor: float, finding: str) -> None:
     def made(optimizer: str, scale: int, ratio: float) -> float:
         return factor if (optimizer, scale, ratio) == ("muon", 0, 2.0) else 1.1
 
     got = claims.none_above_1_4(evidence(made))
-    assert got.verdict == verdict
+    assert got.finding == finding
     assert got.numbers["largest"] == pytest.approx(factor, abs=0.03)
-    assert claims.none_above_1_4(evidence(made, noise=0.05)).verdict == "undecided"
+    assert claims.none_above_1_4(evidence(made, noise=0.05)).finding == "undecided"
 
 
 def test_sophia_with_a_gain_is_refuted_and_without_sophia_undecided() -> None:
     gain = evidence(lambda o, i, r: 1.3 if o == "sophia" else 1.1)
-    assert claims.sophia_no_gain(gain).verdict == "refuted"
+    assert claims.sophia_no_gain(gain).finding == "refuted"
     small = evidence(lambda o, i, r: 1.05 if o == "sophia" else 1.1)
-    assert claims.sophia_no_gain(small).verdict == "undecided", "about 1, but beyond noise"
+    assert claims.sophia_no_gain(small).finding == "undecided", "about 1, but beyond noise"
     absent = evidence(lambda o, i, r: None if o == "sophia" else 1.1)
-    assert claims.sophia_no_gain(absent).verdict == "undecided"
+    assert claims.sophia_no_gain(absent).finding == "undecided"
 
 
 def test_a_speedup_that_grows_with_scale_refutes_that_it_shrinks() -> None:
     grows = claims.falls_with_scale(evidence(lambda o, i, r: 1.1 + 0.1 * i if o == "muon" else 1.0))
-    assert grows.verdict == "refuted" and grows.numbers["higher_beyond_noise"] == 4
+    assert grows.finding == "refuted" and grows.numbers["higher_beyond_noise"] == 4
     flat = claims.falls_with_scale(evidence(lambda o, i, r: 1.2, noise=0.005))
-    assert flat.verdict == "undecided"
-    assert claims.falls_with_scale(evidence(typical, sizes=("27k",))).verdict == "undecided"
+    assert flat.finding == "undecided"
+    assert claims.falls_with_scale(evidence(typical, sizes=("27k",))).finding == "undecided"
 
 
 def test_a_winner_that_changes_with_data_is_found() -> None:
     def crossing(optimizer: str, scale: int, ratio: float) -> float:
         return {"muon": 1.4 if ratio < 3 else 1.1, "soap": 1.2}.get(optimizer, 1.0)
 
-    verdict = claims.winner_depends_on_data(evidence(crossing))
-    assert verdict.verdict == "supported" and verdict.numbers["scales_with_a_change"] == 3
-    assert claims.winner_depends_on_data(evidence(crossing, noise=0.2)).verdict == "undecided"
+    judgement = claims.winner_depends_on_data(evidence(crossing))
+    assert judgement.finding == "supported" and judgement.numbers["scales_with_a_change"] == 3
+    assert claims.winner_depends_on_data(evidence(crossing, noise=0.2)).finding == "undecided"
 
 
 def curve_frame(early: float) -> pd.DataFrame:
@@ -123,7 +123,7 @@ def curve_frame(early: float) -> pd.DataFrame:
             "scale": "27k",
             "chinchilla_ratio": 1.0,
             "task": "27k-1x",
-            "role": "report",
+            "use": "report",
         }
         at = {
             "seed": seed,
@@ -136,15 +136,15 @@ def curve_frame(early: float) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-@pytest.mark.parametrize(("early", "verdict"), [(0.05, "supported"), (-0.05, "undecided")])
-def test_an_order_that_turns_in_training_is_found(early: float, verdict: str) -> None:
+@pytest.mark.parametrize(("early", "finding"), [(0.05, "supported"), (-0.05, "undecided")])
+def test_an_order_that_turns_in_training_is_found(early: float, finding: str) -> None:
     given = evidence(typical, curves=curve_frame(early), sizes=("27k",), ratios=(1.0,))
-    assert claims.order_changes_in_training(given).verdict == verdict
+    assert claims.order_changes_in_training(given).finding == finding
 
 
 def tuning(rows: list[dict[str, Any]]) -> pd.DataFrame:
     common = {
-        "task": "27k-2x", "scale": "27k", "chinchilla_ratio": 2.0, "seed": 0, "role": "tuning",
+        "task": "27k-2x", "scale": "27k", "chinchilla_ratio": 2.0, "seed": 0, "use": "tuning",
         "status": "finished", "purpose": "", "finished_at": "", "hp.weight_decay": 0.1,
     }  # fmt: skip
     return pd.DataFrame([{**common, "trial_id": str(i), **row} for i, row in enumerate(rows)])
@@ -159,19 +159,19 @@ def line(optimizer: str, best: float, rise: float) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize(("rise", "verdict"), [(0.05, "supported"), (1e-6, "refuted")])
-def test_transfer_is_judged_by_trials_that_were_run(rise: float, verdict: str) -> None:
+@pytest.mark.parametrize(("rise", "finding"), [(0.05, "supported"), (1e-6, "refuted")])
+def test_transfer_is_judged_by_trials_that_were_run(rise: float, finding: str) -> None:
     names = zip(["adamw", "lion", "muon", "soap"], [0.01, 0.02, 0.04, 0.08], strict=True)
     runs = tuning([row for name, best in names for row in line(name, best, rise)])
     got = claims.transfer_unfair(evidence(typical, runs))
-    assert got.verdict == verdict and got.numbers["transfers"] == 12
-    assert claims.transfer_unfair(evidence(typical, tuning(line("adamw", 0.01, rise)))).verdict == "undecided"
+    assert got.finding == finding and got.numbers["transfers"] == 12
+    assert claims.transfer_unfair(evidence(typical, tuning(line("adamw", 0.01, rise)))).finding == "undecided"
 
 
-@pytest.mark.parametrize(("rise", "verdict"), [(0.1, "supported"), (0.001, "refuted"), (0.015, "undecided")])
-def test_under_tuning_is_judged_at_the_rate_nearest_to_gpt_3(rise: float, verdict: str) -> None:
+@pytest.mark.parametrize(("rise", "finding"), [(0.1, "supported"), (0.001, "refuted"), (0.015, "undecided")])
+def test_under_tuning_is_judged_at_the_rate_nearest_to_gpt_3(rise: float, finding: str) -> None:
     got = claims.undertuning_inflates(evidence(typical, tuning(line("adamw", 0.01, rise))))
-    assert got.verdict == verdict and got.numbers["peak_lr"] == 0.00125
+    assert got.finding == finding and got.numbers["peak_lr"] == 0.00125
     # the rate is three octaves low: its loss is what 3 + 0.5 r**-0.4 has at r = 2 / inflation
     inflation = 2 * (2**-0.4 + 3 * rise / 0.5) ** 2.5
     assert got.numbers["largest"] == pytest.approx(inflation, rel=0.02)
@@ -179,9 +179,9 @@ def test_under_tuning_is_judged_at_the_rate_nearest_to_gpt_3(rise: float, verdic
 
 def test_a_rate_far_from_the_recipe_s_says_nothing_of_it() -> None:
     far = tuning([{**row, "hp.peak_lr": 8 * row["hp.peak_lr"]} for row in line("adamw", 0.01, 0.1)])
-    assert claims.undertuning_inflates(evidence(typical, far)).verdict == "undecided"
+    assert claims.undertuning_inflates(evidence(typical, far)).finding == "undecided"
     noisy = evidence(typical, tuning(line("adamw", 0.01, 0.1)), noise=0.2)
-    assert claims.undertuning_inflates(noisy).verdict == "undecided", "the rise is within the noise"
+    assert claims.undertuning_inflates(noisy).finding == "undecided", "the rise is within the noise"
 
 
 def test_no_baseline_no_verdict() -> None:
@@ -197,16 +197,16 @@ def test_the_published_figures_carry_some_of_the_study_s_claims_and_not_others(t
     narrow = Evidence(seen, families, sizes, results.runs, results.curves, noise_sd=0.0015)
     wide = dataclasses.replace(narrow, noise_sd=0.003)
     found = dict(zip([claim.__name__ for claim in claims.CLAIMS], claims.judge(narrow), strict=True))
-    supported = {name for name, v in found.items() if v.verdict == "supported"}
+    supported = {name for name, v in found.items() if v.finding == "supported"}
     assert {"transfer_unfair", "undertuning_inflates"} <= supported
     # in the direction claimed everywhere, but one seed each and 114 contrasts at once do not carry it
     falls, sophia = found["falls_with_scale"].numbers, found["sophia_no_gain"].numbers
     assert falls["lower"] == falls["ratios"] == 4 and not falls["higher_beyond_noise"]
     assert sophia["largest"] < 1.05 and sophia["wholly_above"] == 0
-    assert not [v for v in found.values() if v.verdict == "refuted"]
+    assert not [v for v in found.values() if v.finding == "refuted"]
     # the table itself: every published matrix method is ahead of every scalar one
     ahead = found["matrix_ahead"].numbers
     assert ahead["pairs"] == ahead["ahead"] == 312
     assert claims.matrix_ahead(wide).numbers["beyond_noise"] < ahead["beyond_noise"]
-    assert claims.scalar_at_most_1_2(wide).verdict == "undecided"
+    assert claims.scalar_at_most_1_2(wide).finding == "undecided"
     assert found["none_above_1_4"].numbers["largest"] == pytest.approx(1.42, abs=0.005)

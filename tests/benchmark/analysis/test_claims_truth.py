@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from benchmark.analysis import claims
-from benchmark.analysis.evidence import Evidence, Verdict
+from benchmark.analysis.evidence import Evidence, Judgement
 from benchmark.analysis.tuning import sensitivity, transfer_cost
 
 FAMILIES = {"adamw": "scalar", "lion": "scalar", "sophia": "scalar", "muon": "matrix", "soap": "matrix"}
@@ -56,7 +56,7 @@ def curves(losses: pd.DataFrame, early: float) -> pd.DataFrame:
         losses.assign(fraction=f, val_loss=level + gap * (1 if f == 1 else early) + 1 / f - 1)
         for f in np.arange(1, 17) / 16
     ]
-    return pd.concat(parts, ignore_index=True).assign(role="report")
+    return pd.concat(parts, ignore_index=True).assign(use="report")
 
 
 def searched(
@@ -76,7 +76,7 @@ def searched(
         tried = [(s, 0, y) for s, y in first.items()]
         tried += [(s, k, truth[s] + noise * rng.normal()) for s in best for k in (1, 2, 3)]
         rows += [(name, 6e-4 * 2.0 ** s[0], s[1], k, y) for s, k, y in tried]
-    where = {"task": "27k-2x", "scale": "27k", "chinchilla_ratio": 2.0, "role": "tuning", "status": "finished"}
+    where = {"task": "27k-2x", "scale": "27k", "chinchilla_ratio": 2.0, "use": "tuning", "status": "finished"}
     known = {**where, "purpose": "", "finished_at": "", "trial_id": [f"t{i:04d}" for i in range(len(rows))]}
     columns = ["optimizer", "hp.peak_lr", "hp.weight_decay", "seed", "val_loss"]
     return pd.DataFrame(rows, columns=columns).assign(**known)
@@ -130,7 +130,7 @@ def flat(octaves: float) -> float:
 
 
 # claim -> evidence made so that it is true, and so that it is false
-PLANTED: dict[Callable[[Evidence], Verdict], tuple[Callable[[int], Evidence], Callable[[int], Evidence]]] = {
+PLANTED: dict[Callable[[Evidence], Judgement], tuple[Callable[[int], Evidence], Callable[[int], Evidence]]] = {
     claims.matrix_ahead: (losses_only(typical), losses_only(far)),
     claims.none_above_1_4: (losses_only(mild), losses_only(far)),
     claims.scalar_at_most_1_2: (losses_only(typical), losses_only(far)),
@@ -153,15 +153,15 @@ def test_every_claim_is_planted_both_ways() -> None:
 @pytest.mark.parametrize("claim", PLANTED, ids=lambda claim: claim.__name__)
 def test_a_claim_is_supported_where_it_is_true_and_refuted_where_it_is_false(claim: Any) -> None:
     true, false = PLANTED[claim]
-    assert [claim(true(start)).verdict for start in range(2)] == ["supported"] * 2
-    assert [claim(false(start)).verdict for start in range(2)] == ["refuted"] * 2
+    assert [claim(true(start)).finding for start in range(2)] == ["supported"] * 2
+    assert [claim(false(start)).finding for start in range(2)] == ["refuted"] * 2
 
 
 def test_noise_alone_neither_supports_nor_refutes() -> None:
     """Every optimizer equal, and too noisy to say so: no claim of a difference may be called true or false."""
     losses = study(equal, 0, noise=0.1)
     noisy = Evidence(losses, FAMILIES, SIZES, NO_RUNS, curves(losses, 1.5))
-    told = {verdict.claim: verdict.verdict for verdict in claims.judge(noisy)}
+    told = {j.claim: j.finding for j in claims.judge(noisy)}
     assert set(told.values()) == {"undecided"}, told
 
 

@@ -26,7 +26,7 @@ def runs(**columns: object) -> pd.DataFrame:
         "model_flops", "optimizer_flops", "trial_id",
     ]  # fmt: skip
     fixed = {
-        "role": "report", "status": "finished", "reason": "", "machine": "box", "peak_memory_bytes": 100,
+        "use": "report", "status": "finished", "reason": "", "machine": "box", "peak_memory_bytes": 100,
         "state_bytes": 10, "corpus": "c", "corpus_hash": "h", "tokenizer_hash": "t", "backend": "jax",
         "precision": "float32", "experiment": 2, "eval_split": "test",
     }  # fmt: skip
@@ -164,7 +164,7 @@ def test_diverged_and_failed_runs_stay_in_the_losses() -> None:
 
 
 def test_only_report_runs_of_the_sweep_count() -> None:
-    frame = pd.concat([runs(), runs(role="tuning", val_loss=1.0)], ignore_index=True)
+    frame = pd.concat([runs(), runs(use="tuning", val_loss=1.0)], ignore_index=True)
     assert report_losses(frame).val_loss.min() > 3
     some = report_losses(frame, trial_ids={"x1.00", "adamw1.00"})
     assert some.trial_id.tolist() == ["adamw1.00", "x1.00"]
@@ -199,5 +199,5 @@ def test_two_runs_of_one_seed_are_refused() -> None:
 
 def test_a_sweep_that_has_reported_nothing_costs_nothing():
     speedups = pd.DataFrame(columns=["optimizer", "scale", "chinchilla_ratio", "speedup", "lo", "hi"])
-    runs = pd.DataFrame(columns=["role", "status", "machine", "optimizer", "scale", "chinchilla_ratio"])
+    runs = pd.DataFrame(columns=["use", "status", "machine", "optimizer", "scale", "chinchilla_ratio"])
     assert costs(speedups, runs).empty

@@ -11,8 +11,14 @@ from benchmark.analysis.contrasts import contrasts, pair_level
 from benchmark.analysis.flips import BAND_COLUMNS, COLUMNS, along_training, flips, in_seconds, rank_bands
 from benchmark.analysis.residuals import check_losses, fit_scale
 from benchmark.analysis.tuning import budget_medians
-from tools.simulate.flips import STUDIES, false_flips, searched_study, tied_study, timed_study
-from tools.simulate.studies import LARGE, study
+from tools.simulate.flips import (
+    REPLICATIONS,
+    false_flips,
+    searched_replication,
+    tied_replication,
+    timed_replication,
+)
+from tools.simulate.replications import LARGE, replication
 
 NO_CURVES = pd.DataFrame()
 
@@ -33,7 +39,7 @@ def losses(
 
 def report_runs(frame: pd.DataFrame, **columns: object) -> pd.DataFrame:
     base = {
-        "role": "report", "status": "finished", "purpose": "report", "machine": "m", "tokens": 1000.0,
+        "use": "report", "status": "finished", "purpose": "report", "machine": "m", "tokens": 1000.0,
         "train_seconds": 1.0, "finished_at": "", "trial_id": [f"t{i}" for i in range(len(frame))],
     }  # fmt: skip
     task = [f"{s}-{r:g}x" for s, r in zip(frame["scale"], frame["chinchilla_ratio"], strict=True)]
@@ -167,7 +173,7 @@ def crossing_curves(frame: pd.DataFrame) -> pd.DataFrame:
         for f in np.arange(1, 17) / 16:
             early = final + 1 / f - 1 - (0.1 if optimizer == "b" and f < 0.75 else 0.0)
             rows.append((optimizer, scale, ratio, seed, "report", f, early))
-    return pd.DataFrame(rows, columns=[*frame.columns[:4], "role", "fraction", "val_loss"])
+    return pd.DataFrame(rows, columns=[*frame.columns[:4], "use", "fraction", "val_loss"])
 
 
 def test_a_flip_between_a_fraction_of_training_and_its_end_is_confirmed() -> None:
@@ -225,7 +231,7 @@ def test_a_curve_is_of_the_searches_whose_report_run_it_is() -> None:
 
 def test_tuning_curves_are_not_looked_at() -> None:
     frame = losses({("a", 1.0): 3.0, ("b", 1.0): 3.05})
-    assert flips(crossing_curves(frame).assign(role="tuning"), frame).empty
+    assert flips(crossing_curves(frame).assign(use="tuning"), frame).empty
 
 
 # --- budgets and seconds ---------------------------------------------------------------------------------
@@ -237,7 +243,7 @@ def random_trials(scales: dict[str, tuple[float, float]], n: int = 40) -> pd.Dat
     for name, (best, spread) in scales.items():
         rows += [(name, "s", 1.0, 0, best + spread * i / (n - 1)) for i in range(n)]
     frame = pd.DataFrame(rows, columns=["optimizer", "scale", "chinchilla_ratio", "seed", "val_loss"])
-    return report_runs(frame, role="tuning", purpose="random")
+    return report_runs(frame, use="tuning", purpose="random")
 
 
 def test_a_flip_between_tuning_budgets_needs_random_trials() -> None:
@@ -255,7 +261,7 @@ def test_a_flip_between_tuning_budgets_needs_random_trials() -> None:
 
 def test_a_method_that_leads_per_token_may_lose_per_second() -> None:
     truth = {"adamw": 1.0, "slow": 1.3, "quick": 1.2}
-    frame = study(LARGE.__class__("x", speedups=truth), 3, np.random.default_rng(0))
+    frame = replication(LARGE.__class__("x", speedups=truth), 3, np.random.default_rng(0))
     seconds = frame.optimizer.map({"adamw": 1.0, "slow": 2.0, "quick": 1.0}) * frame.chinchilla_ratio
     runs = report_runs(frame, train_seconds=seconds, tokens=1000 * frame.chinchilla_ratio)
     table = flips(NO_CURVES, frame, runs)
@@ -266,7 +272,7 @@ def test_a_method_that_leads_per_token_may_lose_per_second() -> None:
 
 
 def test_at_equal_time_a_diverged_run_stays_infinite_and_one_below_the_floor_is_left_out() -> None:
-    frame = study(LARGE, 2, np.random.default_rng(0))
+    frame = replication(LARGE, 2, np.random.default_rng(0))
     lost = (frame.optimizer == "a") & (frame.seed == 0)
     below = (frame.optimizer == "e") & (frame.seed == 1)
     frame.loc[lost, "val_loss"], frame.loc[below, "val_loss"] = np.inf, 1.0
@@ -278,7 +284,7 @@ def test_at_equal_time_a_diverged_run_stays_infinite_and_one_below_the_floor_is_
 
 
 def test_losses_at_equal_time_are_those_of_the_planted_law() -> None:
-    frame = study(
+    frame = replication(
         LARGE.__class__("x", residual_sd=0, seed_sd=0, shared_sd=0, speedups={"adamw": 1.0, "slow": 1.5}),
         2,
         np.random.default_rng(0),
@@ -296,16 +302,17 @@ def test_losses_at_equal_time_are_those_of_the_planted_law() -> None:
 # --- how often wrong, how fast ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", STUDIES)
-def test_studies_without_a_flip_seldom_show_a_confirmed_one(name: str) -> None:
-    """The bench asks for 5 % of 1,000 studies; at 5 % more than 2 of 20 have a chance of one in thirteen."""
-    shares = false_flips(name, seeds=3, studies=20)
-    assert set(shares) == set(STUDIES[name][0])
+@pytest.mark.parametrize("name", REPLICATIONS)
+def test_replications_without_a_flip_seldom_show_a_confirmed_one(name: str) -> None:
+    """The bench asks for 5 % of 1,000 replications; at 5 % more than 2 of 20 have a chance of one in
+    thirteen."""
+    shares = false_flips(name, seeds=3, replications=20)
+    assert set(shares) == set(REPLICATIONS[name][0])
     assert max(shares.values()) <= 0.1, shares
 
 
-def test_the_studies_that_invite_false_flips_have_significant_differences_on_one_side() -> None:
-    curves, frame = tied_study(3, np.random.default_rng(0))
+def test_the_replications_that_invite_false_flips_have_significant_differences_on_one_side() -> None:
+    curves, frame = tied_replication(3, np.random.default_rng(0))
     bands = rank_bands(frame).set_index(["scale", "chinchilla_ratio", "optimizer"])
     for task in (("small", 1.0), ("large", 2.0)):
         assert (bands.loc[task, "rank_lo"] == bands.loc[task, "rank_hi"]).sum() >= 6
@@ -316,7 +323,7 @@ def test_the_studies_that_invite_false_flips_have_significant_differences_on_one
 
 @pytest.mark.parametrize("planted", [(1.0, 2.0), (1.4, 1.4)])
 def test_true_differences_stand_against_the_equal_ones_in_time_or_tokens(planted) -> None:
-    losses, runs = timed_study(5, np.random.default_rng(1), {"adamw": (1.0, 1.0), "x": planted})
+    losses, runs = timed_replication(5, np.random.default_rng(1), {"adamw": (1.0, 1.0), "x": planted})
     sides = {"tokens": losses, "seconds": in_seconds(losses, runs, "adamw")["m"]}
     gap = {
         name: f.groupby("optimizer").val_loss.mean()["x"] - f.groupby("optimizer").val_loss.mean()["adamw"]
@@ -327,7 +334,7 @@ def test_true_differences_stand_against_the_equal_ones_in_time_or_tokens(planted
 
 
 def test_searches_are_equal_at_one_budget_and_apart_at_another() -> None:
-    table = budget_medians(searched_study(np.random.default_rng(0), level_at=1, trials=400))
+    table = budget_medians(searched_replication(np.random.default_rng(0), level_at=1, trials=400))
     wide = table[table.chinchilla_ratio == 1.0].set_index(["k", "optimizer"])
     best = {k: wide.loc[k] for k in (1, 8)}
     assert best[1]["lo"].max() < 3.0 < best[1]["hi"].min()
@@ -335,7 +342,7 @@ def test_searches_are_equal_at_one_budget_and_apart_at_another() -> None:
 
 
 def test_order_of_rows_does_not_matter() -> None:
-    curves, frame = tied_study(3, np.random.default_rng(0), optimizers=4)
+    curves, frame = tied_replication(3, np.random.default_rng(0), optimizers=4)
     shuffled = flips(curves.sample(frac=1, random_state=1), frame.sample(frac=1, random_state=2))
     pd.testing.assert_frame_equal(flips(curves, frame), shuffled)
 
@@ -345,7 +352,9 @@ def test_10_000_report_runs_with_curves_take_less_than_ten_seconds() -> None:
     for i in range(8):
         names = {f"o{k}": 1 + k / 50 for k in range(10)} | {"adamw": 1.0}
         parts.append(
-            study(LARGE.__class__("x", speedups=names), 29, np.random.default_rng(i)).assign(scale=f"s{i}")
+            replication(LARGE.__class__("x", speedups=names), 29, np.random.default_rng(i)).assign(
+                scale=f"s{i}"
+            )
         )
     frame = pd.concat(parts, ignore_index=True)
     assert len(frame) > 10_000

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from benchmark.analysis.residuals import NOISE_COLUMNS, check_losses, fit_scale, noise
-from tools.simulate.studies import MICRO, study
+from tools.simulate.replications import MICRO, replication
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # statsmodels uses what pandas has deprecated
@@ -17,7 +17,7 @@ with warnings.catch_warnings():
 
 
 def losses(seeds: int = 3, start: int = 0) -> pd.DataFrame:
-    return study(MICRO, seeds, np.random.default_rng(start))
+    return replication(MICRO, seeds, np.random.default_rng(start))
 
 
 def ols(frame: pd.DataFrame, ratio: float):
@@ -144,7 +144,7 @@ def test_one_seed_takes_the_noise_that_is_given_and_two_do_not() -> None:
 
 def test_two_searches_are_the_analysis_of_variance_of_their_differences() -> None:
     design = replace(MICRO, searches=2, choosing_sd=0.05, ratios=(1.0,))
-    frame = study(design, 6, np.random.default_rng(2))
+    frame = replication(design, 6, np.random.default_rng(2))
     model = fit_scale(check_losses(frame))
     table = frame.pivot(index=["search", "seed"], columns="optimizer", values="val_loss")
     by_search = table.groupby("search").mean()
@@ -195,12 +195,12 @@ def test_a_run_that_two_searches_share_is_one_measurement() -> None:
 
 def test_a_loud_optimizer_is_told_from_the_others_and_noise_says_so() -> None:
     for start in range(4):
-        table = noise(study(replace(MICRO, residual_sds={"c": 0.1}), 6, np.random.default_rng(start)))
+        table = noise(replication(replace(MICRO, residual_sds={"c": 0.1}), 6, np.random.default_rng(start)))
         assert list(table.columns) == NOISE_COLUMNS
         own = table.set_index("optimizer").residual_sd
         assert own["c"] > 0.06 and own.drop("c").max() < 0.05
         assert (table.heterogeneity_p < 0.001).all() and (table.choosing_df == 0).all()
-    even = [noise(study(MICRO, 6, np.random.default_rng(i))).heterogeneity_p[0] for i in range(30)]
+    even = [noise(replication(MICRO, 6, np.random.default_rng(i))).heterogeneity_p[0] for i in range(30)]
     assert np.mean(np.array(even) < 0.2) <= 0.42  # of 30 fair tests more would be one in a hundred
 
 
@@ -219,7 +219,7 @@ def test_standard_errors_are_right_on_average_where_noise_is_unequal() -> None:
     names = dict.fromkeys(["adamw", "a", "b", "c"], 1.0)
     design = replace(MICRO, speedups=names, residual_sd=0.01, residual_sds={"a": 0.03}, ratios=(1.0,))
     design = replace(design, searches=2, choosing_sd=0.012)
-    models = [fit_scale(check_losses(study(design, 6, np.random.default_rng(i)))) for i in range(80)]
+    models = [fit_scale(check_losses(replication(design, 6, np.random.default_rng(i)))) for i in range(80)]
     truth = 2 * 0.012**2 / 2 + (0.03**2 + 0.01**2) / 6
     assert np.mean([m.standard_errors()[0, 1] ** 2 for m in models]) == pytest.approx(truth, rel=0.25)
 

@@ -1,4 +1,4 @@
-"""Speedups: the study's own figures, independent fits of the curve, planted truths, and how fast."""
+"""Speedups: the published study's own results, independent fits of the curve, planted truths, and how fast."""
 
 import time
 
@@ -12,7 +12,7 @@ from scipy import optimize
 from benchmark.analysis import curve
 from benchmark.analysis.speedup import fit_quality, speedups
 from benchmark.published import fantastic as published
-from tools.simulate.studies import LARGE, study
+from tools.simulate.replications import LARGE, replication
 
 CELL = ["scale", "optimizer", "chinchilla_ratio"]
 
@@ -37,7 +37,9 @@ def test_published_speedups_are_the_studys_on_all_126_cells(era) -> None:
         ours = curve.fit(ratios, means[None]).d_eff(group.val_loss.to_numpy()[None])[0]
         deviations += list(abs(ours - theirs) / group.chinchilla_ratio)
         for row, d_eff in zip(group.itertuples(), theirs, strict=True):
-            if row.optimizer != "adamw":  # whose own figure the study leaves at .99 to 1.01; here it is 1
+            if (
+                row.optimizer != "adamw"
+            ):  # whose own figure the published study leaves at .99 to 1.01; here it is 1
                 deviations.append(abs(table.loc[(scale, row.optimizer, row.chinchilla_ratio), "d_eff"] - d_eff))
     assert max(deviations) < 1e-6
 
@@ -145,7 +147,7 @@ def test_where_the_baseline_does_not_improve_there_is_no_speedup_and_the_gap_dec
 
 
 def test_fit_quality_leaves_one_baseline_point_out(noisy, at) -> None:
-    losses = study(LARGE, 3, np.random.default_rng(0))
+    losses = replication(LARGE, 3, np.random.default_rng(0))
     extra = pd.DataFrame(
         [("adamw", "simulated", 16.0, 0, i, 3.217 + 0.001 * i) for i in range(3)], columns=losses.columns
     )

@@ -10,7 +10,7 @@ from scipy import optimize, stats
 from benchmark.analysis.contrasts import spending
 from benchmark.analysis.formula import interval
 from benchmark.analysis.speedup import EQUIVALENCE, speedups, undecided
-from tools.simulate.studies import LARGE, MICRO, QUICK, Design, study
+from tools.simulate.replications import LARGE, MICRO, QUICK, Design, replication
 from tools.simulate.verdicts import outcomes
 
 CELL_COLUMNS = ["optimizer", "scale", "chinchilla_ratio", "seed", "val_loss"]
@@ -43,8 +43,8 @@ def test_intervals_hold_what_was_planted(design: Design) -> None:
     table = outcomes(design, studies=40)
     assert 0.92 <= table.held_one.mean() <= 0.99
     # meant: .95 and .05 of studies; 40 of them reach these bounds by chance in less than 1 of 100
-    assert table.groupby("study").held.all().mean() >= 0.85
-    assert table.groupby("study").wrong.any().mean() <= 0.15
+    assert table.groupby("replication").held.all().mean() >= 0.85
+    assert table.groupby("replication").wrong.any().mean() <= 0.15
 
 
 def test_the_conversion_of_a_large_gain_is_as_unsure_as_the_curve() -> None:
@@ -87,7 +87,7 @@ def test_intervals_of_equal_noise_are_dunnett_s() -> None:
 def test_interval_and_verdict_never_disagree() -> None:
     seen = set()
     for start in range(12):
-        losses = study(replace(QUICK, speedups={"adamw": 1.0, "a": 1.1, "b": 1.2, "c": 1.0, "d": 0.9}), 4,
+        losses = replication(replace(QUICK, speedups={"adamw": 1.0, "a": 1.1, "b": 1.2, "c": 1.0, "d": 0.9}), 4,
                        np.random.default_rng(start))  # fmt: skip
         table = speedups(losses).query("optimizer != 'adamw'")
         for row in table.itertuples():
@@ -107,7 +107,7 @@ def test_interval_and_verdict_never_disagree() -> None:
 
 
 def test_what_choosing_adds_widens_every_interval_of_the_scale() -> None:
-    quiet = study(replace(MICRO, searches=2), 6, np.random.default_rng(0))
+    quiet = replication(replace(MICRO, searches=2), 6, np.random.default_rng(0))
     luck = np.random.default_rng(1).normal(
         0, 0.05, quiet.groupby(["optimizer", "chinchilla_ratio", "search"]).ngroups
     )
@@ -122,7 +122,7 @@ def test_what_choosing_adds_widens_every_interval_of_the_scale() -> None:
 
 
 def test_a_choosing_that_is_given_stands_in_only_where_no_cell_has_two_searches(noisy) -> None:
-    one, two = noisy(4), study(replace(LARGE, searches=2), 4, np.random.default_rng(0))
+    one, two = noisy(4), replication(replace(LARGE, searches=2), 4, np.random.default_rng(0))
     given = speedups(one, choosing_sd=0.01)
     others = given.verdict != "baseline"
     assert given["flags"].str.contains("choosing_sd given").all()

@@ -30,7 +30,7 @@ def runs(*rows: dict[str, Any]) -> pd.DataFrame:
             "scale": "27k",
             "chinchilla_ratio": 1.0,
             "seed": 0,
-            "role": "tuning",
+            "use": "tuning",
             "status": "finished" if math.isfinite(row.get("val_loss", 0.0)) else "diverged",
             "purpose": "peak_lr up",
             "finished_at": f"2026-01-01T00:00:{i:02d}.{i:06d}",

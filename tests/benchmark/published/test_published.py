@@ -1,4 +1,4 @@
-"""The published figures as records, and importers for anyone else's."""
+"""The published results as records, and importers for anyone else's."""
 
 import json
 import math
@@ -60,7 +60,7 @@ def test_every_published_record_reads_back_marked_as_not_ours(tmp_path: Path) ->
     assert set(runs.rule) == {f"{name}@published" for name in fantastic.facts()}
     assert set(runs.seed) == {0} and set(runs.corpus) == {"dclm-mixture"}
     assert set(results.sweeps[fantastic.NAME]["trial_ids"]) == set(runs.trial_id)
-    report = runs[runs.role == "report"].set_index(fantastic.CELL)
+    report = runs[runs.use == "report"].set_index(fantastic.CELL)
     assert report.loc[("muon", "130m", 1), "val_loss"] == 3.4626309871673584
     assert report.loc[("adamw", "130m", 1), "steps"] == 5120
     assert (runs[runs.status == "diverged"].reason.str.contains("above 6")).all()
@@ -71,7 +71,7 @@ def test_figure_one_is_there_with_its_recipe() -> None:
     found = {r.purpose: r for r in fantastic.records()}
     recipe = found["GPT-3-style recipe, read off figure 1"]
     assert recipe.val_loss == 3.5886 and recipe.trial.hyperparameters["peak_lr"] == 0.0006
-    curves = [r for r in fantastic.records() if r.curve and r.trial.role == "report"]
+    curves = [r for r in fantastic.records() if r.curve and r.trial.use == "report"]
     assert {r.trial.optimizer for r in curves} == {"adamw", "nadamw", "mars"}
     assert all(abs(r.curve[-1].val_loss - (r.val_loss or math.nan)) < 1e-4 for r in curves)
 
@@ -96,7 +96,7 @@ def test_result_json_becomes_tuning_runs_and_a_report_run(tmp_path: Path) -> Non
     _result(tmp_path)
     found = importers.from_result_json(tmp_path)
     assert [r.status for r in found] == ["finished", "finished", "diverged", "diverged", "finished"]
-    assert [r.trial.role for r in found] == ["tuning"] * 4 + ["report"]
+    assert [r.trial.use for r in found] == ["tuning"] * 4 + ["report"]
     best = found[-1].trial
     assert best.optimizer == "adam_mini"
     assert best.hyperparameters == {"peak_lr": 0.004, "batch_size": 128, "eps": 1e-25}

@@ -41,7 +41,7 @@ def loss(ratio: float, speedup: float, off: float = 0.0) -> float:
 
 
 def record(
-    optimizer: str, task: tasks.Task, lr: float, seed: int, role: str, number: int, **over: Any
+    optimizer: str, task: tasks.Task, lr: float, seed: int, use: str, number: int, **over: Any
 ) -> Record:
     """One run of the planted study; `over` replaces fields of the record."""
     noise = np.random.default_rng([seed, zlib.crc32(f"{optimizer}{task.name}".encode()), number]).normal(
@@ -49,7 +49,7 @@ def record(
     )
     speedup, best = PLANTED.get(optimizer, (1.1, 0.016))
     final = loss(task.chinchilla_ratio, speedup, math.log2(lr / best)) + noise + 0.004 * (seed % 3)
-    batch, report = task.scale.batch_size, role == "report"
+    batch, report = task.scale.batch_size, use == "report"
     trial = Trial(
         optimizer,
         f"{optimizer}@1",
@@ -95,7 +95,7 @@ def record(
     )
     body: dict[str, Any] = {
         "status": "finished",
-        "purpose": role,
+        "purpose": use,
         "val_loss": final,
         "bits_per_byte": final / 2,
         "curve": tuple(curve),
@@ -120,7 +120,7 @@ def cell(optimizer: str, task: tasks.Task, seeds: Sequence[int] = (101, 102, 103
 
 def cell_entry(runs: Sequence[Record]) -> dict[str, Any]:
     """What a manifest says of these runs."""
-    tuning = [r for r in runs if r.trial.role == "tuning"]
+    tuning = [r for r in runs if r.trial.use == "tuning"]
     finished = [r for r in tuning if r.val_loss is not None]
     return {
         "phase": "I",
@@ -133,9 +133,9 @@ def cell_entry(runs: Sequence[Record]) -> dict[str, Any]:
         "diverged": sum(r.status == "diverged" for r in runs),
         "failed": 0,
         "badges": [],
-        "reports": [r.trial.trial_id for r in runs if r.trial.role == "report"],
+        "reports": [r.trial.trial_id for r in runs if r.trial.use == "report"],
         "tuning": [r.trial.trial_id for r in tuning],
-        "complete": any(r.trial.role == "report" for r in runs),
+        "complete": any(r.trial.use == "report" for r in runs),
     }
 
 

@@ -105,7 +105,7 @@ def test_failures_are_the_answer_where_there_is_no_verdict(
         if r.trial.optimizer == "lion"
         else r
         for r in study_of()
-        if (r.trial.optimizer, r.trial.role) != ("lion", "report")
+        if (r.trial.optimizer, r.trial.use) != ("lion", "report")
     ]
     results = asked(writer, tmp_path, runs, "lion")
     first = answer(results, "quick")[0]

@@ -34,11 +34,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_they_are_not_called_the_study_s_own(site: Path) -> None:
     for name in ("index", "claims", "speedup"):
         page = (site / "mine" / f"{name}.html").read_text()
-        assert "own published figures" not in page
+        assert "own published results" not in page and "study's own results" not in page
         assert "Losses published by others" not in page
         assert "Imported losses" in page
         assert "is assumed" not in page, "every cell has two seeds"
-    assert "Imported figures" in (site / "mine" / "claims.html").read_text()
+    assert "Imported results" in (site / "mine" / "claims.html").read_text()
 
 
 def test_a_sweep_s_claims_stand_beside_the_study_s_figures_alone(

@@ -32,7 +32,7 @@ def test_a_row_holds_the_numbers_of_its_records(results: Path) -> None:
     losses = [
         r.val_loss
         for r in study.by_id.values()
-        if (r.trial.optimizer, r.trial.task, r.trial.role) == ("muon", "27k-2x", "report")
+        if (r.trial.optimizer, r.trial.task, r.trial.use) == ("muon", "27k-2x", "report")
     ]
     assert muon.val_loss == pytest.approx(sum(losses) / 3)
     assert (muon.n, muon.trials, muon.tuning_tokens) == (3, 5, 5 * task.tokens)
@@ -80,7 +80,7 @@ def test_runs_of_different_machines_show_no_step_time_and_say_that_losses_may_di
 
 
 def test_one_seed_has_no_interval_and_says_so(tmp_path: Path, study_of: Study, writer: Writer) -> None:
-    runs = [r for r in study_of(("adamw", "muon")) if r.trial.role == "tuning" or r.trial.seed == 101]
+    runs = [r for r in study_of(("adamw", "muon")) if r.trial.use == "tuning" or r.trial.seed == 101]
     results = writer(tmp_path / "results", "quick", runs)
     assert "no interval, n\u00a0=\u00a01 run over 1 search)" in answer(store.load(results), "quick")[0]
     index = page(results, tmp_path / "out", "index.html")
@@ -117,7 +117,7 @@ def test_where_everything_diverged_nothing_is_called_inseparable(
 
 
 def test_what_every_row_would_say_is_said_once(tmp_path: Path, study_of: Study, writer: Writer) -> None:
-    runs = [r for r in study_of() if r.trial.role == "tuning" or r.trial.seed == 101]
+    runs = [r for r in study_of() if r.trial.use == "tuning" or r.trial.seed == 101]
     index = page(writer(tmp_path / "results", "quick", runs), tmp_path / "out", "index.html")
     board = index[index.index('id="27k-2x"') :]
     board = board[: board.index("</section>")]
@@ -130,7 +130,7 @@ def test_progress_counts_records_and_not_what_is_asked_for(
 ) -> None:
     runs = study_of(("adamw",))
     results = writer(tmp_path / "results", "quick", runs)
-    kept = [r for r in runs if r.trial.role == "tuning"][:3]
+    kept = [r for r in runs if r.trial.use == "tuning"][:3]
     lines = "".join(r.to_json() + "\n" for r in kept)
     (results / "quick" / "trials.jsonl").write_text(lines)
     assert "3 of 20 tuning trials and 0 report runs are in" in page(
@@ -139,7 +139,7 @@ def test_progress_counts_records_and_not_what_is_asked_for(
 
 
 def test_an_unfinished_sweep_shows_its_progress(tmp_path: Path, study_of: Study, writer: Writer) -> None:
-    runs = [r for r in study_of() if (r.trial.optimizer, r.trial.role) != ("lion", "report")]
+    runs = [r for r in study_of() if (r.trial.optimizer, r.trial.use) != ("lion", "report")]
     results = writer(tmp_path / "results", "quick", runs)
     index = page(results, tmp_path / "out", "index.html")
     assert "8 of 10 searches are complete" in index
@@ -266,9 +266,9 @@ def test_looks_are_distinct_and_readable_on_both_grounds() -> None:
         "kron",
         "scion",
     )
-    assert len({style.look(name) for name in known}) == len(known)
+    assert len({style.appearance(name) for name in known}) == len(known)
     for name in (*known, "mine", "yours"):
-        colour = style.look(name)[0]
+        colour = style.appearance(name)[0]
         assert min(_contrast(colour, ground) for ground in ("#fdfcfa", "#16181b")) >= 3, name
 
 

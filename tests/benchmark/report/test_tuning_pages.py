@@ -46,7 +46,7 @@ def test_what_must_be_tuned_again_goes_by_the_band_that_the_search_measured(
 
 
 def _moved(record):
-    if record.trial.optimizer != "muon" or record.trial.role != "tuning" or record.val_loss is None:
+    if record.trial.optimizer != "muon" or record.trial.use != "tuning" or record.val_loss is None:
         return record
     off = math.log2(record.trial.hyperparameters["peak_lr"] / 0.064) + (record.trial.task == "27k-2x")
     return dataclasses.replace(record, val_loss=3 + 0.05 * off**2)

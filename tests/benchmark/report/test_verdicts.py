@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmark import store
-from benchmark.analysis.evidence import Verdict
+from benchmark.analysis.evidence import Judgement
 from benchmark.report import answer, charts
 from benchmark.report.board import board
 from benchmark.report.pages import claims, optimizers, progress, speedup
@@ -104,5 +104,7 @@ def _lost(record, places: list[tuple[str, str, int]], gone: dict):
 
 
 def test_a_number_that_is_not_known_is_a_dash() -> None:
-    told = Verdict("a claim", "undecided", "", {"speed_up": float("nan"), "most": float("inf"), "least": -0.5})
+    told = Judgement(
+        "a claim", "undecided", "", {"speed_up": float("nan"), "most": float("inf"), "least": -0.5}
+    )
     assert claims.numbers(told) == [("speed up", "–"), ("most", "∞"), ("least", "−0.5")]

@@ -39,7 +39,7 @@ def trial() -> Trial:
         vocab=scale.vocab,
         hyperparameters={**built.floats(), **built.statics(), **recipe},
         seed=0,
-        role="tuning",
+        use="tuning",
         corpus="random",
         corpus_hash="c",
         tokenizer_hash="t",

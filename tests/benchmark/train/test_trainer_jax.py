@@ -65,7 +65,7 @@ def trial(optimizer="adamw", ratio=0.05, seed=0, points=0, **changes) -> tuple[T
         vocab=512,
         hyperparameters=setting,
         seed=seed,
-        role="tuning",
+        use="tuning",
         corpus="tiny",
         corpus_hash="c",
         tokenizer_hash="t",

@@ -123,7 +123,7 @@ def test_packs_share_what_is_compiled(smoke, tmp_path):
     while not driver.done:
         job = driver.next_job()
         assert job is not None and len(job.trials) <= 8
-        assert len({(t.optimizer, t.task, t.role, t.batch_size) for t in job.trials}) == 1
+        assert len({(t.optimizer, t.task, t.use, t.batch_size) for t in job.trials}) == 1
         driver.receive(records(job))
     assert max(driver.attempts.values()) == 1
     driver.close()

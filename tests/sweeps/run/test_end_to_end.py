@@ -41,7 +41,7 @@ def test_from_nothing_to_an_answer(finished):
     assert set(results.runs["status"]) == {"finished"} and not results.damaged
     manifest = results.sweeps["smoke"]
     assert all(cell["complete"] for cell in manifest["cells"].values())
-    reports = results.runs[results.runs["role"] == "report"]
+    reports = results.runs[results.runs["use"] == "report"]
     assert set(reports["eval_split"]) == {"test"}
     assert set(reports["seed"]) <= set(manifest["protocol"]["report_seeds"])
     assert "AdamW, again" in {facts["title"] for facts in manifest["optimizers"].values()}

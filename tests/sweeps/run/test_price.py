@@ -47,7 +47,7 @@ def test_time_is_work_over_speed(quick):
     line = next(line for line in price(quick, {}, SPEED) if line.phase == "I")
     assert line.worker_seconds == pytest.approx(line.flops / 1e10 / BUSY)
     # tuning and the first look's reports of an optimizer and of the baseline, which is searched several times,
-    # 355 kFLOP a token and a little for rules and looks
+    # 355 kFLOP a token and a little for rules and evaluations
     stages = [stage for stage in quick.stages if stage.phase == "I"]
     tokens = sum((stage.budget + quick.protocol.looks[0]) * stage.task.tokens for stage in stages)
     floor = (1 + quick.protocol.baseline_times) * tokens * 356_352

@@ -21,7 +21,7 @@ def sweep(pair) -> Sweep:
         stage("27k-2x", "baseline", 0, start="winner", tune="essential", after=("27k-0.5x",)),
     )
     return Sweep(
-        "w", "", stages, Protocol(searches=4, looks=(8,)), contestants=(pair[0], mine), own_looks=(2, 4)
+        "w", "", stages, Protocol(searches=4, looks=(8,)), contestants=(pair[0], mine), search_looks=(2, 4)
     )
 
 
@@ -62,7 +62,7 @@ def test_where_tuning_takes_long_something_is_said_before_it_ends(sweep):
 
 def test_a_failure_is_shown_once_a_kind_as_it_happens(sweep):
     def bad(trial):
-        if trial.optimizer != "mine" or trial.role == "report":
+        if trial.optimizer != "mine" or trial.use == "report":
             return finished(trial)
         if trial.hyperparameters["beta"] == 0.9 or random.Random(trial.trial_id).random() < 0.3:
             return Outcome("failed", f"mine.py:7: shapes {len(trial.trial_id)} and {trial.seed} differ")

@@ -47,7 +47,7 @@ def test_a_share_of_the_grid_is_one_of_its_values_or_between(line, share):
     value = line.at(share)
     if line.ordered:
         assert float(line.values[0]) <= float(value) <= float(line.values[-1])
-    if line.axis.scale == "fixed":
+    if line.axis.spacing == "fixed":
         assert value in line.axis.grid
 
 

@@ -32,7 +32,7 @@ def four(pair):
     )
     contestants = (pair[0], dataclasses.replace(pair[0], name="adamw~2"), mine)
     protocol = Protocol(searches=4, looks=(8,), report_seeds=tuple(range(9_000_000, 9_000_008)))
-    return Sweep("four", "", stages, protocol, contestants=contestants, own_looks=(2, 4))
+    return Sweep("four", "", stages, protocol, contestants=contestants, search_looks=(2, 4))
 
 
 def level(better):
@@ -63,7 +63,7 @@ def searches(done, name, task):
 )
 def test_what_is_decided_at_a_look_ends_there(four, finish, better, limit, expected):
     """The real analysis says what is decided."""
-    sweep = dataclasses.replace(four, own_looks=limit)
+    sweep = dataclasses.replace(four, search_looks=limit)
     done, known = finish(sweep, level(better))
     assert searches(done, "mine", "27k-1x")[0] == expected
     assert searches(done, "adamw", "27k-1x")[0] == 4
@@ -78,14 +78,14 @@ def test_only_tasks_that_are_open_go_on_and_the_baseline_goes_with_them(four, fi
     both = {("mine", "27k-0.5x"), ("mine", "27k-1x"), ("adamw~2", "27k-1x")}
     told = iter([both, {("mine", "27k-1x")}, both, both])
     monkeypatch.setattr(looks, "still_open", lambda *_: next(told))
-    done, known = finish(dataclasses.replace(four, own_looks=(2, 4, 8)), level(0))
+    done, known = finish(dataclasses.replace(four, search_looks=(2, 4, 8)), level(0))
     found = {n: [searches(done, n, t)[0] for t in ("27k-0.5x", "27k-1x", "27k-2x")] for n in ("mine", "adamw")}
     assert found == {"mine": [4, 8, 0], "adamw": [4, 8, 4]}
     assert searches(done, "adamw~2", "27k-1x")[0] == 4  # nobody but the user's own and the baseline goes on
     mine, base = searches(done, "mine", "27k-1x")[1], searches(done, "adamw", "27k-1x")[1]
     assert mine == base and sorted(mine) == sorted([*four.protocol.report_seeds] * 2)  # paired to the last
     assert [len(still) for still in done.reach.open] == [2, 1, 1]  # what has stopped stays stopped
-    _, before = finish(dataclasses.replace(four, own_looks=()), level(0))
+    _, before = finish(dataclasses.replace(four, search_looks=()), level(0))
     assert set(before) <= set(known)  # what ran with the usual number of searches is part of it
 
 
@@ -103,7 +103,7 @@ def test_nothing_goes_on_where_nothing_finished(four, finish):
     ("most", "expected"), [(1, (1,)), (2, (2,)), (3, (2, 3)), (4, (2, 4)), (5, (2, 4, 5)), (16, (2, 4, 16))]
 )
 def test_when_one_looks(most, expected):
-    assert challenge.looks(most, 4) == expected
+    assert challenge.search_looks(most, 4) == expected
 
 
 @pytest.mark.parametrize(

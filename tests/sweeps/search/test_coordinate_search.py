@@ -36,10 +36,10 @@ def bowls(draw, least_axes=1):
             best[name] = words[costs.index(0.0)]
             continue
         grid = {"rate": (0.01, 0.02, 0.04, 0.08), "beta": (0.8, 0.9, 0.95), "fixed": (4, 8, 16, 32)}[kind]
-        scale = {"rate": "log", "beta": "log1m", "fixed": "fixed"}[kind]
-        axes[name] = Axis(grid, draw(st.sampled_from(grid)), scale, high=1.0 if kind == "beta" else math.inf)
+        spacing = {"rate": "log", "beta": "log1m", "fixed": "fixed"}[kind]
+        axes[name] = Axis(grid, draw(st.sampled_from(grid)), spacing, high=1.0 if kind == "beta" else math.inf)
         reach = list(grid)
-        for _ in range(2 if scale != "fixed" else 0):
+        for _ in range(2 if spacing != "fixed" else 0):
             reach = [*filter(None, [axes[name].beyond(tuple(reach), False)]), *reach]
             reach = [*reach, *filter(None, [axes[name].beyond(tuple(reach), True)])]
         best[name] = draw(st.sampled_from(reach))

@@ -61,12 +61,12 @@ def test_aa_is_a_sweep_of_copies():
     sweep = sweep_of("--copies", "4")
     assert (sweep.name, sweep.baseline) == ("aa-quick-1", "adamw")
     assert [c.name for c in sweep.contestants] == ["adamw", "adamw~2", "adamw~3", "adamw~4"]
-    other = sweep_of("--copies", "4", "--study", "2", "--optimizer-name", "lion", "--sweep", "smoke")
+    other = sweep_of("--copies", "4", "--replication", "2", "--optimizer-name", "lion", "--sweep", "smoke")
     assert (other.name, other.baseline, len(other.contestants)) == ("aa-smoke-2", "lion", 4)
 
 
-def test_another_study_has_other_seeds_and_openings():
-    one, two = sweep_of("--copies", "2"), sweep_of("--copies", "2", "--study", "2")
+def test_another_replication_has_other_seeds_and_openings():
+    one, two = sweep_of("--copies", "2"), sweep_of("--copies", "2", "--replication", "2")
     trials = [[t for t in plan(sweep, {}).ready if t.optimizer == "adamw~2"] for sweep in (one, two)]
     assert not {t.seed for t in trials[0]} & {t.seed for t in trials[1]}
     tried = [{key(t.hyperparameters) for t in found} for found in trials]

@@ -123,7 +123,7 @@ def test_a_file_starts_where_it_says(tmp_path):
     start = mine.start(scales.get("27k"))
     assert (start["peak_lr"], start["decay"]) == (0.4, 0.0)
     assert mine.defaults["peak_lr"] == 0.4
-    assert mine.axes(scales.get("27k"))["peak_lr"].scale == "log"
+    assert mine.axes(scales.get("27k"))["peak_lr"].spacing == "log"
 
 
 def test_an_essential_hyperparameter_without_an_axis_is_one_clear_line():

@@ -1,4 +1,4 @@
-"""Report seeds: the study's own, dealt out to its searches, and added where a verdict is open."""
+"""Report seeds: the sweep's own, dealt out to its searches, and added where a verdict is open."""
 
 import dataclasses
 import json
@@ -102,7 +102,7 @@ def test_replaying_the_records_gives_the_same_trials(three, finish):
 
 def test_a_diverged_report_is_infinite_and_a_failed_one_missing(three, finish):
     def broken(trial):
-        if trial.optimizer == "lion" and trial.role == "report":
+        if trial.optimizer == "lion" and trial.use == "report":
             return Outcome("diverged" if trial.task == "27k-1x" else "failed")
         return outcome(trial)
 
@@ -113,7 +113,7 @@ def test_a_diverged_report_is_infinite_and_a_failed_one_missing(three, finish):
     assert lion[lion.chinchilla_ratio == 2].val_loss.isna().all()
 
 
-def test_seeds_follow_from_all_that_makes_the_study(three):
+def test_seeds_follow_from_all_that_makes_the_sweep(three):
     base = seeds.report_seeds(three)
     assert base == seeds.report_seeds(dataclasses.replace(three, title="another title"))
     others = (
@@ -137,7 +137,7 @@ def write(sweep, folder):
     (folder / "sweep.json").write_text(json.dumps(manifest(sweep, plan(sweep, {}))))
 
 
-def test_a_study_that_is_resumed_or_extended_keeps_its_seeds(three, tmp_path):
+def test_a_sweep_that_is_resumed_or_extended_keeps_its_seeds(three, tmp_path):
     first = seeds.settled(dataclasses.replace(three, contestants=three.contestants[:2]), tmp_path)
     assert first.protocol.report_seeds == seeds.report_seeds(first)
     write(first, tmp_path / "three")

@@ -158,7 +158,7 @@ def test_trials_are_complete_and_tuning_and_reporting_are_apart(small, finish, v
         own = next(c for c in small.contestants if c.name == trial.optimizer).defaults
         assert set(trial.hyperparameters) == {*own, *RECIPE}
         assert trial.steps == trial.tokens // (trial.batch_size * trial.seq_len)
-        assert (trial.role == "report") == (trial.seed >= 1000) == (trial.evaluation.split == "test")
+        assert (trial.use == "report") == (trial.seed >= 1000) == (trial.evaluation.split == "test")
 
 
 def test_the_baseline_and_what_others_wait_for_come_first(small):

@@ -1,4 +1,5 @@
-"""The search replayed on the study's published ablations, from the study's own starting points.
+"""The search replayed on the published study's published ablations, from the published study's own starting
+points.
 
 Published for each setting are a ground state and one-at-a-time changes from it (arXiv 2509.02046, public
 result files). Where the starting point is one of these, the search, kept to published cells, must reach a loss
@@ -20,12 +21,13 @@ from optimizers.base import Axis
 from sweeps.search.space import key
 
 DATA = Path(benchmark.published.__file__).parent / "data"
-FIRST = ("peak_lr", "batch_size", "weight_decay")  # the study's own order of importance
+FIRST = ("peak_lr", "batch_size", "weight_decay")  # the published study's own order of importance
 
 
 @cache
 def settings():
-    """(optimizer, scale, ratio) -> (axes with the study's starts, ground state, its loss, single changes)."""
+    """(optimizer, scale, ratio) -> (axes with the published study's starts, ground state, its loss, single
+    changes)."""
     axes, changes, found = defaultdict(dict), defaultdict(dict), {}
     for row in _rows("grids.csv"):
         grid = tuple(sorted(_value(v) for v in row["values"].split(";")))
@@ -88,7 +90,8 @@ def start_of(axes):
 
 
 def excess_of(search, name, surface, possible):
-    """Loss reached from the study's start, less the ground state's; None where the start is not possible."""
+    """Loss reached from the published study's start, less the ground state's; None where the start is not
+    possible."""
     axes, _, loss, _ = settings()[name]
     if not possible(start_of(axes)):
         return None

@@ -1,4 +1,4 @@
-"""Simulated studies whose truth is known. Shares no code with the analysis that is judged by them.
+"""Simulated sweeps whose truth is known. Shares no code with the analysis that is judged by them.
 
 A run's loss is the truth, plus what its search found more or less of than another search would have, plus what
 its seed does to every ratio, plus what its seed does at this ratio, plus its own residual. A speedup is planted
@@ -36,7 +36,7 @@ CHOOSING_SD = 0.012  # .0108 at 4 df: .0160 for Muon, 0 for AdamW
 
 @dataclass(frozen=True)
 class Design:
-    """What a simulated study looks like. Losses are in nats per token.
+    """What a simulated sweep looks like. Losses are in nats per token.
 
     curve: alpha, B, beta of the baseline's power law. misfit: ratio -> how far the baseline's truth lies above
         it; linear in the logarithm of the ratio between, constant beyond.
@@ -67,8 +67,8 @@ class Design:
 
 
 def dealt(design: Design, number: int, menu: Sequence[float] = MENU) -> Design:
-    """The design with the menu dealt out in turn, from another place in every study, so that over the studies
-    every challenger has every speedup. A menu of (1,) makes all equal."""
+    """The design with the menu dealt out in turn, from another place in every replication, so that over the
+    replications every challenger has every speedup. A menu of (1,) makes all equal."""
     others = [name for name in design.speedups if name != BASELINE]
     given = {name: menu[(number + i) % len(menu)] for i, name in enumerate(others)}
     return replace(design, speedups={BASELINE: 1.0, **given})
@@ -92,7 +92,7 @@ def truths(design: Design) -> Iterator[tuple[str, float, float]]:
         yield from ((name, ratio, float(loss)) for name, loss in zip(names, reached, strict=True))
 
 
-def study(design: Design, seeds: int, rng: np.random.Generator) -> pd.DataFrame:
+def replication(design: Design, seeds: int, rng: np.random.Generator) -> pd.DataFrame:
     """One losses frame with the design's speedups planted; seeds are numbered from 0."""
     number = np.arange(seeds)
     search = number % design.searches
@@ -110,7 +110,7 @@ def study(design: Design, seeds: int, rng: np.random.Generator) -> pd.DataFrame:
     return pd.DataFrame(parts, columns=pd.Index(COLUMNS))
 
 
-LARGE = Design("130m")  # noise as the study states it: about .002 nats per run
+LARGE = Design("130m")  # noise as the published study states it: about .002 nats per run
 # The curve of AdamW in results/reference: 3.67 at 1x, and it falls by .17, .16 and .15 nats with each doubling
 # from .5x, where measured are .155, .167 and .165 (a mean's noise is .01).
 MICRO = Design("micro", (2.4, 0.1, 1.27), residual_sd=REPORT_SD, seed_sd=SEED_SD, shared_sd=SEED_SD)

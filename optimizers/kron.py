@@ -224,7 +224,7 @@ class Kron(Optimizer):
 
             noise = jax.lax.cond(due, draw, lambda: stacks.zeros(params))
             with jax.default_matmul_precision("highest"):
-                stacked, new_state = spread(self._step, run)(stacks.stack(grads), state, due, noise)
+                stacked, new_state = spread(self._step, run)((stacks.stack(grads), noise), state, due)
             directions = stacks.unstack(stacked)
             for name, u in directions.items():
                 directions[name] = u / jnp.maximum(1.0, jnp.sqrt((u * u).mean()) / MAX_RMS)
@@ -234,9 +234,10 @@ class Kron(Optimizer):
         return decayed_step(rule, self.peak_lr, self.weight_decay, run)
 
     def _step(
-        self, grads: dict[str, Any], state: KronState, due: Any, noise: dict[str, Any]
+        self, given: tuple[dict[str, Any], dict[str, Any]], state: KronState, due: Any
     ) -> tuple[dict[str, Any], KronState]:
-        """Preconditioned averages and the next state, by stack; `noise` is read where a fit is due."""
+        """Preconditioned averages and the next state, by stack. given: gradients, and noise for a fit."""
+        grads, noise = given
         m = {s: self.beta1 * state.m[s] + (1 - self.beta1) * g for s, g in grads.items()}
         average = {s: x / (1 - self.beta1 ** (state.count + 1)) for s, x in m.items()}
 

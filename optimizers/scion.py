@@ -121,16 +121,16 @@ class Scion(Optimizer):
             return ScionState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params))
 
         def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, ScionState]:
-            lr = self.peak_lr * run.multiplier(state.count)
             def step(param: Param, m: Any) -> Any:
                 return self.unit_step(m, param, jnp.sign)
 
+            lr = self.peak_lr * run.multiplier(state.count)
             moves, m = {}, {}
             for name, param in run.params.items():
                 keep = self.averaging(param)
                 m[name] = keep * state.m[name] + (1 - keep) * updates[name]
             with jax.default_matmul_precision("highest"):
-                hidden = each(step, {name: m[name] for name, p in run.params.items() if p.role == "hidden"}, run)
+                hidden = each(step, {n: m[n] for n, p in run.params.items() if p.role == "hidden"}, run)
             for name, param in run.params.items():
                 decay = self.weight_decay if param.role in DECAYED_ROLES else 0.0
                 direction = hidden[name] if name in hidden else step(param, m[name])

@@ -285,7 +285,7 @@ def _workers(args: argparse.Namespace) -> int:
 
 def _slots_here(args: argparse.Namespace) -> int:
     workers, gpus = resources.workers(), resources.gpus()
-    return min(workers, max(1, trial_gpus.slots(gpus, args.slots_per_gpu, args.gpus_per_trial))) if gpus else workers
+    return min(workers, trial_gpus.slots(gpus, args.slots_per_gpu, args.gpus_per_trial)) if gpus else workers
 
 
 def _committed(sweep: Sweep, args: argparse.Namespace) -> list[Record]:

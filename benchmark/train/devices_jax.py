@@ -1,13 +1,13 @@
-"""One trial on several devices, for trainer_jax.py: its batch is cut, its parameters are on all of them, and the
-optimizer's state is cut where the optimizer allows it. No optimizer is named here, and none names a device.
+"""One trial on several devices, for trainer_jax.py: its batch is cut, its parameters are on all of them, and
+the optimizer's state is cut where the optimizer allows it. No optimizer is named here, and none names a device.
 
-- Loss and gradients: every device computes those of its own sequences by the code that one device would run, and
-  they are averaged once a step. So a part of a batch has as many sequences on each device as on one.
+- Loss and gradients: every device computes those of its own sequences by the code that one device would run,
+  and they are averaged once a step. So a part of a batch has as many sequences on each device as on one.
 - Parameters that differ only in their layer are exchanged as one array: more layers are no more exchanges.
 - A whole-matrix rule asks by `Run.spread` that each device computes whole matrices of a stack.
 
-How a state is cut depends on the devices, its arrays do not: as wholes they are the same on any number of devices,
-and so is a checkpoint.
+How a state is cut depends on the devices, its arrays do not: as wholes they are the same on any number of
+devices, and so is a checkpoint.
 """
 
 import math
@@ -53,11 +53,11 @@ class Devices:
 
 
 def devices(count: int, batch: int, pack: int = 1) -> Devices | None:
-    """The devices of a trial that is given `count` of them and has so many sequences in a batch: as many as can have
-    equal parts of it; None for one.
+    """The devices of a trial that is given `count` of them and has so many sequences in a batch: as many as can
+    have equal parts of it; None for one.
 
-    Raises ValueError where jax sees fewer, where trials would be batched as well (`pack`), and where one of several
-    processes would be left without work.
+    Raises ValueError where jax sees fewer, where trials would be batched as well (`pack`), and where one of
+    several processes would be left without work.
     """
     if count == 1:
         return None
@@ -146,41 +146,77 @@ class Over(One):
         return jax.tree.map(self._cut, tree) if self.cut else self.whole(tree)
 
     def spread(self, function: Callable[..., Tree]) -> Callable[..., Tree]:
-        """See Run.spread."""
+        """See Run.spread. What is exchanged is said here: left to XLA, it is each matrix by itself."""
 
-        def local(*args: Tree) -> tuple[Tree, Tree]:
-            result, state = function(*args)
-            gathered = jax.tree.map(lambda x: jax.lax.all_gather(x, AXIS, tiled=True), result)
-            return gathered, state
+        def spread(fresh: Tree, *others: Tree) -> tuple[Tree, Tree]:
+            arguments, structure = jax.tree.flatten((fresh, *others))
+            new = len(jax.tree.leaves(fresh))  # these lie anyhow, a state lies where `state` has put it
+            given = [
+                (x, self._axis(x.shape, 1) if i < new else self._place(x)) for i, x in enumerate(arguments)
+            ]
+            shapes = jax.eval_shape(function, fresh, *others)
 
-        def spread(*args: Tree) -> tuple[Tree, Tree]:
-            shapes = jax.eval_shape(function, *args)
-            args = jax.tree.map(self._filled, args)
-            in_specs, state_specs = (
-                jax.tree.map(lambda x: CUT if jnp.ndim(x) else WHOLE, tree) for tree in (args, shapes[1])
-            )
-            full = self._mapped(local, in_specs, (WHOLE, state_specs))(*args)
-            return jax.tree.map(lambda x, true: x[: true.shape[0]] if true.shape else x, full, shapes)
+            def local(*parts: jax.Array) -> tuple[Tree, Tree]:
+                owned = [self._owned(part, x, axis) for part, (x, axis) in zip(parts, given, strict=True)]
+                step, state = function(*jax.tree.unflatten(structure, owned))
+                step = jax.tree.map(lambda x, true: self._gathered(x, true), step, shapes[0])
+                return step, jax.tree.map(lambda x, true: self._returned(x, true), state, shapes[1])
+
+            in_specs = tuple(self._spec(axis) for _, axis in given)
+            out_specs = (WHOLE, jax.tree.map(lambda x: self._spec(self._place(x)), shapes[1]))
+            return self._mapped(local, in_specs, out_specs)(*arguments)
 
         return spread
 
+    def _owned(self, part: jax.Array, whole: Any, axis: int | None) -> jax.Array:
+        """A device's own matrices of a stack that is cut along `axis`; zeros where there are too few."""
+        if not whole.ndim or axis == 0:
+            return part
+        part = self._filled(part)
+        if axis:
+            return jax.lax.all_to_all(part, AXIS, 0, axis, tiled=True)
+        size = len(part) // self.count
+        return jax.lax.dynamic_slice_in_dim(part, jax.lax.axis_index(AXIS) * size, size)
+
+    def _returned(self, owned: jax.Array, whole: Any) -> jax.Array:
+        """The part of a state's stack that the device keeps."""
+        axis = self._place(whole)
+        if not whole.ndim or axis == 0:
+            return owned
+        if axis:
+            return jax.lax.all_to_all(owned, AXIS, axis, 0, tiled=True)[: whole.shape[0]]
+        return self._gathered(owned, whole)
+
+    def _gathered(self, owned: jax.Array, whole: Any) -> jax.Array:
+        return jax.lax.all_gather(owned, AXIS, tiled=True)[: whole.shape[0]]
+
     def _mapped(self, function: Callable, in_specs: Tree, out_specs: Tree) -> Callable:
         # unchecked, because the loops of the model's code do not say which of their sums differ by device
-        return jax.shard_map(
-            function, mesh=self.mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
-        )
+        return jax.shard_map(function, mesh=self.mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
 
     def _cut(self, array: jax.Array, first: int = 0) -> jax.Array:
-        """Cut along the first axis from `first` on that the devices divide; vectors, which are small, are not."""
-        axes = range(first, array.ndim) if array.ndim - first > 1 else ()
-        axis = next((a for a in axes if array.shape[a] and array.shape[a] % self.count == 0), None)
-        spec = WHOLE if axis is None else PartitionSpec(*[None] * axis, AXIS)
-        return jax.lax.with_sharding_constraint(array, NamedSharding(self.mesh, spec))
+        return jax.lax.with_sharding_constraint(array, self.sharding(array.shape, first))
 
-    def _filled(self, stack: Any) -> Any:
-        """A stack with zeros at its end, so that the devices divide it."""
-        missing = -len(stack) % self.count if jnp.ndim(stack) else 0
-        return jnp.pad(stack, [(0, missing), *[(0, 0)] * (stack.ndim - 1)]) if missing else stack
+    def sharding(self, shape: tuple[int, ...], first: int = 0) -> NamedSharding:
+        return NamedSharding(self.mesh, self._spec(self._axis(shape, first)))
+
+    def _axis(self, shape: tuple[int, ...], first: int) -> int | None:
+        """Where an array is cut: its first axis from `first` on that the devices divide; vectors, being small,
+        are whole on every device."""
+        axes = range(first, len(shape)) if len(shape) - first > 1 else ()
+        return next((a for a in axes if shape[a] and shape[a] % self.count == 0), None)
+
+    def _place(self, array: Any) -> int | None:
+        """Where an array of the state is cut."""
+        return self._axis(array.shape, 0) if self.cut else None
+
+    def _spec(self, axis: int | None) -> PartitionSpec:
+        return WHOLE if axis is None else PartitionSpec(*[None] * axis, AXIS)
+
+    def _filled(self, rows: jax.Array) -> jax.Array:
+        """Rows with zeros at their end, so that the devices divide them."""
+        missing = -len(rows) % self.count
+        return jnp.pad(rows, [(0, missing), *[(0, 0)] * (rows.ndim - 1)]) if missing else rows
 
     def _stacked(self, arrays: Mapping[str, jax.Array]) -> list[jax.Array]:
         """Arrays by parameter -> one [members, ...] for each group."""

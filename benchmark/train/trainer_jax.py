@@ -206,7 +206,8 @@ class _Pack:
         if found is None:
             return Progress(curves=[[] for _ in self.trials])
         progress, arrays = found
-        self.carry = jax.tree.unflatten(structure, [jax.device_put(a, leaf.sharding) for a, leaf in zip(arrays, leaves, strict=True)])
+        placed = [jax.device_put(a, leaf.sharding) for a, leaf in zip(arrays, leaves, strict=True)]
+        self.carry = jax.tree.unflatten(structure, placed)
         return progress
 
 

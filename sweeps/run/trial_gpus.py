@@ -10,13 +10,13 @@ OPTION = "--gpus-per-trial"
 
 
 def check(args: argparse.Namespace, cluster: str) -> None:
-    """Raise ValueError, in one line, where a trial cannot have so many GPUs. A price may be for another machine,
-    and how many a cluster has is known when it is joined."""
+    """Raise ValueError, in one line, where a trial cannot have so many GPUs. A price may be for another
+    machine, and how many a cluster has is known when it is joined."""
     count = args.gpus_per_trial
     if count == 1:
         return
     if args.backend == "torch":
-        raise ValueError(f"{OPTION} {count}: a torch trial trains on one GPU; leave it out, or use --backend jax")
+        raise ValueError(f"{OPTION} {count}: a torch trial takes one GPU; leave it out, or use --backend jax")
     others = {"--slots-per-gpu": args.slots_per_gpu, "--pack": args.pack}
     if both := next((name for name, value in others.items() if (value or 1) > 1), ""):
         raise ValueError(
@@ -35,8 +35,8 @@ def require(count: int, there: int, where: str) -> None:
 
 
 def slots(gpus: int, slots_per_gpu: int, count: int) -> int:
-    """Trials that so many GPUs train at once."""
-    return gpus * slots_per_gpu if count == 1 else gpus // count
+    """Trials that so many GPUs train at once, at least one."""
+    return gpus * slots_per_gpu if count == 1 else max(1, gpus // count)
 
 
 def sped(speed: Speed, count: int) -> Speed:
@@ -44,5 +44,5 @@ def sped(speed: Speed, count: int) -> Speed:
     if count == 1:
         return speed
     faster = {scale: count * flops for scale, flops in speed.by_scale.items()}
-    said = f"{speed.basis}, times {count} for the GPUs of a trial, of whose memory each needs less than is shown"
+    said = f"{speed.basis}, times {count} for a trial's GPUs, each of which needs less memory than is shown"
     return dataclasses.replace(speed, by_scale=faster, basis=said)

@@ -1,8 +1,8 @@
 """Run by test_devices.py in a process of its own, because jax makes its devices when it starts.
 
-    python -m tests.benchmark.train.over_devices JOB NAME...     the last line of the output is the answer, as JSON
+    python -m tests.benchmark.train.over_devices JOB NAME...
 
-A NAME is an optimizer of the registry or the path of a file with one.
+The last line of the output is the answer, as JSON. A NAME is a registered optimizer or a path.
 """
 
 import dataclasses
@@ -17,10 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-
-jax.config.update("jax_num_cpu_devices", 8)
-jax.config.update("jax_enable_x64", True)
-
 import numpy as np
 
 from benchmark import scales
@@ -91,7 +87,7 @@ def alike(names: list[str]) -> dict[str, Any]:
 
 
 def resumed(names: list[str]) -> dict[str, Any]:
-    """A run on eight devices, and those that go on after half of it on fewer; and the sizes on eight and on one."""
+    """A run on eight devices, and those that go on after half of it on fewer; the sizes on eight and on one."""
     found = {}
     for name in names:
         whole = other = run(name, "13k", 8)
@@ -138,6 +134,8 @@ def in_float64() -> None:
 
 if __name__ == "__main__":
     job, *given = sys.argv[1:]
+    jax.config.update("jax_num_cpu_devices", 8)
+    jax.config.update("jax_enable_x64", True)
     in_float64()
     jobs = {f.__name__: f for f in (alike, resumed, collectives)}
     print(json.dumps(jobs[job](given)))

@@ -26,7 +26,8 @@ def jax_optimizer(learning_rate, beta):
 
 def over_devices(job: str, *names: str) -> dict[str, Any]:
     words = [sys.executable, "-W", "ignore", "-m", "tests.benchmark.train.over_devices", job, *names]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"})
+    env = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -38,7 +39,7 @@ def optax_file(tmp_path: Path) -> str:
 
 
 def resumed(name: str) -> tuple[int, int]:
-    """Bytes of the state on one of eight devices and on a single one, of a run that is the same on 8, 4 and 1."""
+    """Bytes of the state on one of eight devices and on a single one, of a run that is alike on 8, 4 and 1."""
     found = over_devices("resumed", name)
     assert max(found[f"{name} 4"], found[f"{name} 1"]) < 1e-5, found
     part, whole = found[f"{name} logits"]

@@ -72,6 +72,8 @@ else
   install := { $(python) -m pip --version >/dev/null 2>&1 || $(python) -m ensurepip >/dev/null; } && \
              $(python) -m pip install -q --disable-pip-version-check -c constraints.txt
 endif
+# jax for an NVIDIA GPU where the driver's own tool finds one, unless all are hidden
+gpu := [ -n "$${CUDA_VISIBLE_DEVICES-all}" ] && nvidia-smi -L 2>/dev/null | grep -q '^GPU '
 # whether what is to be installed changed after the file that marks the end of an installation
 outdated = [ -n "$$(find pyproject.toml constraints.txt -newer "$$GIVEN_VENV/bin/$1" 2>&1)" ]
 
@@ -99,7 +101,9 @@ ready:
 	  if [ -e "$$GIVEN_VENV" ] && [ ! -e "$$GIVEN_VENV/pyvenv.cfg" ] && [ -n "$$(ls -A "$$GIVEN_VENV")" ]; then \
 	    echo "$$GIVEN_VENV holds other files and is left as it is; name another place with VENV=" >&2; exit 1; fi; \
 	  $(create) || exit 1; fi; \
-	$(install) -e . && touch "$$GIVEN_VENV/bin/.ready"
+	what=.; if $(gpu); then what='.[cuda]'; \
+	  echo "nvidia-smi finds a GPU: adding jax for CUDA (the extra cuda; CUDA_VISIBLE_DEVICES= goes without)"; fi; \
+	$(install) -e "$$what" && touch "$$GIVEN_VENV/bin/.ready"
 
 ready-dev: ready
 	@$(call outdated,.ready-dev) || exit 0; \

@@ -102,8 +102,11 @@ def up_to(most: int) -> Callable[[str], int]:
     return read
 
 
-def positive(expected: str, none: bool = False) -> Callable[[str], float]:
-    """A finite number above 0, or with `none` 0 too. `expected`: its unit and an example, in words."""
+def positive(
+    expected: str, none: bool = False, least: float = 0.0, most: float = math.inf
+) -> Callable[[str], float]:
+    """A finite number above 0, or with `none` 0 too. `expected`: its unit and an example, in words.
+    least, most: what it can be at all; beyond them it is of another unit, or a slip."""
 
     def read(text: str) -> float:
         try:
@@ -114,18 +117,24 @@ def positive(expected: str, none: bool = False) -> Callable[[str], float]:
             return 0.0
         if not 0 < value < math.inf:
             raise _refuse(expected, text)
+        if not least <= value <= most:
+            raise _refuse(f"{expected}, between {least:g} and {most:g}", text)
         return value
 
     return read
 
 
 def names(example: str) -> Callable[[str], list[str]]:
-    """Names with commas between; blanks around them and empty places are nothing."""
+    """Names with commas between; blanks around them and a comma at the end are nothing. An empty place is
+    refused: it is often a variable of the shell that is not set."""
 
     def read(text: str) -> list[str]:
-        found = [part.strip() for part in text.split(",") if part.strip()]
-        if not found:
+        found = [part.strip() for part in text.rstrip().removesuffix(",").split(",")]
+        if not any(found):
             raise _refuse(f"names with commas between, such as {example}", text)
+        if not all(found):
+            place = found.index("") + 1
+            raise argparse.ArgumentTypeError(f"there is no name at place {place} of {text!r}; take a comma out")
         return list(dict.fromkeys(found))
 
     return read

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmark import hidden
+
 ROOT = Path("/")
 WORKER_BYTES = 6e8  # what a process that trains the smallest scales takes
 # where the groups are mounted by convention, should /proc not say
@@ -62,7 +64,7 @@ def gpus(root: Path = ROOT) -> int:
     there = len(list((root / "proc/driver/nvidia/gpus").glob("*")))
     devices = len(list((root / "dev").glob("nvidia[0-9]*")))  # a container is given some of those in /proc
     there = min(there, devices) if devices else there
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = hidden.given("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return there
     named = [name.strip() for name in visible.split(",")]

@@ -66,8 +66,9 @@ def lr_tolerance(study: "Study") -> pd.DataFrame:
 
 
 def laws(study: "Study") -> list[dict[str, Any]]:
-    """analysis.laws.summary of the laws through each optimizer's best hyperparameters, as rows."""
-    best = _reported(study)
+    """analysis.laws.summary of the laws through each optimizer's best hyperparameters, as rows; only of tasks
+    on which it was tuned, since a setting that was carried there says nothing of what is best there."""
+    best = _chosen(study)
     return rows(fitted.summary(fitted.hyperparameter_laws(best) if len(best) else {}))
 
 
@@ -75,6 +76,21 @@ def loss_laws(study: "Study") -> list[dict[str, Any]]:
     """analysis.laws.summary of the laws through each optimizer's losses, as rows."""
     known = len(_reported(study))
     return rows(fitted.summary(fitted.loss_laws(_sized(study.losses, study.sizes)) if known else {}))
+
+
+def _chosen(study: "Study") -> pd.DataFrame:
+    """What each search chose on each task that it was tuned on; of others' results, what they reported."""
+    if study.theirs or not study.manifest["cells"]:
+        return _reported(study)
+    found = [
+        {"optimizer": name, "scale": task.scale, "chinchilla_ratio": task.ratio, "search": search}
+        | {f"hp.{hp}": value for hp, value in entry["winner"].items()}
+        for name in study.optimizers
+        for task in study.tasks
+        for search, entry in enumerate(study.searches(name, task.name), 1)
+        if entry.get("winner") and entry.get("tuning")
+    ]
+    return _sized(pd.DataFrame(found), study.sizes) if found else pd.DataFrame()
 
 
 def _reported(study: "Study") -> pd.DataFrame:

@@ -3,6 +3,7 @@
 One line says what is kept and how to go on; the exit status is 128 + the signal; no process of the command's is
 left. While a command's own work runs, a signal is a KeyboardInterrupt in its main thread, which puts things in
 order. It ends at once where nothing is to be put in order, if it is told twice, and if order takes too long.
+Training is told by a question instead (`held`, `requested`), so that it ends with its state kept.
 """
 
 import contextlib
@@ -27,16 +28,20 @@ _retold = threading.Semaphore(0)  # how many signals are to come that nobody sen
 _told = False  # whether the main thread has been told, by a KeyboardInterrupt or a handler of a library's
 _temporary: list[Path] = []
 _working = False  # whether a KeyboardInterrupt would be caught
+_held = 0  # blocks under way that ask by themselves
+_allowed = 0.0  # until when order may take, where somebody has asked for longer
+_first: list[Callable[[], None]] = []  # what is done before the main thread is told
+_listened: Callable[[], None] | None = None  # in a worker: how it leaves
 
 
 def run(main: Callable[[], int], line: str) -> int:
     """What main() returns, or 128 + the signal that stopped it, with the line on stderr."""
-    global _line, _received, _working, _told
+    global _line, _received, _working, _told, _allowed
     if threading.current_thread() is not threading.main_thread():
         return main()  # signals go to the main thread, and so to whoever holds that
     before = {number: signal.getsignal(number) for number in SIGNALS}
     outer, there = (_line, _received, _working, _told), set(descendants(os.getpid()))
-    _line, _received, _working, _told = line, None, True, False
+    _line, _received, _working, _told, _allowed = line, None, True, False, 0.0
     _install()
     with _watched():
         try:
@@ -67,6 +72,56 @@ def requested() -> bool:
     return _received is not None
 
 
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """While inside, a signal raises nothing: the block asks `requested()` now and then and ends by itself. What
+    the signal would have done is done then."""
+    global _held
+    _held += 1
+    try:
+        yield
+    finally:
+        _held -= 1
+        if _received and not _held and threading.current_thread() is threading.main_thread():
+            if _listened:
+                _listened()
+            elif _working:
+                _tell(None)
+
+
+def allow(seconds: float) -> None:
+    """Let what puts things in order take so long from now on, instead of ORDER_SECONDS."""
+    global _allowed
+    _allowed = max(_allowed, time.monotonic() + seconds)
+
+
+@contextlib.contextmanager
+def first(what: Callable[[], None]) -> Iterator[None]:
+    """While inside, a signal does this before anything else, in the main thread."""
+    _first.append(what)
+    try:
+        yield
+    finally:
+        _first.remove(what)
+
+
+def listen(leave: Callable[[], None] | None = None) -> None:
+    """In a worker, which others end: a SIGTERM has it leave, but where its main thread is in a block of held()
+    only when that has ended. leave: how, by default with 128 + the signal as its status."""
+    global _listened
+    if threading.current_thread() is not threading.main_thread() or _listened:
+        return
+    _listened = leave or (lambda: sys.exit(_status()))
+
+    def heed(number: int, frame: FrameType | None) -> None:
+        global _received
+        _received = _received or (number, time.monotonic())
+        if not _held and _listened:
+            _listened()
+
+    signal.signal(signal.SIGTERM, heed)
+
+
 def again() -> None:
     """Take the signals back from a library that has taken them since. Does nothing outside run()."""
     if _working and threading.current_thread() is threading.main_thread():
@@ -93,10 +148,10 @@ def end_all(pids: Iterable[int], patience: float = 0.0) -> None:
     """
     pids = list(pids)
     deadline = time.monotonic() + patience
-    while any(map(_alive, pids)) and time.monotonic() < deadline:
+    while any(map(alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
     for pid in pids:
-        if _alive(pid):
+        if alive(pid):
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -114,7 +169,8 @@ def unless_done(seconds: float, otherwise: Callable[[], None]) -> Iterator[None]
         timer.cancel()
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process is there and not only waited for."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] not in ("Z", "X", "")
     except OSError:
@@ -130,13 +186,22 @@ def _install() -> None:
 
 
 def _heed(number: int, frame: FrameType | None) -> None:
-    global _received, _told
+    global _received
     _received = _received or (number, time.monotonic())
     if not _working:
         end()
+    if not _held:
+        _tell(frame)
+
+
+def _tell(frame: FrameType | None) -> None:
+    """Tell the main thread, which this is, that a signal came."""
+    global _told
     if _told:  # it is being heeded: what comes again is counted by the watcher alone
         return
     _told = True
+    for what in _first:
+        what()
     theirs = signal.getsignal(signal.SIGINT)  # Tune's, while it runs: it lets go of its workers
     if theirs is _heed or not callable(theirs):
         raise KeyboardInterrupt
@@ -177,6 +242,15 @@ def _watched() -> Iterator[None]:
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     timers: list[threading.Timer] = []
 
+    def arm(seconds: float) -> None:
+        timers.append(threading.Timer(seconds, late))
+        timers[-1].daemon = True
+        timers[-1].start()
+
+    def late() -> None:
+        more = _allowed - time.monotonic()
+        arm(more) if more > 0 else end()
+
     def watch() -> None:
         global _received
         while number := os.read(reading, 1)[0]:
@@ -187,9 +261,7 @@ def _watched() -> Iterator[None]:
             if now - _received[1] > TWICE_SECONDS:
                 end()
             if not timers:
-                timers.append(threading.Timer(ORDER_SECONDS, end))
-                timers[0].daemon = True
-                timers[0].start()
+                arm(ORDER_SECONDS)
 
     def lost(about: "sys.UnraisableHookArgs") -> None:
         """A KeyboardInterrupt that came in a destructor, which cannot raise: tell it again."""

@@ -93,6 +93,13 @@ class Study:
     def baseline_title(self) -> str:
         return self.titles.get(self.baseline, self.baseline)
 
+    @property
+    def tuned_baseline(self) -> str:
+        """The baseline in a sentence, with whose tuning it is: we did not tune what others ran."""
+        if not self.theirs:
+            return f"tuned {self.baseline_title}"
+        return f"{self.baseline_title} as {'the study tuned it' if self.is_source else 'its publisher ran it'}"
+
     @cached_property
     def tasks(self) -> list[TaskFacts]:
         """Smallest model first, then by token budget."""

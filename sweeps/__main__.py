@@ -7,6 +7,7 @@ from benchmark import stopping  # second: what follows takes a second, in which 
 
 # isort: split
 import argparse
+import contextlib
 import dataclasses
 import functools
 import importlib.util
@@ -19,14 +20,15 @@ from pathlib import Path
 
 import optimizers
 import sweeps
-from benchmark import resources, store
+from benchmark import hidden, resources, store
 from benchmark.data import user_cache
 from benchmark.data.corpora import cache_folder, check_size, prepare
 from benchmark.data.sources import parse
 from benchmark.report import live, place
 from benchmark.spec import Record
+from benchmark.train import trackers
 from optimizers.shared.copies import copy_name
-from sweeps.run import advice, calibrate, known, price, step_time, time_limit, trial_gpus, writable
+from sweeps.run import advice, calibrate, known, price, step_time, time_limit, trial_gpus, unread, writable
 from sweeps.run.driver import Driver
 from sweeps.run.options import AA, CHALLENGE, PROG, parser
 from sweeps.run.progress import Bar
@@ -35,7 +37,7 @@ from sweeps.search.contestants import contestants
 from sweeps.search.plan import plan
 from sweeps.search.sweep import Sweep
 from sweeps.search.transfer import transferred
-from sweeps.search.variants import extended, searched, select
+from sweeps.search.variants import extended, searched, select, trained
 
 INTERRUPTED = "Interrupted. What is finished is kept; the same command goes on from there."
 LARGE_VOCAB = 65_536  # beyond it a corpus takes long to prepare
@@ -53,7 +55,9 @@ def _heeded(args: argparse.Namespace) -> int:
     # a user's optax file loads jax here, which warns of forks; what is started from here executes at once
     warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
     try:
-        return _run(args)
+        # a serial sweep trains in this process
+        with hidden.hidden() if args.executor == "ray" else contextlib.nullcontext():
+            return _run(args)
     except (ValueError, OSError) as error:
         if stopping.requested():  # what was stopped with us broke first
             raise KeyboardInterrupt from None
@@ -71,12 +75,16 @@ def _said(error: Exception, args: argparse.Namespace) -> str:
 def _run(args: argparse.Namespace) -> int:
     user_cache.give_home()
     copies, challenged = args.name == AA, args.name == CHALLENGE
+    if line := unread.refused(args):
+        raise ValueError(line)
     if not args.dry_run:
         place.check(args.out, args.results)
     if challenged:
         sweep, args = _challenge(args)
     else:
         sweep = _prepared(aa.sweep(args) if copies else _sweep(args), args)
+    for line in unread.needless(args, sweep):
+        _warn(line)
     workers = _workers(args)
 
     @functools.cache
@@ -92,6 +100,7 @@ def _run(args: argparse.Namespace) -> int:
         sweep, line = _within(settled(sweep), args, workers, speed)
         print(line, file=sys.stderr)
     sweep = settled(sweep)
+    writable.check_own(args.results, sweep.name)
     if args.dry_run:
         there = _known(sweep, args)
         _warn(known.made_otherwise(sweep, there))
@@ -100,6 +109,8 @@ def _run(args: argparse.Namespace) -> int:
         if challenged and (line := price.beside(sweep, state, workers, speed)):
             print(line)
         return 0
+    if args.track:
+        trackers.check(args.track)
     writable.check(args.results, "--results")
     writable.check_later(args.out, "--out")
     place.claim(args.out, args.results)
@@ -111,10 +122,11 @@ def _run(args: argparse.Namespace) -> int:
         args.results,
         reuse=args.reuse,
         committed=_committed(sweep, args),
-        pack=args.pack,
+        pack=_pack(sweep, args),
         timeout_seconds=args.timeout,
         retry_failed=args.retry_failed,
         devices=args.gpus_per_trial,
+        track=args.track or "",
     )
     if driver.damaged:
         print(f"sweeps: {store.skipped(driver.damaged)}; their trials will run again", file=sys.stderr)
@@ -225,31 +237,34 @@ def _sweep(args: argparse.Namespace) -> Sweep:
     if sweep.baseline not in names:
         names = [sweep.baseline, *names]  # nothing can be said without it; finished trials are not run again
     names = dict.fromkeys((*names, copy_name(sweep.baseline, 2)))  # what chance makes of it, on every page
-    return dataclasses.replace(sweep, contestants=contestants(tuple(names), args.optimizer, args.backend))
+    return dataclasses.replace(sweep, contestants=contestants(tuple(names), args.optimizer, sweep.backend))
 
 
 def _prepared(sweep: Sweep, args: argparse.Namespace) -> Sweep:
-    """The sweep with the command's other choices and the prepared corpus."""
+    """The sweep with the prepared corpus, the user's or its own."""
     corpus = parse(args.corpus or sweep.corpus)
     sweep = dataclasses.replace(
         sweep,
         corpus=corpus.shown,
         corpus_at=corpus.spelled if corpus.label else "",  # absolute: workers run in folders of their own
-        backend=args.backend,
-        precision=args.precision,
+        pack=args.pack or sweep.pack,
     )
     # a price needs no corpus, but finished trials are only known by its hash; a large one is not made for that
-    unprepared = args.dry_run and max(stage.task.scale.vocab for stage in sweep.stages) > LARGE_VOCAB
-    return sweep if unprepared else _with_corpus(sweep)
+    large = max(stage.task.scale.vocab for stage in sweep.stages) > LARGE_VOCAB or sweep.corpus.startswith(
+        "hub:"
+    )
+    return sweep if args.dry_run and large else _with_corpus(sweep)
 
 
 def _policy(sweep: Sweep, args: argparse.Namespace) -> Sweep:
-    """The sweep under another search or transfer policy: a sweep with a name and folder of its own."""
+    """The sweep as the user wants it; what is not said stays as the sweep declares it. Another search or
+    transfer policy makes a sweep with a name and folder of its own."""
+    sweep = trained(sweep, args.backend, args.precision)
     if args.searches and args.searches != sweep.protocol.searches:
         sweep = searched(sweep, args.searches)
     if args.transfer:
         sweep = transferred(sweep, args.transfer)
-    if args.search != sweep.protocol.search:
+    if args.search and args.search != sweep.protocol.search:
         protocol = dataclasses.replace(sweep.protocol, search=args.search)
         sweep = dataclasses.replace(sweep, name=f"{sweep.name}-{args.search}", protocol=protocol)
     return sweep
@@ -258,7 +273,9 @@ def _policy(sweep: Sweep, args: argparse.Namespace) -> Sweep:
 def _with_corpus(sweep: Sweep) -> Sweep:
     """The sweep with its corpus prepared. Raises ValueError if the corpus is too small for one of its tasks."""
     tasks = [stage.task for stage in sweep.stages]
-    vocab = max(task.scale.vocab for task in tasks)
+    vocab, *others = dict.fromkeys(task.scale.vocab for task in tasks)
+    if others:
+        raise ValueError(f"{sweep.name}: its tasks are of two ladders, whose vocabularies differ; keep one's")
     corpus = prepare(sweep.corpus_at or sweep.corpus, vocab, say=lambda note: print(note, file=sys.stderr))
     evaluated = max(sweep.tuning_evaluation.sequences, sweep.report_evaluation.sequences)
     longest = max(task.scale.seq_len for task in tasks)
@@ -281,6 +298,12 @@ def _workers(args: argparse.Namespace) -> int:
     if (args.workers or 0) > here and not address and not args.dry_run:
         raise ValueError(f"--workers {args.workers}, but this machine runs {here} at once")
     return args.workers or here
+
+
+def _pack(sweep: Sweep, args: argparse.Namespace) -> int:
+    """How many trials train at once on a device: on a CPU packs are slower than none."""
+    alone = args.gpus_per_trial > 1 or not (args.pack or resources.gpus())
+    return 1 if alone else sweep.pack
 
 
 def _slots_here(args: argparse.Namespace) -> int:

@@ -29,6 +29,8 @@ CASES = [
         "smoke --optimizers , --dry-run",
         "expected names with commas between, such as adamw,muon; got ','",
     ),
+    (SWEEP, "smoke --optimizers adamw,,muon", "there is no name at place 2 of 'adamw,,muon'"),
+    (SWEEP, "smoke --tasks ,13k-1x", "there is no name at place 1 of ',13k-1x'"),
     (SWEEP, "smoke --optimizers adamw, muon", "nothing takes the word 'muon'; a list has no blanks"),
     (SWEEP, "smoke --optimisers adamw", "no option '--optimisers' (did you mean '--optimizers'?)"),
     (SWEEP, "--dryrun", "no option '--dryrun' (did you mean '--dry-run'?)"),
@@ -54,6 +56,16 @@ CASES = [
     (SWEEP, "smoke --max-hours -1", "got '-1'"),
     (SWEEP, "smoke --max-hours", "--max-hours: expected one argument"),
     (SWEEP, "smoke --flops-per-second fast", "such as 312e12; got 'fast'"),
+    (SWEEP, "smoke --flops-per-second 1", "such as 312e12, between 1e+09 and 1e+18; got '1'"),
+    (SWEEP, "smoke --flops-per-second 312", "got '312'"),
+    (SWEEP, "smoke --copies 3", "--copies belongs to aa, and smoke does not read it"),
+    (
+        SWEEP,
+        "challenge --optimizer x.py --replication 2",
+        "--replication belongs to aa, and challenge does not read it",
+    ),
+    (SWEEP, "aa --at 55k-1x", "aa does not read --at"),
+    (SWEEP, "smoke --optimizer m.py --axis b1=0.9,,0.95", "'b1=0.9,,0.95' has an empty place"),
     (SWEEP, "smoke --timeout soon", "expected a number of seconds such as 3600, or 0 for no limit; got 'soon'"),
     (SWEEP, "smoke --timeout -1", "got '-1'"),
     (SWEEP, "smoke --backend Jax", "expected jax or torch; got 'Jax' (did you mean 'jax'?)"),
@@ -103,6 +115,7 @@ CASES = [
     ("tools.regret", "many", "got 'many'"),
     ("tools.efficiency", "1000", "the following arguments are required: count"),
     ("tools.parity", "--corpus gcid", "unknown corpus 'gcid'"),
+    ("tools.compiled.__main__", "140m", "unknown scale '140m' (did you mean '130m'?)"),
     ("tools.isa", "27k", "nothing takes the word '27k'"),
     ("tools.thirdparty.__main__", "--word torch", "there is no option '--word'"),
     ("benchmark.corpora", "Gcide", "unknown corpus 'Gcide' (did you mean 'gcide'?)"),
@@ -152,7 +165,7 @@ def test_every_command_is_in_the_table() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["adamw, muon", "adamw,muon,", " adamw ,, muon ", "adamw,muon,adamw"])
+@pytest.mark.parametrize("text", ["adamw, muon", "adamw,muon,", " adamw , muon , ", "adamw,muon,adamw"])
 def test_a_list_may_hold_blanks(text: str) -> None:
     assert parser().parse_args(["smoke", "--optimizers", text]).optimizers == ["adamw", "muon"]
 

@@ -1,13 +1,16 @@
 """What the texts say exists: commands, options, files, links; the notebook page runs as it is written."""
 
+import errno
 import re
 from pathlib import Path
 
 import pytest
 
+from benchmark import store
 from benchmark.data import sources
 from benchmark.kit import admission
 from optimizers.user import files
+from sweeps.run import writable
 from sweeps.run.options import parser
 from tools import readme
 
@@ -20,6 +23,23 @@ EXAMPLES = {"optimizers/tiger_torch.py", "tests/optimizers/test_tiger.py"}  # fi
 @pytest.fixture(params=TEXTS, ids=lambda path: path.name)
 def text(request: pytest.FixtureRequest) -> str:
     return request.param.read_text(encoding="utf-8")
+
+
+def test_lines_that_are_quoted_of_a_fault_are_printed_so(tmp_path: Path) -> None:
+    """The program's own functions make them; what differs from case to case is `...` or a number there."""
+    said = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    full = writable.full(OSError(errno.ENOSPC, ""), {"--results": Path("results")})
+    assert re.sub(r"[\d.]+ MB", "0.0 MB", full) in said
+    trials = tmp_path / "smoke" / "trials"
+    trials.mkdir(parents=True)
+    for number, content in enumerate(("", '{"a": "', '{"schema": 99, "trial_id": "", "trial": {}}')):
+        (trials / f"{number:016x}.json").write_text(content)
+    damaged: list[str] = []
+    assert not list(store.records(tmp_path, damaged)) and len(damaged) == 3
+    for line in damaged:
+        reason = line.partition(": ")[2]
+        assert re.sub(r"(?<=Error: ).*(?=\))", "...", reason) in said
+    assert store.skipped(["..."]).removesuffix("...") in said
 
 
 def test_commands_exist(text: str) -> None:

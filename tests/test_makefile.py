@@ -142,3 +142,33 @@ def test_folders_that_are_not_ours_are_left_alone(clone: Path, venv: str) -> Non
     assert make(clone, "clean", f"VENV={venv.format(clone)}").returncode == 0
     assert (place / "thesis.tex").is_file() and (clone / "reports" / "own.txt").is_file()
     assert (clone / ".venv" / "bin" / "python").is_file()
+
+
+@pytest.mark.parametrize(
+    ("smi", "hidden", "extra"),
+    [
+        ("echo 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)'", None, True),
+        ("echo 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)'", "0", True),
+        ("echo 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)'", "", False),
+        ("echo 'NVIDIA-SMI has failed: no driver'; exit 9", None, False),
+        ("echo 'No devices were found'", None, False),
+    ],
+)
+def test_jax_for_a_gpu_is_installed_where_there_is_one(
+    clone: Path, tmp_path: Path, smi: str, hidden: str | None, extra: bool
+) -> None:
+    for name, does in (("nvidia-smi", smi), ("uv", 'echo "installs $@"')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    ready, unready = clone / ".venv" / "bin" / ".ready", clone / ".venv" / "bin" / ".unready"
+    ready.rename(unready)
+    try:
+        (clone / ".venv" / "pyvenv.cfg").touch()
+        said = {} if hidden is None else {"CUDA_VISIBLE_DEVICES": hidden}
+        done = make(clone, "setup", f"PYTHON={sys.executable}", PATH=f"{tmp_path}:{os.environ['PATH']}", **said)
+        assert done.returncode == 0, done.stderr
+        (installed,) = [line for line in done.stdout.splitlines() if line.startswith("installs pip")]
+        assert installed.endswith("-e .[cuda]" if extra else "-e .")
+        assert ("nvidia-smi finds a GPU: adding jax for CUDA" in done.stdout) == extra
+    finally:
+        unready.rename(ready)

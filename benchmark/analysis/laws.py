@@ -5,6 +5,9 @@
 
 N: non-embedding parameters, D: tokens, r = D / (20 N). Hyperparameters come from geometric grids, so they are
 fitted in logarithms; a loss is fitted in nats. Intervals are from a residual bootstrap.
+
+A law is fitted through tasks. Several searches of one task are replicates of it: their mean is its value, and
+how far they lie apart says how noisy one of them is, not how well the law fits.
 """
 
 from collections.abc import Mapping
@@ -22,8 +25,10 @@ from benchmark.tasks import TOKENS_PER_PARAMETER
 Floats = NDArray[np.float64]
 Form = Literal["hyperparameter", "loss"]
 LEVEL = 0.95
-FEWEST = 4  # points below which a law is flagged
-FEWEST_FLOOR = 6  # points below which E is not told from the power and stays 0
+FEWEST = 4  # tasks below which a law is flagged
+FEWEST_FLOOR = 6  # tasks below which E is not told from the power and stays 0
+SAID = ("residual_sd", "search_sd", "held_out")
+GRID_STEP = 2.0  # a hyperparameter that is predicted worse than that is not predicted
 _FLOORS = np.linspace(0.0, 0.98, 50)  # candidates for a hyperparameter's E, in units of its smallest value
 _STEEPEST, _FLATTEST = -1.5, -0.02  # exponents of a loss; closer to 0 a power is no longer told from the floor
 
@@ -32,18 +37,24 @@ _STEEPEST, _FLATTEST = -1.5, -0.02  # exponents of a loss; closer to 0 a power i
 class Law:
     """A fitted law. Row 0 of the arrays is the fit, the others are bootstrap draws.
 
-    exponents: (B, C). coefficients: (A, E) of a hyperparameter, (A, F, E) of a loss, for N in units of `size`
-    and r or D in units of `data`. residual_sd: in logarithms or nats, corrected for the parameters fitted.
-    held_out: error at the point of largest compute when fitted without it (relative, or nats); NaN where too
-    few points remain. flags: what a reader must know, empty where all is well. complement: the law is of
-    1 - value.
+    tasks, searches: what it is fitted through, and how many values they are the means of. exponents: (B, C).
+    coefficients: (A, E) of a hyperparameter, (A, F, E) of a loss, for N in units of `size` and r or D in units
+    of `data`. identified: whether (B, C, E) are told by these tasks; what is not is 0 in the arrays, or shares
+    what another one has. residual_sd: of a task about the law, in logarithms or nats, corrected for the
+    parameters fitted. search_sd: of a search about its task, likewise; NaN where none has two. held_out: how
+    far the law of the other tasks is off at the task of largest compute, never negative (a factor less 1, or
+    nats); NaN where too few tasks remain. flags: what a reader must know, empty where all is well. complement:
+    the law is of 1 - value.
     """
 
     form: Form
-    points: int
+    tasks: int
+    searches: int
     exponents: Floats
     coefficients: Floats
+    identified: tuple[bool, bool, bool]
     residual_sd: float
+    search_sd: float
     size: float
     data: float
     held_out: float
@@ -52,8 +63,8 @@ class Law:
     complement: bool = False
 
     def predict(self, params: float, tokens: float) -> tuple[float, float, float]:
-        """(value, lo, hi) at a model size and token budget: the fit, and the 95 % interval for a new point
-        there (the law's uncertainty and one more residual). NaN ends where there are no draws."""
+        """(value, lo, hi) at a model size and token budget: the fit, and the 95 % interval for one search
+        of a new task there (the law's uncertainty and one more residual). NaN ends where there are no draws."""
         ratio = tokens / (TOKENS_PER_PARAMETER * params)
         data = ratio if self.form == "hyperparameter" else tokens
         values = _value(self.form, params / self.size, data / self.data, self.exponents, self.coefficients)
@@ -69,14 +80,16 @@ class Law:
 
 
 def loss_laws(losses: pd.DataFrame, draws: int = 300, seed: int = 0) -> dict[str, Law]:
-    """The loss law of each optimizer, from a losses frame (see `speedups`; seeds are averaged, diverged cells
-    left out). Scales that are not on our ladders need a column num_params."""
+    """The loss law of each optimizer, from a losses frame (see `speedups`; seeds are averaged, diverged runs
+    left out; with a column `search` searches are replicates). Scales that are not on our ladders need a column
+    num_params."""
     found = {}
     for labels, group in cells(_sized(losses), ["optimizer"]):
         finite = rows(group, np.isfinite(group["val_loss"].to_numpy(float)))
+        by = ["num_params", "chinchilla_ratio", *(c for c in ("search",) if c in finite)]
         points = [
             (cell["num_params"], cell["chinchilla_ratio"], same["val_loss"].to_numpy(float).mean())
-            for cell, same in cells(finite, ["num_params", "chinchilla_ratio"])
+            for cell, same in cells(finite, by)
         ]
         if points:
             found[labels["optimizer"]] = fit("loss", np.array(points), draws, seed)
@@ -87,14 +100,15 @@ def hyperparameter_laws(best: pd.DataFrame, draws: int = 300, seed: int = 0) -> 
     """The law of each positive numeric hyperparameter that varies, by (optimizer, hyperparameter). Averaging
     coefficients (betas, momentum) are fitted as 1 - value, the share of the new, so that none reaches 1.
 
-    best: one row per (optimizer, scale, chinchilla_ratio) with `hp.*`, as report runs give; repeats count
-    once.
+    best: one row per (optimizer, scale, chinchilla_ratio) with `hp.*`, and per `search` where there is such a
+    column; repeats of one search count once.
     """
     found = {}
     for labels, group in cells(_sized(best), ["optimizer"]):
         for name in (c for c in map(str, group.columns) if c.startswith("hp.")):
-            seen = zip(group["num_params"], group["chinchilla_ratio"], group[name], strict=True)
-            points = np.array([row for row in set(seen) if isinstance(row[2], int | float)], dtype=float)
+            search = group["search"] if "search" in group else [1] * len(group)
+            seen = zip(group["num_params"], group["chinchilla_ratio"], group[name], search, strict=True)
+            points = np.array([row[:3] for row in set(seen) if isinstance(row[2], int | float)], dtype=float)
             points = points.reshape(-1, 3)[np.lexsort(points.reshape(-1, 3).T)]
             complement = "beta" in name or name == "hp.momentum"
             points[:, 2] = 1 - points[:, 2] if complement else points[:, 2]
@@ -102,7 +116,7 @@ def hyperparameter_laws(best: pd.DataFrame, draws: int = 300, seed: int = 0) -> 
             if len(np.unique(kept[:, 2])) > 1:
                 law = fit("hyperparameter", kept, draws, seed)
                 off = len(points) - len(kept)
-                flags = (*law.flags, f"{off} points of 0 left out") if off else law.flags
+                flags = (*law.flags, f"{off} of 0 left out") if off else law.flags
                 found[labels["optimizer"], name[3:]] = replace(law, complement=complement, flags=flags)
     return found
 
@@ -117,70 +131,125 @@ def predict(
 
 
 def summary(laws: Mapping[Any, Law]) -> pd.DataFrame:
-    """One row per law: key, form, points; B, C and E with 95 % intervals (B_lo, B_hi, ...); residual_sd,
-    held_out and flags as in `Law`."""
+    """One row per law: key, form, tasks, searches; B, C and E with 95 % intervals (B_lo, B_hi, ...), NaN where
+    the tasks do not identify them; residual_sd, search_sd, held_out and flags as in `Law`."""
     found = []
     for key, law in laws.items():
-        row: dict[str, Any] = {"key": key, "form": law.form, "points": law.points}
+        row: dict[str, Any] = {"key": key, "form": law.form, "tasks": law.tasks, "searches": law.searches}
         values = {"B": law.exponents[:, 0], "C": law.exponents[:, 1], "E": law.coefficients[:, -1]}
-        for name, column in values.items():
+        for (name, whole), told in zip(values.items(), law.identified, strict=True):
+            column = whole if told else np.full(len(whole), np.nan)
             drawn = column[1:] if len(column) > 1 else np.array([np.nan])
             row[name], row[f"{name}_lo"], row[f"{name}_hi"] = column[0], *np.quantile(drawn, [0.025, 0.975])
-        said = {"residual_sd": law.residual_sd, "held_out": law.held_out, "flags": "; ".join(law.flags)}
+        said = {k: getattr(law, k) for k in SAID} | {"flags": "; ".join(law.flags)}
         found.append({**row, **said})
     ends = [f"{name}{end}" for name in "BCE" for end in ("", "_lo", "_hi")]
-    return table(found, ["key", "form", "points", *ends, "residual_sd", "held_out", "flags"])
+    return table(found, ["key", "form", "tasks", "searches", *ends, *SAID, "flags"])
 
 
 def fit(form: Form, points: Floats, draws: int = 300, seed: int = 0) -> Law:
-    """Fit one law to rows of (N, r, value). Raises ValueError for none, or for values that are not positive."""
+    """Fit one law to rows of (N, r, value), several of one (N, r) being searches of one task. Raises ValueError
+    for none, or for values that are not positive."""
     if not len(points) or not (points > 0).all():
         raise ValueError("a law needs points (N, r, value) that are all positive")
-    size, ratio, value = points.T
+    of_tasks, counts, apart = _tasks(form, points)
+    size, ratio, value = of_tasks.T
     data = ratio if form == "hyperparameter" else TOKENS_PER_PARAMETER * size * ratio
     units = float(np.exp(np.log(size).mean())), float(np.exp(np.log(data).mean()))
     n, d = size / units[0], data / units[1]
     search = _search_hyperparameter if form == "hyperparameter" else _search_loss
     varies = (bool(np.ptp(size) > 0), bool(np.ptp(data) > 0))
-    floor = len(points) >= FEWEST_FLOOR
+    floor = len(of_tasks) >= FEWEST_FLOOR
     exponents, coefficients = search(n, d, value[None], varies, floor)
     fitted = _value(form, n, d, exponents, coefficients)
-    freedom = len(points) - (1 + sum(varies) if form == "hyperparameter" else 2 * sum(varies) or 1) - floor
-    noise, spread = np.empty(0), float("nan")
+    freedom = len(of_tasks) - (1 + sum(varies) if form == "hyperparameter" else 2 * sum(varies) or 1) - floor
+    noise, residuals = np.empty(0), np.empty(0)
     if freedom > 0:
         residuals = np.log(value / fitted) if form == "hyperparameter" else value - fitted
-        residuals = residuals * np.sqrt(len(points) / freedom)
-        spread = float(np.sqrt(np.mean(residuals**2)))
-        if draws:
-            rng = np.random.default_rng(seed)
-            drawn = residuals[rng.integers(len(points), size=(draws, len(points)))]
-            noise = residuals[rng.integers(len(points), size=draws)]
-            replicas = fitted * np.exp(drawn) if form == "hyperparameter" else fitted + drawn
-            more = search(n, d, replicas, varies, floor)
-            exponents, coefficients = np.vstack([exponents, more[0]]), np.vstack([coefficients, more[1]])
-    held = _held_out(form, points) if draws else float("nan")
-    flags = _flags(len(points), varies, freedom, floor)
-    return Law(form, len(points), exponents, coefficients, spread, *units, held, flags, noise)
-
-
-def _flags(points: int, varies: tuple[bool, bool], freedom: int, floor: bool) -> tuple[str, ...]:
-    still = [name for name, changes in zip(("size", "data"), varies, strict=True) if not changes]
-    return (
-        *([f"fitted on {points} points"] if points < FEWEST else []),
-        *(f"no dependence on {name}: one value" for name in still),
-        *([] if floor else ["E = 0: too few points to tell it"]),
-        *(["no interval: as many parameters as points"] if freedom <= 0 else []),
+        residuals = residuals * np.sqrt(len(of_tasks) / freedom)
+    if draws and (freedom > 0 or len(apart)):
+        rng = np.random.default_rng(seed)
+        shape = (draws, len(of_tasks))
+        if freedom > 0:  # which hold the searches' part of the noise
+            drawn, noise = rng.choice(residuals, shape), rng.choice(residuals, draws)
+        else:
+            drawn, noise = rng.choice(apart, shape) / np.sqrt(counts), np.zeros(draws)
+        if len(apart):  # a task's mean is less noisy than one search of it
+            noise = noise + np.sqrt(1 - (1 / counts).mean() if freedom > 0 else 1) * rng.choice(apart, draws)
+        replicas = fitted * np.exp(drawn) if form == "hyperparameter" else fitted + drawn
+        more = search(n, d, replicas, varies, floor)
+        exponents, coefficients = np.vstack([exponents, more[0]]), np.vstack([coefficients, more[1]])
+    held = _held_out(form, of_tasks) if draws else float("nan")
+    together = all(varies) and np.linalg.matrix_rank(np.column_stack([n**0, np.log(n), np.log(d)])) < 3
+    told = (varies[0] and not together, varies[1] and not together)
+    return Law(
+        form,
+        len(of_tasks),
+        len(points),
+        exponents,
+        coefficients,
+        (*told, floor or not any(varies)),
+        _root_mean_square(residuals),
+        _root_mean_square(apart),
+        *units,
+        held,
+        _flags(form, len(of_tasks), varies, bool(together), freedom, floor, len(apart) > 0, held),
+        noise,
     )
 
 
-def _held_out(form: Form, points: Floats) -> float:
-    last = int(np.argmax(points[:, 0] ** 2 * points[:, 1]))  # compute ~ N * D ~ N**2 * r
-    kept = np.delete(points, last, axis=0)
+def _tasks(form: Form, points: Floats) -> tuple[Floats, Floats, Floats]:
+    """Rows (N, r, mean) of the tasks, sorted, of how many searches each is the mean, and how far the searches
+    lie from it where there are several, corrected for that mean; all in logarithms for a hyperparameter."""
+    of_tasks, at = np.unique(points[:, :2], axis=0, return_inverse=True)
+    at = at.ravel()
+    heights = np.log(points[:, 2]) if form == "hyperparameter" else points[:, 2]
+    counts = np.bincount(at).astype(float)
+    means = np.bincount(at, heights) / counts
+    several = counts[at] > 1
+    apart = (heights - means[at])[several] * np.sqrt(counts / np.maximum(counts - 1, 1))[at][several]
+    return np.column_stack([of_tasks, np.exp(means) if form == "hyperparameter" else means]), counts, apart
+
+
+def _root_mean_square(found: Floats) -> float:
+    return float(np.sqrt(np.mean(found**2))) if len(found) else float("nan")
+
+
+def _flags(
+    form: Form,
+    tasks: int,
+    varies: tuple[bool, bool],
+    together: bool,
+    freedom: int,
+    floor: bool,
+    replicated: bool,
+    held_out: float,
+) -> tuple[str, ...]:
+    still = [name for name, changes in zip(("size", "data"), varies, strict=True) if not changes]
+    source = "interval from the searches alone" if replicated else "no interval"
+    return (
+        *([f"fitted on {tasks} task{'s' if tasks > 1 else ''}"] if tasks < FEWEST else []),
+        *(f"no dependence on {name}: one value" for name in still),
+        *(["size and data grow together: B and C are not told apart"] if together else []),
+        *([] if floor else ["E = 0: too few tasks to tell it"]),
+        *([f"{source}: as many parameters as tasks"] if freedom <= 0 else []),
+        *(
+            ["predicts nothing: off by more than a grid step at the task left out"]
+            if form == "hyperparameter" and held_out > GRID_STEP - 1
+            else []
+        ),
+    )
+
+
+def _held_out(form: Form, of_tasks: Floats) -> float:
+    """How far off the law of the others is at the task of largest compute, all of its searches left out."""
+    last = int(np.argmax(of_tasks[:, 0] ** 2 * of_tasks[:, 1]))  # compute ~ N * D ~ N**2 * r
+    kept = np.delete(of_tasks, last, axis=0)
     if len(kept) < FEWEST:
         return float("nan")
-    size, ratio, value = points[last]
+    size, ratio, value = of_tasks[last]
     got, _, _ = fit(form, kept, draws=0).predict(size, TOKENS_PER_PARAMETER * size * ratio)
-    return float(got / value - 1 if form == "hyperparameter" else got - value)
+    return float(np.exp(abs(np.log(got / value))) - 1 if form == "hyperparameter" else abs(got - value))
 
 
 def _value(form: Form, n: Any, d: Any, exponents: Floats, coefficients: Floats) -> Floats:

@@ -30,8 +30,12 @@ def order(num_tokens: int, seq_len: int, batch_size: int, steps: int, seed: int)
 def rows_at_once(batch_size: int, seq_len: int) -> int:
     """How many sequences of a batch go through the decoder at once. Gradients of larger batches are summed
     up part by part, because their logits over a large vocabulary fit no device."""
-    fitting = max(1, TOKENS_AT_ONCE // seq_len)
-    return max(rows for rows in range(1, min(fitting, batch_size) + 1) if batch_size % rows == 0)
+    return largest_part(batch_size, TOKENS_AT_ONCE // seq_len)
+
+
+def largest_part(count: int, fitting: int) -> int:
+    """The largest size, at most `fitting` but at least 1, of which `count` is a multiple."""
+    return max(size for size in range(1, min(max(1, fitting), count) + 1) if count % size == 0)
 
 
 def fixed_sequences(tokens: np.ndarray, seq_len: int, count: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmark import hidden
 from benchmark.data.corpora import cache_folder
 from benchmark.kit import cases, drivers, guard
 from benchmark.kit.cases import STEPS
@@ -64,7 +65,8 @@ def _apart(where: str, backend: Backend | None) -> None:
     context: Any = multiprocessing.get_context(START)
     answer, end = context.Pipe(duplex=False)
     process = context.Process(target=_load_and_admit, args=(str(parse(where)), backend, end))
-    process.start()
+    with hidden.shown():  # a rule may need the device that it will train on
+        process.start()
     end.close()  # so that the child's end is the last: it is closed with the child, whatever ends it
     doing = "when it is imported"
     try:

@@ -19,17 +19,29 @@ from benchmark.store import write_atomically
 
 RUNS, MANIFEST = "trials.jsonl", "sweep.json"
 UNDER_WAY = ".importing"  # below results: what is being written; no reader looks two folders deep
+SWEEPS = Path(__file__).parents[2] / "sweeps"  # whose files are called as the folders that they write to
 LONGEST = 100  # characters of a name, as file systems and pages bear it
 
 
 def results_set(results: Path, name: str) -> Path:
-    """The folder of a results set. Raises ValueError for a name that is no plain folder name."""
+    """The folder of a results set. Raises ValueError for a name that is no plain folder name, or a sweep's."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or len(name) > LONGEST:
         plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name[:LONGEST]).strip("-._") or "mine"
         raise ValueError(
             f"cannot name a results set {shown(name)}; use letters, digits, '.', '_' and '-' (--name {plain})"
         )
+    if (SWEEPS / f"{name.lower()}.py").is_file() or name.startswith("aa-"):
+        free = f"import-{name}"
+        raise ValueError(
+            f"{results / name} is where a sweep writes its results; nothing was written: choose another name"
+            f" with --name {free}"
+        )
     return results / name
+
+
+def is_import(folder: Path) -> bool:
+    """Whether a folder's manifest says that an import made it."""
+    return bool((_manifest(folder) or {}).get("published"))
 
 
 def put(folder: Path, lines: Mapping[str, str], manifest: Mapping[str, Any], replace: bool = False) -> bool:

@@ -21,8 +21,11 @@ PRACTICAL = 8  # times the evidence that there is; beyond it, what would settle 
 OPEN = ("undecided", "paired undecided")
 
 
-def lines(study: Study, task: str, table: list[dict[str, Any]], against: Sequence[str] = ()) -> list[str]:
-    """One line for each optimizer that is not of the registry: its verdict, or why there is none.
+def answers(
+    study: Study, task: str, table: list[dict[str, Any]], against: Sequence[str] = ()
+) -> list[tuple[str, str]]:
+    """For each optimizer that is not of the registry its verdict in a sentence, or that there is none; and what
+    there is to say of it.
 
     table: the speedup rows of `task`, best first, of all that are compared. against: whom to compare it with
     beside the baseline, by default the best.
@@ -41,20 +44,19 @@ def failed(study: Study) -> bool:
     return any(name not in done for name in study.asked)
 
 
-def _verdict(study: Study, task: str, row: dict[str, Any], others: list[dict[str, Any]]) -> str:
+def _verdict(study: Study, task: str, row: dict[str, Any], others: list[dict[str, Any]]) -> tuple[str, str]:
     title, base = study.titles[row["optimizer"]], study.baseline_title
     verdict = str(row["verdict"]).removeprefix("paired ")
     than = {"faster": "faster than", "slower": "slower than", "inseparable": "inseparable from"}
-    said = f"{title} is {than.get(verdict, 'undecided against')} tuned {base} at {task}"
+    said = f"{title} is {than.get(verdict, 'undecided against')} {study.tuned_baseline} at {task}"
     if text.is_number(row["speedup"]) and row["speedup"] < math.inf:
-        over = text.count(int(row["searches"]), "search", "searches")
-        runs = f"n\u00a0=\u00a0{text.count(int(row['n']), 'run')} over {over}"
         ends = f"95\u00a0% interval {text.fixed(row['lo'], 2)} to {text.fixed(row['hi'], 2)}"
         times = text.fixed(row["speedup"], 2)
-        said += f": {base} needs {times} times the tokens for the same loss ({ends}, {runs})"
+        said += f": {base} needs {times} times the tokens for the same loss ({ends})"
     else:
         said += f": {text.fixed(-row['gap'], 4)} nats below it"
-    parts = [f"{said}."]
+    over = text.count(int(row["searches"]), "search", "searches")
+    parts = [f"From n\u00a0=\u00a0{text.count(int(row['n']), 'run')} over {over}."]
     parts += [_beside(study, row, other) for other in others if other["optimizer"] != row["optimizer"]]
     if study.mixes_cpus(row["optimizer"], task):
         parts.append(
@@ -62,7 +64,7 @@ def _verdict(study: Study, task: str, row: dict[str, Any], others: list[dict[str
         )
     if row["verdict"] in OPEN:
         parts.append(_settles(study, task, row))
-    return " ".join(parts)
+    return f"{said}.", " ".join(parts)
 
 
 def _beside(study: Study, row: dict[str, Any], other: dict[str, Any]) -> str:
@@ -159,16 +161,16 @@ def _equal(row: dict[str, Any]) -> float:
     return min((edge - at) / (high - at), (edge + at) / (at - low))
 
 
-def _none(study: Study, name: str) -> str:
+def _none(study: Study, name: str) -> tuple[str, str]:
     """Why there is no verdict: what became of its runs."""
     title, runs = study.titles.get(name, name), where(study.runs, optimizer=name)
     ended = Counter(str(s) for s in runs["status"])
     if not ended:
-        return f"{title} has no verdict: none of its trials has ended."
+        return f"{title} has no verdict: none of its trials has ended.", ""
     if ended["finished"] and not len(where(runs, use="report")):
-        return f"{title} has no verdict yet: its report runs are not finished."
+        return f"{title} has no verdict yet: its report runs are not finished.", ""
     parts = [f"{ended[kind]} {kind}" for kind in ("failed", "diverged", "finished") if ended[kind]]
     reasons = Counter(str(r["reason"]) for r in rows(runs) if r["status"] in ("failed", "diverged"))
-    why = f" Most often: {reasons.most_common(1)[0][0]}." if reasons else ""
+    why = f"Most often: {reasons.most_common(1)[0][0]}." if reasons else ""
     of = text.count(len(runs), "trial")
-    return f"{title} has no verdict: of {of} {text.names(parts)}.{why}"
+    return f"{title} has no verdict: of {of} {text.names(parts)}.", why

@@ -83,7 +83,7 @@ def speedup_by_ratio(study: Study, scale: str) -> Figure | None:
     frame = frame.assign(ratio=ratios, chinchilla_ratio=ratios * apart)
     tips = {"ratio": "~g", "speedup": "", "interval": "", "n": "d"}
     ends = [0.8 * min(ratios, default=1.0), 1.25 * max(ratios, default=1.0)]
-    base = study.baseline_title
+    base, tuned = study.baseline_title, study.tuned_baseline
     plot = Lines(
         ratio_axis(list(ratios)),
         Axis(SPEEDUP),
@@ -95,8 +95,8 @@ def speedup_by_ratio(study: Study, scale: str) -> Figure | None:
     return Figure(
         f"speedup-{scale}",
         f"Speedup against token budget at {scale}",
-        f"Line chart: speedup over tuned {base} against Chinchilla ratio at {scale}, one line per optimizer.",
-        f"Points are speedups over tuned {base} at {scale}, bars 95 % intervals {seeds(frame)}, at one ratio"
+        f"Line chart: speedup over {tuned} against Chinchilla ratio at {scale}, one line per optimizer.",
+        f"Points are speedups over {tuned} at {scale}, bars 95 % intervals {seeds(frame)}, at one ratio"
         f" set slightly apart. The dashed line at 1 is {base}.{cut(frame)}",
         plot,
         group="Against the token budget",

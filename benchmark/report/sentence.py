@@ -34,30 +34,42 @@ def study_of(results: Results, sweep: str) -> Study:
 
 def lines(study: Study, against: Sequence[str] = ()) -> Lines:
     """The answer at the study's largest comparable task; no line claims what its interval does not."""
+    return tuple(f"{first} {rest}".rstrip() for first, rest in _pairs(study, against))
+
+
+def headline(study: Study) -> tuple[str, Lines]:
+    """The same for a page: its first sentence alone, and the paragraphs below it."""
+    (first, rest), *others = _pairs(study, ())
+    further = [f"{said} {more}".rstrip() for said, more in others]
+    own = max(len(study.asked) - 1, 0)  # those after the first, a paragraph each
+    paragraphs = (rest, *further[:own], " ".join(filter(None, further[own:])))
+    return first, tuple(filter(None, paragraphs))
+
+
+def _pairs(study: Study, against: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Sentences, each with what is said below it."""
     task, named = study.headline, {*study.challengers, study.baseline}
     results = [] if task is None else rows(study.results_for(task.name))
     found = [r for r in results if r["n"] > 0 and r["optimizer"] in named]
     if task is None or all(r["optimizer"] == study.baseline for r in found):
-        return (
-            *asked.lines(study, "", []),
-            f"No comparison yet: {_why_none(study)}.",
+        needs = (
             f"A speedup needs finished report runs of {study.baseline_title} and of another optimizer on the"
-            " same task.",
-            "",
-            "",
+            " same task."
         )
+        plain = (f"No comparison yet: {_why_none(study)}.", needs, "", "")
+        return *asked.answers(study, "", []), *((line, "") for line in plain)
     # its mean is over the runs that finished: what has a diverged one is not named as the best
     table = sorted(found, key=lambda r: _diverged(study, r) > 0)
     first = _speedup(study, table, task.name)
     rest = (first, _ties(study, table, task.name), _open(study, table), _check(study, task.name))
-    return (*asked.lines(study, task.name, table, against), *rest)
+    return *asked.answers(study, task.name, table, against), *((line, "") for line in rest)
 
 
 def _why_none(study: Study) -> str:
     cells = study.manifest.get("cells", {}).values()
     done = sum(bool(c.get("complete")) for c in cells)
     if done < len(cells):
-        return f"{done} of {text.count(len(cells), 'search', 'searches')} are complete"
+        return f"{done} of {text.count(len(cells), 'cell')} are complete"
     finished = study.losses.loc[study.losses["val_loss"] < float("inf"), "optimizer"]
     names = [study.titles[o] for o in dict.fromkeys(finished)]
     return f"only {text.names(names)} finished its report runs" if names else "no report run has finished"
@@ -80,9 +92,10 @@ def _speedup(study: Study, table: list[dict[str, Any]], task: str) -> str:
         needs = f"never reaches {title}'s loss on its fitted curve"
     else:
         needs = f"needs {text.fixed(row['speedup'], 2)} times the tokens to reach {title}'s loss"
+    tuned = study.tuned_baseline[:1].upper() + study.tuned_baseline[1:]
     if first == study.baseline:
-        return f"Tuned {base} has {of}; it {needs}, the nearest {_spread(study, row)}."
-    return f"Tuned {base} {needs}, {of} {_spread(study, row)}."
+        return f"{tuned} has {of}; it {needs}, the nearest {_spread(study, row)}."
+    return f"{tuned} {needs}, {of} {_spread(study, row)}."
 
 
 def _compared(study: Study, table: list[dict[str, Any]]) -> str:
@@ -124,7 +137,7 @@ def _ties(study: Study, table: list[dict[str, Any]], task: str) -> str:
 
 def _open(study: Study, table: list[dict[str, Any]]) -> str:
     """Who is neither faster nor slower than the baseline, and in which of the three ways."""
-    base = study.baseline_title
+    base = study.tuned_baseline
 
     def titles(*verdicts: str) -> str:
         others = [r for r in table if r["optimizer"] != study.baseline]
@@ -132,11 +145,11 @@ def _open(study: Study, table: list[dict[str, Any]]) -> str:
 
     same, undecided = titles("inseparable"), titles("undecided", "paired undecided")
     unknown = titles("")
-    said = [f"Inseparable from tuned {base}, within a factor of {EQUIVALENCE:g}: {same}."] if same else []
+    said = [f"Inseparable from {base}, within a factor of {EQUIVALENCE:g}: {same}."] if same else []
     said += [f"Undecided: {undecided}."] if undecided else []
     if unknown:
-        said.append(f"Not known to be separable from tuned {base}, for want of an interval: {unknown}.")
-    return " ".join(said) or f"Every other optimizer is separable from tuned {base}."
+        said.append(f"Not known to be separable from {base}, for want of an interval: {unknown}.")
+    return " ".join(said) or f"Every other optimizer is separable from {base}."
 
 
 def _check(study: Study, task: str) -> str:

@@ -137,10 +137,11 @@ class Site:
         root = "../" * (folder.count("/") + 1) if folder else ""
         if base is None:
             base = root + (f"{slug(study.name)}/" if study else "")
-        owner = study or self.studies[0]
+        owner = study or next(iter(self.studies), None)
+        nav = self.nav(root, f"{root}{slug(owner.name)}/") if owner else []
         shared = {
             "root": root, "base": base, "study": study, "sweeps": self.studies, "here": "",
-            "nav": self.nav(root, f"{root}{slug(owner.name)}/"), "filename": "index.html", "live": False,
+            "nav": nav, "filename": "index.html", "live": False,
             "lead": "", "figures": [], "curves": None, "tables": (), "sections": (), "nothing": "",
         }  # fmt: skip
         return self.render(template, **{**shared, **values})

@@ -37,17 +37,29 @@ def logits(params: Params, tokens_BT: torch.Tensor, scale: Scale) -> torch.Tenso
     """Next-token logits, [B, T, V], in at least float32 whatever the parameters' precision."""
     x_BTD = F.embedding(tokens_BT, params["embed"])
     rotation = rope(tokens_BT.shape[1], scale.width // scale.heads, x_BTD)
+    x_BTD = x_BTD.to(params["head"].dtype)
     for i in range(scale.layers):
         prefix = f"layers.{i}."
         weights = {k.removeprefix(prefix): v for k, v in params.items() if k.startswith(prefix)}
-        if scale.layers > 4 and torch.is_grad_enabled():
+        if scale.deep and torch.is_grad_enabled():
             # deep models recompute activations in the backward pass: 32 layers would not fit otherwise
             x_BTD = checkpoint(_layer, weights, x_BTD, rotation, scale.heads, use_reentrant=False)
         else:
             x_BTD = _layer(weights, x_BTD, rotation, scale.heads)
     x_BTD = _rms_norm(x_BTD, params["final_norm"])
     out = torch.promote_types(x_BTD.dtype, torch.float32)
+    if scale.deep:  # the product in the parameters' precision: the head is a third of such a model
+        return F.linear(x_BTD, params["head"]).to(out)
     return F.linear(x_BTD.to(out), params["head"].to(out))
+
+
+def cast(params: Params, dtype: torch.dtype, scale: Scale) -> Params:
+    """The parameters for products in `dtype`; of a deep model embedding and norms stay as they are, as in
+    deep_jax.py."""
+    if dtype == torch.float32:
+        return params
+    kept = ("embed", "norm") if scale.deep else ()
+    return {name: value if name.endswith(kept) else value.to(dtype) for name, value in params.items()}
 
 
 def rope(length: int, head_width: int, like: torch.Tensor) -> Rotation:
@@ -80,13 +92,13 @@ def _attention(w: Params, x_BTD: torch.Tensor, rotation: Rotation, heads: int) -
 def _rotate(x_BHTK: torch.Tensor, rotation: Rotation) -> torch.Tensor:
     cos, sin = rotation
     first, second = x_BHTK.chunk(2, dim=-1)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x_BHTK.dtype)
 
 
 def _rms_norm(x_BTD: torch.Tensor, gain_D: torch.Tensor) -> torch.Tensor:
     wide = x_BTD.to(torch.promote_types(x_BTD.dtype, torch.float32))
     normed = wide * torch.rsqrt((wide * wide).mean(-1, keepdim=True) + NORM_EPS)
-    return normed.to(x_BTD.dtype) * gain_D
+    return (normed.to(gain_D.dtype) * gain_D).to(x_BTD.dtype)
 
 
 def _linears(x_BTD: torch.Tensor, *weights_OD: torch.Tensor) -> tuple[torch.Tensor, ...]:

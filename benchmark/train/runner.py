@@ -13,7 +13,8 @@ from benchmark import scales
 from benchmark.data.corpora import Corpus
 from benchmark.extras import install
 from benchmark.spec import Cost, Outcome, Record, Trial
-from benchmark.train import environment, parameters
+from benchmark.train import checkpoint, environment, parameters
+from benchmark.train.upkeep import Watch
 from optimizers.base import Info, Optimizer
 from optimizers.shared.copies import copy_title
 from optimizers.user import identity
@@ -26,6 +27,7 @@ def run(
     purposes: Mapping[str, str] | None = None,
     checkpoints: Path | None = None,
     session: str = "",
+    watch: Watch | None = None,
     devices: int = 1,
 ) -> list[Record]:
     """Train a pack and return its records; a trial that raises is a `failed` record with its reason.
@@ -33,6 +35,7 @@ def run(
     trials: of one task, optimizer and static shape (see trainer_jax.py).
     purposes: trial_id -> what the trial was for.
     checkpoints: folder for the state of long runs, or None for none.
+    watch: where to say what long runs have come to; the device is filled in here.
     session: what all runs of one start of a sweep share; seconds compare within it (`machine.conditions`).
     devices: how many of its devices this process trains a trial on; jax only where more than one.
     """
@@ -40,15 +43,17 @@ def run(
     started = time.perf_counter()
     try:
         settings = [setting(optimizer, trial) for trial in trials]
-        path = checkpoints / f"{trials[0].trial_id}-{len(trials)}.npz" if checkpoints else None
+        path = checkpoint.place(checkpoints, trials) if checkpoints else None
+        watch = dataclasses.replace(watch, device=trainer.device()) if watch else None
         over = {"devices": devices} if devices > 1 else {}
-        outcomes = trainer.train(trials, settings, corpus, path, **over)
+        outcomes = trainer.train(trials, settings, corpus, path, watch=watch, **over)
     except Exception as error:
         lines = str(error).strip().splitlines()
         reason = environment.without_folders(f"{type(error).__name__}: {lines[0] if lines else 'no message'}")
         cost = Cost(wall_seconds=(time.perf_counter() - started) / len(trials))
         outcomes = [Outcome("failed", reason, cost=cost) for _ in trials]
     where = environment.describe(trainer.device()) | ({"session": session} if session else {})
+    where = {**where, "attention": trainer.attention(trials[0])}
     if devices > 1:
         where = {**where, "devices": devices}
     if corpus.name != trials[0].corpus:  # the label of the user's own text, which is no part of a trial

@@ -5,7 +5,6 @@ advances in calls of one compiled loop over up to CHUNK steps, whose trip count 
 Chinchilla ratio of a scale and every evaluation interval shares one program. No optimizer is named here.
 """
 
-import contextlib
 import functools
 import math
 import resource
@@ -26,11 +25,12 @@ from benchmark.data.build import Split
 from benchmark.data.corpora import Corpus
 from benchmark.scales import Scale
 from benchmark.spec import Outcome, Point, Trial
-from benchmark.train import checkpoint, devices_jax, model_jax, parameters
-from benchmark.train.checkpoint import CHECKPOINT_SECONDS, Progress
+from benchmark.train import checkpoint, deep_jax, devices_jax, loss_jax, model_jax, parameters, state_jax
+from benchmark.train.checkpoint import Progress
 from benchmark.train.devices_jax import Devices
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
+from benchmark.train.upkeep import Upkeep, Watch
 from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
 
 EVAL_CHUNK = 64  # sequences in one evaluation call
@@ -44,6 +44,7 @@ def train(
     corpus: Corpus,
     checkpoint_path: Path | None = None,
     max_steps: int | None = None,
+    watch: Watch | None = None,
     devices: int = 1,
 ) -> list[Outcome]:
     """Train a pack to its end and evaluate it; one outcome per trial, in order.
@@ -51,6 +52,7 @@ def train(
     optimizers: each trial's optimizer with its hyperparameters set.
     checkpoint_path: where a long run keeps its state; removed when the run ends.
     max_steps: stop after this many steps as if killed (for tests of resuming); the outcomes are then empty.
+    watch: where to say what a long run has come to.
     devices: over how many of jax's devices a trial's batch and state are cut. Raises ValueError where there are
         fewer, or where trials would be batched as well.
     """
@@ -59,23 +61,22 @@ def train(
     first = trials[0]
     marks = evaluation_steps(first.steps, first.evaluation.curve_points)
     stop = first.steps if max_steps is None else min(max_steps, first.steps)
-    saved = time.perf_counter()
-    while progress.step < stop:
-        until = next(mark for mark in [*marks, first.steps] if mark > progress.step)
-        pack.advance(progress, min(until, stop, progress.step + CHUNK))
-        if pack.all_exploded(progress):
-            break
-        if progress.step in marks:
-            pack.add_points(progress)
-        if checkpoint_path and time.perf_counter() - saved > CHECKPOINT_SECONDS:
-            with contextlib.suppress(OSError):  # on a full disk the previous checkpoint stays, the run goes on
+    with Upkeep(trials, checkpoint_path, watch, pack.state) as upkeep:
+        upkeep.begin(progress)
+        while progress.step < stop:
+            until = next(mark for mark in [*marks, first.steps] if mark > progress.step)
+            pack.advance(progress, upkeep.until(progress, min(until, stop, progress.step + CHUNK)))
+            if pack.all_exploded(progress):
+                break
+            if progress.step in marks:
+                pack.add_points(progress)
+            upkeep.after_call(progress)
+        if progress.step < first.steps and max_steps is not None:
+            if checkpoint_path:
                 pack.save(checkpoint_path, progress)
-            saved = time.perf_counter()
-    if progress.step < first.steps and max_steps is not None:
-        if checkpoint_path:
-            pack.save(checkpoint_path, progress)
-        return []
-    outcomes = pack.outcomes(progress)
+            return []
+        upkeep.finish(progress)
+        outcomes = pack.outcomes(progress)
     if checkpoint_path:
         checkpoint_path.unlink(missing_ok=True)
     return outcomes
@@ -94,6 +95,11 @@ def device() -> str:
     return "cpu" if first.platform == "cpu" else first.device_kind
 
 
+def attention(trial: Trial) -> str:
+    """Which attention this process trains a trial with, for its record: `plain` or `cudnn`."""
+    return deep_jax.attention_here(scales.get(trial.scale), trial.precision)
+
+
 class _Pack:
     """Device state of K runs and the programs that act on it. With K = 1 nothing is batched."""
 
@@ -109,7 +115,8 @@ class _Pack:
         self.scale = scales.get(first.scale)
         self.size = len(trials)
         blank = optimizers[0].replace(**dict.fromkeys(optimizers[0].floats(), 0.0))
-        self.programs = programs(blank, self.scale, first.precision, self.size, devices)
+        kernel = deep_jax.attention_here(self.scale, first.precision)
+        self.programs = programs(blank, self.scale, first.precision, self.size, kernel, devices)
         self.compiled_before = self.programs.compile_seconds
         self.started = time.perf_counter()
         self.stream = _on_device(corpus, devices)
@@ -196,18 +203,21 @@ class _Pack:
             for k, trial in enumerate(self.trials)
         ]
 
+    def state(self) -> list[np.ndarray]:
+        """Copies of all arrays of the state."""
+        return state_jax.to_host(self.carry)
+
     def save(self, path: Path, progress: Progress) -> None:
-        checkpoint.save(path, progress, [np.asarray(x) for x in jax.tree.leaves(self.carry)])
+        checkpoint.save(path, progress, self.state(), [trial.trial_id for trial in self.trials])
 
     def resume(self, path: Path | None) -> Progress:
         """Where the run stands: at a checkpoint if there is one, else at the beginning."""
-        leaves, structure = jax.tree.flatten(self.carry)
-        found = checkpoint.load(path, len(leaves)) if path else None
+        count, ids = len(jax.tree.leaves(self.carry)), [trial.trial_id for trial in self.trials]
+        found = checkpoint.load(path, count, ids) if path else None
         if found is None:
             return Progress(curves=[[] for _ in self.trials])
         progress, arrays = found
-        placed = [jax.device_put(a, leaf.sharding) for a, leaf in zip(arrays, leaves, strict=True)]
-        self.carry = jax.tree.unflatten(structure, placed)
+        self.carry = state_jax.to_device(arrays, self.carry)
         return progress
 
 
@@ -240,7 +250,12 @@ class Programs:
 
 @functools.cache
 def programs(
-    blank: Optimizer, scale: Scale, precision: str, size: int, devices: Devices | None = None
+    blank: Optimizer,
+    scale: Scale,
+    precision: str,
+    size: int,
+    attention: model_jax.Attention = "plain",
+    devices: Devices | None = None,
 ) -> Programs:
     """Programs for an optimizer whose float hyperparameters are blank: they arrive traced, in `settings`."""
     params = parameters.roles(scale)
@@ -269,9 +284,10 @@ def programs(
         def step(i: jax.Array, state: Tree) -> Tree:
             values, rule_state, losses = state
             batch = stream[order[i][:, None] * scale.seq_len + offsets].astype(jnp.int32)
-            loss_of = functools.partial(_loss, scale=scale, dtype=dtype)
+            loss_of = functools.partial(loss_jax.loss, scale=scale, dtype=dtype)
             loss_fn = over.loss(loss_of, batch)
-            loss, grads = over.value_and_grad(loss_of, batch)(values)
+            trained = functools.partial(loss_of, attention=attention)  # cuDNN's has no second derivative
+            loss, grads = over.value_and_grad(trained, batch)(values)
             grads = _clip(grads, params, optimizer.clip_roles, setting["clip_norm"])
             updates, rule_state = rule.update(grads, rule_state, values, loss_fn=loss_fn, value=loss)
             updates = over.updates(_scaled(updates, params, setting["ratios"]))
@@ -284,12 +300,15 @@ def programs(
     def evaluate(values: Tree, rule_state: Tree, setting: Tree, sequences: jax.Array) -> jax.Array:
         def losses(values: Tree, rows: jax.Array) -> jax.Array:
             def one(sequence: jax.Array) -> jax.Array:
+                if scale.deep:
+                    return deep_jax.token_losses(values, sequence[None], scale, dtype, attention).mean()
                 return model_jax.token_losses(values, sequence[None], scale).mean()
 
             # about 2048 tokens at a time: small enough for the cache here and for the logits at any scale
             return jax.lax.map(one, rows, batch_size=max(1, 2048 // scale.seq_len))
 
-        values = _cast(build(setting)[0].eval_params(rule_state, values), dtype)
+        values = over.whole(build(setting)[0].eval_params(rule_state, values))
+        values = deep_jax.stacked(values, scale, dtype) if scale.deep else loss_jax.cast(values, dtype)
         return over.rows(losses)(values, sequences)
 
     functions: dict[str, Callable] = {"init": init, "advance": advance, "evaluate": evaluate}
@@ -346,23 +365,6 @@ def normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...]) -> jax.
     """The only randomness an optimizer has: a pure function of (seed, name, step)."""
     named = jax.random.fold_in(jax.random.wrap_key_data(key), zlib.crc32(name.encode()))
     return jax.random.normal(jax.random.fold_in(named, step), shape)
-
-
-def _loss(values: Tree, batch: jax.Array, scale: Scale, dtype: jnp.dtype) -> jax.Array:
-    """Mean loss of a batch, part by part where it is large; the backward pass recomputes each part."""
-
-    def part_loss(values: Tree, part: jax.Array) -> jax.Array:
-        return model_jax.loss(_cast(values, dtype), part, scale)  # cast here: gradients add up in float32
-
-    rows = batches.rows_at_once(len(batch), scale.seq_len)
-    if rows == len(batch):
-        return part_loss(values, batch)
-    parts = batch.reshape(-1, rows, batch.shape[1])
-    return jax.lax.map(functools.partial(jax.checkpoint(part_loss), values), parts).mean()
-
-
-def _cast(values: Tree, dtype: jnp.dtype) -> Tree:
-    return values if dtype == jnp.float32 else jax.tree.map(lambda x: x.astype(dtype), values)
 
 
 def _clip(grads: Tree, params: Mapping[str, Param], roles: Sequence[str], clip_norm: jax.Array) -> Tree:

@@ -1,10 +1,9 @@
 """Train trials in torch and evaluate them. The twin of trainer_jax.py; no optimizer is named here.
 
-A pack is trained one run after the other. Steps are eager: on a CPU torch.compile makes the steps of the
-micro ladder no faster, and its compilation alone takes longer than a whole run.
+A pack is trained one run after the other. On a GPU the loss and its gradient are compiled; on a CPU steps are
+eager, because torch.compile makes those of the micro ladder no faster and takes longer than a whole run.
 """
 
-import contextlib
 import ctypes
 import functools
 import math
@@ -24,13 +23,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from benchmark import resources, scales
 from benchmark.data import batches
 from benchmark.data.corpora import Corpus
+from benchmark.scales import Scale
 from benchmark.spec import Outcome, Point, Trial
 from benchmark.train import checkpoint, model_torch, parameters
-from benchmark.train.checkpoint import CHECKPOINT_SECONDS, Progress
+from benchmark.train.checkpoint import Progress
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.parts_torch import sum_of_parts
+from benchmark.train.rules_torch import require_every_parameter_once, require_types
 from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
 from benchmark.train.state_torch import state_from_array, state_to_array
+from benchmark.train.upkeep import Upkeep, Watch
 from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
 from optimizers.user.convention_torch import has_modes, set_mode, state_tensors
 from optimizers.user.convention_torch import step as take_step
@@ -39,6 +41,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 EVAL_TOKENS = 2048  # in one evaluation call: small enough for the cache here and for the logits at any scale
 
 Values = Mapping[str, torch.Tensor]
+Loss = Callable[[Values, torch.Tensor, Scale], torch.Tensor]
 Normal = Callable[[str, Any, tuple[int, ...]], torch.Tensor]
 
 
@@ -48,20 +51,21 @@ def train(
     corpus: Corpus,
     checkpoint_path: Path | None = None,
     max_steps: int | None = None,
+    watch: Watch | None = None,
 ) -> list[Outcome]:
     """Train a pack to its end and evaluate it; one outcome per trial, in order.
 
     optimizers: each trial's optimizer with its hyperparameters set.
     checkpoint_path: where long runs keep their state (one file per run); removed when the pack ends.
     max_steps: stop every run after this many steps as if killed (for tests of resuming); no outcomes then.
+    watch: where to say what a long run has come to.
     """
     _use_own_cores()
     outcomes = []
-    paths = [_path(checkpoint_path, k, len(trials)) for k in range(len(trials))]
+    paths = [checkpoint_path and checkpoint.part(checkpoint_path, k, len(trials)) for k in range(len(trials))]
     for trial, optimizer, path in zip(trials, optimizers, paths, strict=True):
         run = TrainingRun(trial, optimizer, corpus)
-        finished = run.train(path, max_steps, keep=len(trials) > 1)
-        outcomes += [run.outcome()] if finished else []
+        outcomes += [run.outcome()] if run.train(path, max_steps, watch) else []
     if max_steps is None:
         for path in paths:
             if path:
@@ -94,8 +98,9 @@ def device() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 
 
-def _path(path: Path | None, k: int, size: int) -> Path | None:
-    return path if path is None or size == 1 else path.with_suffix(f".{k}{path.suffix}")
+def attention(trial: Trial) -> str:
+    """What trains a trial's attention, for its record; torch picks the kernel."""
+    return "scaled_dot_product_attention"
 
 
 def normal(seed: int) -> Normal:
@@ -115,23 +120,6 @@ def seed_frameworks(seed: int, step: int) -> None:
     torch.manual_seed(mixed)
     np.random.seed(mixed)
     random.seed(mixed)
-
-
-def require_every_parameter_once(rule: torch.optim.Optimizer, values: Values) -> None:
-    """Raise ValueError unless every parameter is in exactly one of the optimizer's groups."""
-    members = [id(p) for group in rule.param_groups for p in group["params"]]
-    for name, value in values.items():
-        if (count := members.count(id(value))) != 1:
-            raise ValueError(
-                f"{type(rule).__name__}: parameter {name!r} is in {count} of its groups; put it in exactly one"
-            )
-
-
-def require_types(rule: torch.optim.Optimizer, values: Values) -> None:
-    """Raise ValueError where an optimizer has given a parameter another type: the model is float32."""
-    for name, value in values.items():
-        if value.dtype != torch.float32:
-            raise ValueError(f"{type(rule).__name__}: changes {name!r} to {value.dtype}; the model is float32")
 
 
 class TrainingRun:
@@ -157,40 +145,44 @@ class TrainingRun:
         set_mode(self.rule, "train")
         self.needs_graph = bool(getattr(self.rule, "needs_graph", False))
         self.gradients = self.first_step = 0  # what this process computed, and from which step on
+        # a compiled loss has no second derivative
+        compiles = _device().type == "cuda" and not self.needs_graph
+        self.compiled = torch.compile(model_torch.loss) if compiles else None
+        self.compile_seconds = 0.0
         require_every_parameter_once(self.rule, self.values)
         self.initial_lrs = [group["lr"] for group in self.rule.param_groups]
         self.stream = corpus.tokens("train")
         self.order = batches.order(len(self.stream), trial.seq_len, trial.batch_size, trial.steps, trial.seed)
         self.progress = Progress(curves=[[]])
 
-    def train(self, path: Path | None = None, max_steps: int | None = None, keep: bool = False) -> bool:
+    def train(self, path: Path | None = None, max_steps: int | None = None, watch: Watch | None = None) -> bool:
         """Train to the end, or to max_steps; False if the run was stopped there.
 
-        path: where a long run keeps its state. keep: leave it there at the end, for a pack that goes on.
+        path: where a long run keeps its state, at the end its last one. watch: where to say how it goes.
         """
         self._resume(path)
         self.first_step = self.progress.step
         progress, trial = self.progress, self.trial
         marks = evaluation_steps(trial.steps, trial.evaluation.curve_points)
         stop = trial.steps if max_steps is None else min(max_steps, trial.steps)
-        saved = began = time.perf_counter()
-        while progress.step < stop:
-            until = next(mark for mark in [*marks, trial.steps] if mark > progress.step)
-            self._advance(min(until, stop, progress.step + CHUNK))
-            if self._exploded():
-                break
-            if progress.step in marks:
-                self._add_point()
-            if path and time.perf_counter() - saved > CHECKPOINT_SECONDS:
-                self._save_if_possible(path)
-                saved = time.perf_counter()
-        stopped = progress.step < trial.steps and max_steps is not None
-        long = keep and time.perf_counter() - began > CHECKPOINT_SECONDS
-        if path and stopped:
-            self._save(path)
-        elif path and long:
-            self._save_if_possible(path)
-        return not stopped
+        if self.compiled and progress.step < stop:
+            self._compile()
+        with Upkeep([trial], path, watch, self._state) as upkeep:
+            upkeep.begin(progress)
+            while progress.step < stop:
+                until = next(mark for mark in [*marks, trial.steps] if mark > progress.step)
+                self._advance(upkeep.until(progress, min(until, stop, progress.step + CHUNK)))
+                if self._exploded():
+                    break
+                if progress.step in marks:
+                    self._add_point()
+                upkeep.after_call(progress)
+            if progress.step < trial.steps and max_steps is not None:
+                if path:
+                    checkpoint.save(path, progress, self._state(), [trial.trial_id])
+                return False
+            upkeep.finish(progress)
+        return True
 
     def outcome(self) -> Outcome:
         """Evaluate the run and judge it."""
@@ -207,7 +199,7 @@ class TrainingRun:
             train_losses=[row[0] for row in progress.train_losses],
             progress=progress,
             curve=tuple(progress.curves[0]),
-            compile_seconds=0.0,
+            compile_seconds=self.compile_seconds,
             wall_seconds=time.perf_counter() - self.started,
             peak_memory_bytes=_peak_memory(),
             state_bytes=sum(tensor.nbytes for tensor in state_tensors(self.rule)),
@@ -230,16 +222,29 @@ class TrainingRun:
         self.progress.train_seconds += time.perf_counter() - start
         self.progress.step = until
 
-    def _step(self, step: int) -> torch.Tensor:
-        """One step; returns the batch's loss before it, still on the device."""
+    def _compile(self) -> None:
+        """Compile by a gradient that is thrown away, so that the first step takes no longer than the others."""
+        start = time.perf_counter()
+        self._gradient(self._losses(self.progress.step, self.compiled)).item()
+        self.rule.zero_grad()
+        self.gradients, self.compile_seconds = 0, time.perf_counter() - start
+
+    def _losses(self, step: int, loss: Loss | None = None) -> list[Callable[[Values], torch.Tensor]]:
+        """The loss of each part of a step's batch, as shares of the batch's; loss: a compiled one to use."""
         starts = self.order[step][:, None].astype(np.int64) * self.scale.seq_len
         tokens = self.stream[starts + np.arange(self.scale.seq_len + 1)].astype(np.int64)
         batch = torch.from_numpy(tokens).to(_device())
-
-        seed_frameworks(self.trial.seed, step)
         parts = batch.split(batches.rows_at_once(len(batch), self.scale.seq_len))
-        losses = [functools.partial(self._part_loss, part=part, share=len(part) / len(batch)) for part in parts]
-        loss = self._gradient(losses)
+        return [
+            functools.partial(self._part_loss, part=part, share=len(part) / len(batch), loss=loss)
+            for part in parts
+        ]
+
+    def _step(self, step: int) -> torch.Tensor:
+        """One step; returns the batch's loss before it, still on the device."""
+        losses = self._losses(step)
+        seed_frameworks(self.trial.seed, step)
+        loss = self._gradient(self._losses(step, self.compiled) if self.compiled else losses)
         factor = float(self.multiplier(step))
         for group, initial in zip(self.rule.param_groups, self.initial_lrs, strict=True):
             group["lr"] = initial * factor
@@ -278,8 +283,12 @@ class TrainingRun:
             value.grad = grad.clone()  # of a view a rule may want none
         return total.detach()
 
-    def _part_loss(self, values: Values, part: torch.Tensor, share: float) -> torch.Tensor:
-        return share * model_torch.loss(_cast(values, self.dtype), part, self.scale)
+    def _part_loss(
+        self, values: Values, part: torch.Tensor, share: float, loss: Loss | None = None
+    ) -> torch.Tensor:
+        return share * (loss or model_torch.loss)(
+            model_torch.cast(values, self.dtype, self.scale), part, self.scale
+        )
 
     def _exploded(self) -> bool:
         last = self.progress.train_losses[-1][0]
@@ -290,7 +299,7 @@ class TrainingRun:
         """Loss of every one of the first `count` sequences of a split in nats per token, [count]."""
         start = time.perf_counter()
         sequences = batches.fixed_sequences(self.corpus.tokens(split), self.scale.seq_len, count)
-        values = _cast(self._evaluated(), self.dtype)
+        values = model_torch.cast(self._evaluated(), self.dtype, self.scale)
         size = max(1, EVAL_TOKENS // self.scale.seq_len)
         losses = [
             model_torch.token_losses(values, torch.from_numpy(part).long().to(_device()), self.scale).mean(1)
@@ -316,17 +325,14 @@ class TrainingRun:
         if math.isfinite(mean):  # the curve of a diverged run ends where its loss did
             progress.curves[0].append(Point(progress.step, tokens, progress.train_seconds, mean))
 
-    def _save(self, path: Path) -> None:
-        values = [value.detach().cpu().numpy() for value in self.values.values()]
-        checkpoint.save(path, self.progress, [*values, state_to_array(self.rule)])
-
-    def _save_if_possible(self, path: Path) -> None:
-        with contextlib.suppress(OSError):  # on a full disk the previous checkpoint stays and the run goes on
-            self._save(path)
+    def _state(self) -> list[np.ndarray]:
+        """Copies of all arrays of the state."""
+        values = [value.detach().cpu().numpy().copy() for value in self.values.values()]
+        return [*values, state_to_array(self.rule)]
 
     def _resume(self, path: Path | None) -> None:
         """Go on from a checkpoint if there is one."""
-        found = checkpoint.load(path, len(self.values) + 1) if path else None
+        found = checkpoint.load(path, len(self.values) + 1, [self.trial.trial_id]) if path else None
         if found is None:
             return
         self.progress, arrays = found
@@ -357,10 +363,6 @@ def _scale_steps(values: Values, before: Values, ratios: Mapping[str, float]) ->
     may fix the norm of its step whatever the gradient."""
     for name, ratio in ratios.items():
         values[name].copy_(before[name] + ratio * (values[name] - before[name]))
-
-
-def _cast(values: Values, dtype: torch.dtype) -> Values:
-    return values if dtype == torch.float32 else {name: value.to(dtype) for name, value in values.items()}
 
 
 def _clip(values: Values, params: Mapping[str, Param], roles: Sequence[str], clip_norm: float) -> None:

@@ -122,6 +122,25 @@ def _axis(label: str, name: str, grid: Any) -> tuple[Axis, dict[str, Any]]:
     return Axis(tuple(numbers), values[middle], spacing, low=min(0.0, *numbers)), {}
 
 
+def check_limits(label: str, added: Mapping[str, Axis], declared: Mapping[str, Axis]) -> None:
+    """Raises ValueError for a grid that leaves the limits of the axis whose place it takes: a coefficient of an
+    average is below 1, a rate, a decay or an eps not below 0. An axis that does not go on has no limits."""
+    for name, axis in added.items():
+        limits = declared.get(name)
+        if limits is None or limits.scale == "fixed":
+            continue
+        average = limits.scale == "log1m"  # its `high` is where a search stops, below what one may write
+        for value in filter(_number, axis.grid):
+            if value < limits.low or (value >= 1 if average else value > limits.high):
+                high = "below 1" if average else f"at most {limits.high:g}"
+                ends = f"at least {limits.low:g}" + (
+                    f" and {high}" if average or limits.high < math.inf else ""
+                )
+                raise ValueError(
+                    f"{label}: --axis {name}: {value!r} is outside its limits; give values of {ends}"
+                )
+
+
 def is_static(axis: Axis) -> bool:
     """Whether a value of this axis compiles a program of its own."""
     return not any(isinstance(value, float) for value in axis.grid)

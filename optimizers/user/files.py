@@ -23,7 +23,7 @@ import optimizers
 from optimizers.base import RECIPE, Info, Optimizer, static
 from optimizers.shared.near import alike
 from optimizers.user import identity, modules
-from optimizers.user.axes import LIMITS, RATES, Axes, generic, is_static, written
+from optimizers.user.axes import LIMITS, RATES, Axes, check_limits, generic, is_static, written
 from optimizers.user.rule import UserRule, rate_of
 from optimizers.user.spec import Spec, parse
 
@@ -209,6 +209,7 @@ def _short_form(spec: Spec, module: ModuleType, function: Any, torch_class: Any)
     base = generic(build) if declared is None else written(label, declared, getattr(module, "starts", None))
     grids, scheduled = _schedule(label, module if spec.is_file else None, spec.grids)
     added = written(label, {"peak_lr" if n in (*RATES, *LIMITS) else n: g for n, g in grids})
+    check_limits(label, added.axes, {**generic(build).axes, **base.axes})
     found = Axes({**base.axes, **added.axes}, {**base.choices, **added.choices}, base.pairs)
     for part in (function, torch_class):
         if part is not None:

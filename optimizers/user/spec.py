@@ -90,6 +90,8 @@ def grid(text: str) -> tuple[str, tuple[Any, ...]]:
     name, _, values = text.partition("=")
     if not name.isidentifier() or not values:
         raise ValueError(f"{text!r} is no grid; write one as name=v1,v2,v3")
+    if re.search(r"^\s*,|,\s*,", values):
+        raise ValueError(f"{text!r} has an empty place; write a grid as name=v1,v2,v3")
     return name, tuple(_value(part) for part in re.findall(r"\([^)]*\)|[^,]+", values))
 
 

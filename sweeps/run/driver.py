@@ -20,15 +20,17 @@ from typing import Any
 
 from benchmark import store
 from benchmark.spec import Outcome, Record, Trial
-from benchmark.train import runner
+from benchmark.train import checkpoint, runner
 from sweeps.run.known import by_id
-from sweeps.run.worker import Job, mark_file
+from sweeps.run.worker import Job, checkpoints, mark_file
 from sweeps.search.contestants import optimizer_class
 from sweeps.search.plan import Memory, Plan, plan
 from sweeps.search.summary import manifest
 from sweeps.search.sweep import Sweep
 
-ATTEMPTS = 2  # a trial whose worker died is tried once more: the cause may have been the machine
+# a trial whose worker died is tried once more: the cause may have been the machine. Deaths before which a
+# checkpoint was written that went further than those before do not count: that trial comes to its end.
+ATTEMPTS = 2
 MANIFEST_EVERY = 20  # records between two writes of the manifest, which only the pages read
 
 
@@ -40,6 +42,8 @@ class Driver:
     committed: records of tuning that count as run too (see committed.py).
     known: every record there is, by trial id: what the plan is a function of.
     stale: what was on disk of a trial when it was handed out: a failure before, or nothing.
+    reached: the furthest step of each pack's checkpoint when it was handed out or its worker died.
+    track: the name of a tracker that long trials are told to (benchmark/train/trackers.py), or "".
     workers: how many jobs run at once; the executor says it.
     devices: how many of them, such as GPUs, train a trial together.
     on_record: called after each record that comes in, for a progress bar.
@@ -52,12 +56,14 @@ class Driver:
     pack: int = 1
     timeout_seconds: float = 0.0
     retry_failed: bool = False
+    track: str = ""
     devices: int = 1
     on_record: Callable[[Record, Plan], None] | None = None
     known: dict[str, Record] = field(default_factory=dict)
     in_flight: dict[str, Trial] = field(default_factory=dict)
     stale: dict[str, Record | None] = field(default_factory=dict)
     attempts: Counter = field(default_factory=Counter)
+    reached: dict[Path, int] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
     compiled: set[tuple] = field(default_factory=set)
     received: int = 0
@@ -105,7 +111,10 @@ class Driver:
         purposes = {t.trial_id: self.current.purposes.get(t.trial_id, "") for t in mates}
         source = self._source(first)
         where = (str(self.folder.resolve()), self._mark)
-        job = Job(tuple(mates), purposes, source, *where, self.timeout_seconds, self.sweep.corpus_at)
+        job = Job(
+            tuple(mates), purposes, source, *where, self.timeout_seconds, self.sweep.corpus_at, self.track
+        )
+        self._went_on(job)
         return replace(job, devices=self.devices)
 
     def receive(self, records: Sequence[Record]) -> None:
@@ -125,6 +134,8 @@ class Driver:
 
     def worker_died(self, job: Job, reason: str) -> None:
         """A job's process is gone. What it wrote counts; what it did not is tried again or has failed."""
+        if self._went_on(job):
+            self.attempts.subtract(trial.trial_id for trial in job.trials)
         for trial in job.trials:
             written = self._written(trial)
             if written and written != self.stale.get(trial.trial_id):
@@ -135,6 +146,13 @@ class Driver:
                 outcome = Outcome("failed", f"{reason} ({ATTEMPTS} attempts)")
                 purpose = job.purposes.get(trial.trial_id, "")
                 self.receive([runner.record(trial, self._class(trial), outcome, purpose=purpose)])
+
+    def _went_on(self, job: Job) -> bool:
+        """Whether a job's checkpoint is further than it ever was."""
+        path = checkpoint.place(checkpoints(self.folder), job.trials)
+        now, before = checkpoint.reached(path), self.reached.get(path, 0)
+        self.reached[path] = max(now, before)
+        return now > before
 
     def _written(self, trial: Trial) -> Record | None:
         """The record of a trial in this sweep's folder, if there is one that can be read."""

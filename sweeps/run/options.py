@@ -8,6 +8,7 @@ import sweeps
 from benchmark import store
 from benchmark.arguments import Parser, existing_folder, folder, names, one_of, positive, up_to, whole
 from benchmark.data.sources import usage
+from benchmark.train.trackers import TRACKERS
 from optimizers.user.spec import parse
 
 AA, CHALLENGE = "aa", "challenge"
@@ -72,7 +73,9 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         which,
         "--search",
         ("gp", "coordinate", "random"),
-        "gp: a model of the loss proposes (default); coordinate: one change at a time; random: draws",
+        "gp: a model of the loss proposes; coordinate: one change at a time; random: draws"
+        " (default: the sweep's, mostly gp)",
+        default=None,
     )
     which.add_argument(
         "--sealed", action="store_true", help="report on seeds that were never used before, drawn now and kept"
@@ -102,10 +105,21 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         help="another N has other tuning seeds and openings (default: 1)",
     )
     how = parser.add_argument_group("how to run it")
-    _one(how, "--backend", ("jax", "torch"), "(default: jax)")
-    _one(how, "--precision", ("float32", "bfloat16"), "(default: float32)")
+    _one(how, "--backend", ("jax", "torch"), "(default: the sweep's, mostly jax)", default=None)
+    _one(
+        how,
+        "--precision",
+        ("float32", "bfloat16"),
+        "(default: the sweep's, mostly float32)",
+        default=None,
+    )
     _one(how, "--executor", ("ray", "serial"), "serial needs no Ray (default: ray)")
-    how.add_argument("--pack", type=whole, default=1, metavar="K", help="train K alike trials at once (GPU)")
+    how.add_argument(
+        "--pack",
+        type=whole,
+        metavar="K",
+        help="train K alike trials at once (default: on a GPU the sweep's, else 1)",
+    )
     how.add_argument("--slots-per-gpu", type=whole, default=1, metavar="N", help="trials that share a GPU")
     how.add_argument(
         "--gpus-per-trial", type=whole, default=1, metavar="N", help="GPUs that train a trial together (jax)"
@@ -117,6 +131,12 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="a trial has hung that takes longer than this and than its FLOPs at 10 TFLOP/s (default: 3600; "
         "0: no limit)",
+    )
+    how.add_argument(
+        "--track",
+        type=one_of(*TRACKERS),
+        metavar=f"{{{','.join(TRACKERS)}}}",
+        help="tell this tracker of every trial that takes longer than half a minute, while it runs",
     )
     how.add_argument("--retry-failed", action="store_true", help="run trials again that failed before")
     price = parser.add_argument_group("what it costs")
@@ -137,7 +157,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     )
     price.add_argument(
         "--flops-per-second",
-        type=positive("a number of FLOPs a second above 0, such as 312e12"),
+        type=positive("a worker's peak in FLOPs a second, such as 312e12", least=1e9, most=1e18),
         metavar="F",
         help="a worker's peak, of --gpus-per-trial that of one GPU (default: training is timed here)",
     )

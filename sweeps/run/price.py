@@ -3,14 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from benchmark import steps
 from benchmark.data import batches
 from benchmark.scales import Scale
 from benchmark.spec import Evaluation, Record
 from benchmark.train import parameters
 from optimizers.base import Optimizer
+from optimizers.shared.copies import split
 from sweeps.run.calibrate import Speed
 from sweeps.search.cells import Cell, cells_of
-from sweeps.search.contestants import optimizer_class
+from sweeps.search.contestants import at_start
 from sweeps.search.plan import Plan, plan
 from sweeps.search.sweep import Sweep
 
@@ -35,7 +37,9 @@ def price(sweep: Sweep, known: Mapping[str, Record], speed: Speed, state: Plan |
     state = state or plan(sweep, known)
     phases: dict[str, list[Line]] = {}
     for cell in cells_of(sweep):
-        left = state.left.get(cell.key, 0)  # a search for a later look may never be needed
+        if cell.key not in state.left:  # a search for a later look, which may never be needed
+            continue
+        left = state.left[cell.key]
         reports = min(left, state.due.get(cell.key, 0))  # they come last
         line = cell_line(sweep, cell, left - reports, reports, speed)
         phases.setdefault(cell.stage.phase, []).append(line)
@@ -44,10 +48,10 @@ def price(sweep: Sweep, known: Mapping[str, Record], speed: Speed, state: Plan |
 
 def cell_line(sweep: Sweep, cell: Cell, tuning: int, reports: int, speed: Speed) -> Line:
     """What so many tuning and report trials of a cell cost, at its stated start."""
-    task, optimizer = cell.stage.task, _default(cell)
+    task, optimizer = cell.stage.task, at_start(cell.contestant, cell.stage.task.scale)
     batch = task.scale.batch_size
-    params, steps = parameters.roles(task.scale), task.steps(batch)
-    extra = optimizer.extra_flops(params, steps, batch * task.scale.seq_len) * steps
+    params, count = parameters.roles(task.scale), task.steps(batch)
+    extra = optimizer.extra_flops(params, count, batch * task.scale.seq_len) * count
     gradients = 1 + optimizer.extra_gradients(params)
     work = gradients * parameters.flops_per_token(task.scale) * task.tokens + extra
     evaluated = tuning * _evaluation_flops(task.scale, sweep.tuning_evaluation)
@@ -55,7 +59,8 @@ def cell_line(sweep: Sweep, cell: Cell, tuning: int, reports: int, speed: Speed)
     trials = tuning + reports
     everything = trials * work + evaluated
     seconds = everything / speed.by_scale[task.scale.name] / BUSY
-    memory = memory_bytes(optimizer, task.scale, batch, sweep.precision) if trials else 0.0
+    name = "" if cell.contestant.source else split(cell.contestant.name)[0]
+    memory = memory_bytes(optimizer, task.scale, batch, sweep.precision, name) if trials else 0.0
     return Line(cell.stage.phase, 1, trials, trials * task.tokens, everything, seconds, memory)
 
 
@@ -67,14 +72,20 @@ def total(phase: str, lines: list[Line]) -> Line:
     )
 
 
-def memory_bytes(optimizer: Optimizer, scale: Scale, batch: int, precision: str) -> float:
-    """Peak bytes of a training step's arrays: an estimate.
+def memory_bytes(optimizer: Optimizer, scale: Scale, batch: int, precision: str, name: str = "") -> float:
+    """Peak bytes of a training step's arrays.
 
-    Of each parameter in float32 the value, the gradient and the update, and the optimizer's state. Of each
-    token that is in the decoder at once the logits with their gradient, and what the backward pass needs of
-    every layer; where layers are recomputed (more than four of them), their inputs and one layer.
+    By the figures that are kept of a step (benchmark/steps.py): those of the registry's optimizer of this name,
+    or AdamW's and by how much the optimizer's state is larger.
+    Without any an estimate. Of each parameter in float32 the value, the gradient and the update, and the
+    optimizer's state. Of each token that is in the decoder at once the logits with their gradient, and what the
+    backward pass needs of every layer; where layers are recomputed (more than four of them), their inputs and
+    one layer.
     """
     state = optimizer.state_floats(parameters.roles(scale))
+    for whose, own in ((name, state), ("adamw", 2 * scale.total_params)):
+        if step := steps.find(steps.known(), scale.name, precision, whose):
+            return step.memory + 4.0 * (state - own)
     fixed = 4.0 * (3 * scale.total_params + state)
     narrow = 4.0 if precision == "float32" else 2.0
     layer = 3.8 * (scale.heads * scale.seq_len + scale.width + scale.mlp)  # fitted to compiled programs
@@ -107,10 +118,22 @@ def table(
         )
     notes = (
         f"hours: with {workers} workers that train {BUSY:.0%} of the time; {speed.basis}.",
+        "cells: one optimizer on one task, of one search each, those that are complete too.",
         f"trials: those still to run, {seeds}; a search that exhausts its space takes fewer.",
-        "memory: peak of the largest trial's arrays, estimated; a process takes 0.6 to 1.5 GB more.",
+        f"memory: peak of the largest trial's arrays, {_memory_basis(sweep)}; a process takes 0.6 to 1.5 GB"
+        " more" + (f", a pack of {sweep.pack} up to {sweep.pack} times as much." if sweep.pack > 1 else "."),
     )
     return "\n".join([f"Sweep {sweep.name}: {who}", head, *rows, *notes])
+
+
+def _memory_basis(sweep: Sweep) -> str:
+    """Where the figures of memory come from, in words."""
+    names = dict.fromkeys(stage.task.scale.name for stage in sweep.stages)
+    kept = [steps.find(steps.known(), name, sweep.precision, "adamw") for name in names]
+    if not any(kept):
+        return "estimated"
+    how = ", ".join(dict.fromkeys(step.how for step in kept if step))
+    return f"by AdamW's step, {how}, and the optimizer's state" + ("" if all(kept) else ", or estimated")
 
 
 def beside(sweep: Sweep, state: Plan, workers: int, speed: Callable[[], Speed]) -> str:
@@ -139,10 +162,6 @@ def _evaluation_flops(scale: Scale, evaluation: Evaluation) -> float:
     """FLOPs of all evaluations of one run: a forward pass is a third of a training step's work."""
     sequences = evaluation.sequences + evaluation.curve_points * evaluation.curve_sequences
     return sequences * scale.seq_len * parameters.flops_per_token(scale) / 3
-
-
-def _default(cell: Cell) -> Optimizer:
-    return optimizer_class(cell.contestant.name, cell.contestant.source)(**cell.contestant.defaults)
 
 
 def _hours(seconds: float) -> str:

@@ -11,6 +11,7 @@ from benchmark.spec import Record
 from sweeps.run.driver import Driver
 from sweeps.run.words import Words
 from sweeps.search.plan import Plan
+from sweeps.search.sweep import Sweep
 
 
 class Bar:
@@ -24,14 +25,8 @@ class Bar:
         self.driver = driver
         self.busy_seconds, self.began = 0.0, 0.0
         self.words, self.opened = Words(driver.sweep), time.monotonic()
-        left, tokens = driver.current.remaining, driver.current.remaining_tokens
-        if driver.done:
-            print(f"Sweep {driver.sweep.name}: all trials are finished already.", file=sys.stderr)
-        else:
-            print(
-                f"Sweep {driver.sweep.name}: at least {left} trials, {tokens / 1e6:.0f}M tokens to go.",
-                file=sys.stderr,
-            )
+        tokens = driver.current.remaining_tokens
+        print(opening(driver.sweep, driver.current), file=sys.stderr)
         interactive = sys.stderr.isatty()
         self.bar = tqdm(
             total=tokens,
@@ -55,7 +50,7 @@ class Bar:
         self.busy_seconds += cost.train_seconds + cost.eval_seconds
         self.bar.total = self.bar.n + trial.tokens + plan.remaining_tokens
         loss = f"{record.val_loss:.3f}" if record.val_loss is not None else record.status
-        done = f"{plan.remaining} to go; {trial.optimizer} {trial.task} {record.purpose}: {loss}"
+        done = f"{plan.remaining} trials to go; {trial.optimizer} {trial.task} {record.purpose}: {loss}"
         self.bar.set_postfix_str(done, refresh=False)
         self.bar.update(trial.tokens)
         for line in self.words.about(record, plan, time.monotonic() - self.opened):
@@ -73,3 +68,16 @@ class Bar:
                 f"{self.driver.workers} workers trained or evaluated for {share:.0%} of {wall:.0f} seconds.",
                 file=sys.stderr,
             )
+
+
+def opening(sweep: Sweep, plan: Plan) -> str:
+    """What there is to do, in the numbers of the dry run's table: trials, tokens and cells."""
+    if plan.done:
+        return f"Sweep {sweep.name}: all trials are finished already."
+    cells = plan.cells.values()
+    complete = sum(bool(cell["complete"]) for cell in cells)
+    tokens = f"{plan.remaining_tokens / 1e6:.3g}M tokens"
+    return (
+        f"Sweep {sweep.name}: at least {plan.remaining} trials and {tokens} to go;"
+        f" {complete} of {len(cells)} cells (one optimizer on one task, of one search each) are complete."
+    )

@@ -33,9 +33,9 @@ from ray._raylet import AuthenticationTokenLoader  # pyright: ignore[reportAttri
 from ray.exceptions import RayError
 from ray.tune.search import Searcher
 
-from benchmark import resources, stopping
+from benchmark import hidden, resources, stopping
 from benchmark.recorded import record_from_json
-from sweeps.run import advice, scratch, trial_gpus, worker, workers_python
+from sweeps.run import advice, gpu_slot, let_go, scratch, trial_gpus, worker, workers_python
 from sweeps.run.barrier import Barrier
 from sweeps.run.driver import Driver
 from sweeps.run.raylet import watched
@@ -51,8 +51,7 @@ class Slots:
     """What all workers share.
 
     count: how many there are. spare: how many trials may wait beside theirs. cores: those to pin workers to,
-    or none. gpu_share: of one GPU, 1.0 for all of it or for none. barrier: name of the actor that knows who is
-    there.
+    or none. gpu_share: of one GPU, 0.0 for none. barrier: name of the actor that knows who is there.
     """
 
     count: int
@@ -69,8 +68,10 @@ class Worker(tune.Trainable):
         slots: Slots = config["slots"]
         if slots.cores:
             worker.hold_a_core(slots.cores)
-        if slots.gpu_share < 1:  # jax would take three quarters of the memory for its first process
-            os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 * slots.gpu_share:.3f}")
+        self.on_gpu = slots.gpu_share > 0
+        if self.on_gpu:
+            gpu_slot.take_memory(slots.gpu_share)
+        stopping.listen(lambda: sys.exit(0))  # any other status Ray tells the user of
         self.name, self.barrier = uuid.uuid4().hex, slots.barrier
         self.reset_config(config)
 
@@ -85,6 +86,8 @@ class Worker(tune.Trainable):
             time.sleep(self.wait)
             return {"done": True, "records": []}
         try:
+            if self.on_gpu:
+                gpu_slot.require(self.job.trials[0].backend)
             records = worker.work(self.job)  # the driver saves those of a node that does not see its disk
         except (ValueError, OSError) as error:  # of this node or of the sweep, not of the trial
             return {"done": True, "error": str(error)}
@@ -177,8 +180,9 @@ def run(driver: Driver, slots_per_gpu: int = 1, workers: int | None = None) -> N
     address = advice.cluster()
     with scratch.folder() as home, contextlib.nullcontext() if address else _alone():
         try:
-            with watched():
-                _connect(address) if address else _start(workers, home)
+            with watched(), stopping.first(lambda: _let_go(driver)):
+                with hidden.shown():  # Ray counts GPUs, and its workers inherit what is set here
+                    _connect(address) if address else _start(workers, home)
                 searcher = _fit(driver, _slot(slots_per_gpu, driver.devices), workers, str(home / "tune"))
             if searcher.error:
                 raise searcher.error
@@ -186,6 +190,12 @@ def run(driver: Driver, slots_per_gpu: int = 1, workers: int | None = None) -> N
             started = [pid for pid in stopping.descendants(os.getpid()) if pid not in before]
             ray.shutdown()
             stopping.end_all(started, patience=2.0)
+
+
+def _let_go(driver: Driver) -> None:
+    """What is done first when the sweep is told to stop."""
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it takes the end of its workers for a failure
+    let_go.workers(driver.folder)
 
 
 def _connect(address: str) -> None:
@@ -313,7 +323,7 @@ def _slots(driver: Driver, slot: dict[str, float], workers: int | None) -> Slots
         )
     # where there is room for more, a trial that waits would start one more
     name = f"optimizer-benchmark-{uuid.uuid4().hex}"
-    return Slots(count, int(count == there), tuple(cores), slot.get("gpu", 1.0), name)
+    return Slots(count, int(count == there), tuple(cores), min(1.0, slot.get("gpu", 0.0)), name)
 
 
 def _slot(slots_per_gpu: int, gpus_per_trial: int = 1) -> dict[str, float]:

@@ -18,6 +18,7 @@ from benchmark.data.corpora import Corpus, cache_folder, kept, prepare
 from benchmark.data.sources import parse
 from benchmark.spec import Cost, Outcome, Record, Trial
 from benchmark.train import parameters, runner
+from benchmark.train.upkeep import Watch
 from optimizers.base import Optimizer
 from sweeps.search.contestants import optimizer_class
 
@@ -34,6 +35,7 @@ class Job:
         of the sweep.
     timeout_seconds: a trial that takes longer, and longer than its FLOPs do at SLOWEST, has hung (0: no limit).
     corpus: the name to prepare the trials' corpus by where it is not in the cache; "" for the trials' own.
+    track: the name of a tracker to tell of long trials, or "".
     devices: how many of this process's devices train a trial together.
     """
 
@@ -44,6 +46,7 @@ class Job:
     mark: str
     timeout_seconds: float
     corpus: str = ""
+    track: str = ""
     devices: int = 1
 
 
@@ -60,6 +63,11 @@ def sees(job: Job) -> bool:
         return False
 
 
+def checkpoints(folder: Path) -> Path:
+    """Where the state of long trials is kept, of a sweep's folder or of a machine's cache."""
+    return folder / "checkpoints"
+
+
 def work(job: Job) -> list[Record]:
     """Train a job's pack. On a disk shared with the driver the records are there before this returns, so that
     a kill of anything afterwards loses nothing; else, and where a write fails, it is left to the driver."""
@@ -71,11 +79,11 @@ def work(job: Job) -> list[Record]:
     if (corpus.corpus_hash, corpus.tokenizer_hash) != (first.corpus_hash, first.tokenizer_hash):
         raise ValueError(f"corpus {name!r} on this machine is not the one that was planned with")
     folder, shared = Path(job.folder), sees(job)
-    checkpoints = (folder if shared else cache_folder()) / "checkpoints"
+    here = folder if shared else cache_folder()
+    watch = Watch(folder if shared else None, track=job.track, tracked=here)
+    how = (checkpoints(here), job.mark[:8], watch)
     with _watchdog(job, optimizer, shared):
-        records = runner.run(
-            job.trials, optimizer, corpus, job.purposes, checkpoints, job.mark[:8], devices=job.devices
-        )
+        records = runner.run(job.trials, optimizer, corpus, job.purposes, *how, devices=job.devices)
     if shared:
         with contextlib.suppress(OSError):  # a full disk: the driver tries again and says so
             for record in records:

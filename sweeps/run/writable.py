@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmark.published import folders
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -20,6 +22,15 @@ def check(folder: Path, option: str) -> None:
         if error.errno in FULL:
             raise ValueError(full(error, {option: folder})) from None
         raise ValueError(refused(folder, error, option)) from None
+
+
+def check_own(results: Path, sweep: str) -> None:
+    """Raises ValueError where the sweep's folder has the results of others, which its own would mix with."""
+    if folders.is_import(results / sweep):
+        raise ValueError(
+            f"{results / sweep}, where the sweep would write its results, holds an import of python -m"
+            " benchmark.published; choose another folder with --results"
+        )
 
 
 def check_later(folder: Path, option: str) -> None:
@@ -39,18 +50,18 @@ def refused(folder: Path, error: OSError, option: str) -> str:
     return f"cannot write to {folder} ({error.strerror or error}); choose another folder with {option}"
 
 
-def full(error: OSError, folders: Mapping[str, Path]) -> str:
+def full(error: OSError, given: Mapping[str, Path]) -> str:
     """Which disk is full, in one line: that of the file in the error, else that of the folder with least room.
 
-    folders: what sets a folder (an option or environment variable) -> the folder."""
-    room = {name: _free(folder) for name, folder in folders.items()}
+    given: what sets a folder (an option or environment variable) -> the folder."""
+    room = {name: _free(folder) for name, folder in given.items()}
     name = min(room, key=lambda each: room[each])
     if isinstance(error.filename, str):
         path = Path(error.filename).absolute()
-        name = next((n for n, folder in folders.items() if path.is_relative_to(folder.absolute())), name)
+        name = next((n for n, folder in given.items() if path.is_relative_to(folder.absolute())), name)
     why = "over its quota" if error.errno == errno.EDQUOT else f"full ({room[name] / 1e6:.1f} MB free)"
     return (
-        f"the disk of {folders[name]} is {why}; free space there, or choose another folder with {name}; what is"
+        f"the disk of {given[name]} is {why}; free space there, or choose another folder with {name}; what is"
         " finished is kept"
     )
 

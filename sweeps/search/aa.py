@@ -15,7 +15,7 @@ from sweeps.search import looks
 from sweeps.search.contestants import contestants, copy_of
 from sweeps.search.plan import Plan
 from sweeps.search.sweep import Sweep
-from sweeps.search.variants import select
+from sweeps.search.variants import select, trained
 
 SEED_STRIDE = 1000  # between the tuning seeds of one replication and of the next
 FALSE = ("faster", "slower")
@@ -30,14 +30,15 @@ def sweep(args: argparse.Namespace) -> Sweep:
     if args.optimizers:
         raise ValueError("aa runs copies of one optimizer; name it with --optimizer-name")
     named = select(sweeps.get(args.sweep or "quick"), args.tasks)
+    named = trained(named, args.backend, args.precision)
     own: list[str] = args.optimizer
     names = [files.name(other) for other in own]
     name = args.optimizer_name or (names[0] if names else "adamw")
-    found = {c.name: c for c in contestants([] if name in names else [name], own, args.backend)}
+    found = {c.name: c for c in contestants([] if name in names else [name], own, named.backend)}
     first = found[name]
     protocol = dataclasses.replace(
         named.protocol,
-        search=args.search,
+        search=args.search or named.protocol.search,
         salt=f"study {number} ",  # not to be reworded: openings and report seeds follow from it
         baseline_times=1,  # the copies are alike, the one that is the baseline too
         tuning_seeds=tuple(seed + SEED_STRIDE * number for seed in named.protocol.tuning_seeds),

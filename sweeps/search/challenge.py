@@ -48,7 +48,7 @@ def sweep(args: argparse.Namespace, base: Sweep) -> tuple[Sweep, Reference]:
         for needed in stage.after:  # whoever is carried to a task is tuned where it starts from
             others[needed] += [n for n in others[stage.task.name] if n not in others[needed]]
     registered = [n for n in candidates if any(n in names for names in others.values())]
-    entered = contestants(registered, args.optimizer, args.backend)
+    entered = contestants(registered, args.optimizer, base.backend)
     own = [c.name for c in entered if c.source]
     searches = args.searches or base.protocol.searches
     return dataclasses.replace(

@@ -4,9 +4,11 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from benchmark.scales import Scale
+from benchmark import scales
+from benchmark.scales import Ladder, Scale
 from benchmark.spec import RECIPE, Value
 from optimizers.base import Axis, Info, Optimizer
+from optimizers.shared.between import between
 
 _RATIO = Axis((0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 1.0, "log")
 _SHAPE = {
@@ -17,8 +19,8 @@ _SHAPE = {
     "final_lr_ratio": Axis((0.0, 0.1), 0.0),
     "clip_norm": Axis((0.0, 1.0, 2.0), 1.0),
 }
-# One grid per ladder, the same for every optimizer. The published study's warmups are 10 to 80 % of its 1x
-# runs.
+# One grid per ladder, the same for every optimizer; that of the GPU's lies between. The published study's
+# warmups are 10 to 80 % of its 1x runs.
 RECIPE_SPACE: Mapping[str, Mapping[str, Axis]] = {
     "micro": {"warmup_fraction": Axis((0.0, 0.05, 0.1, 0.2, 0.4), 0.1, "log", 0.0, 0.8), **_SHAPE},
     "paper": {"warmup_fraction": Axis((0.0, 0.1, 0.2, 0.4), 0.2, "log", 0.0, 0.8), **_SHAPE},
@@ -39,7 +41,7 @@ class Contestant:
     """What its class says of the method."""
 
     space: Mapping[str, Mapping[str, Axis]]
-    """Ladder -> hyperparameter -> Axis."""
+    """Ladder -> hyperparameter -> Axis; the GPU's ladder lies between the other two (`between`)."""
 
     defaults: Mapping[str, Value]
     """Every field of the optimizer."""
@@ -69,16 +71,18 @@ class Contestant:
     def axes(self, scale: Scale) -> dict[str, Axis]:
         """The whole space at a scale: its own hyperparameters first, then the recipe. Raises ValueError
         where the optimizer gives none for the scale's ladder."""
-        if scale.ladder not in self.space:
+        own = on_ladder(self.space, scale.ladder, self.defaults)
+        if own is None:
             raise ValueError(
                 f"{self.name} has no search space for the {scale.ladder} ladder; add one to its `space`,"
                 f" or leave it out of this sweep"
             )
-        recipe = {**RECIPE_SPACE[scale.ladder], "batch_size": Axis(scale.batch_sizes, scale.batch_size)}
+        shared = on_ladder(RECIPE_SPACE, scale.ladder, {})
+        recipe = {**(shared or {}), "batch_size": Axis(scale.batch_sizes, scale.batch_size)}
         starts = {name: value for name, value in self.recipe_start.items() if name in recipe}
         recipe |= {name: dataclasses.replace(recipe[name], start=value) for name, value in starts.items()}
         recipe = {name: axis for name, axis in recipe.items() if name not in self.recipe_fixed}
-        axes = {**self.space[scale.ladder], **recipe}
+        axes = {**own, **recipe}
         unknown = [name for name in self.essential if name not in axes]
         if unknown:
             raise ValueError(
@@ -93,6 +97,19 @@ class Contestant:
             **self.recipe_fixed,
             **{name: axis.start for name, axis in self.axes(scale).items()},
         }
+
+
+def on_ladder(
+    space: Mapping[str, Mapping[str, Axis]], ladder: Ladder, defaults: Mapping[str, Value]
+) -> Mapping[str, Axis] | None:
+    """The axes of a ladder: as `space` has them, else between micro's and paper's; None where it lacks those.
+
+    defaults: of the hyperparameters, for those that only one of the two searches."""
+    if ladder in space:
+        return space[ladder]
+    if not {"micro", "paper"} <= set(space):
+        return None
+    return between(space["micro"], space["paper"], scales.position(ladder), defaults)
 
 
 def contestant_of(cls: type[Optimizer], name: str, rule: str, source: str = "") -> Contestant:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import optimizers
 from benchmark.kit import admission
+from benchmark.scales import Scale
 from optimizers.base import Optimizer
 from optimizers.shared.copies import copy_name, copy_title, split
 from optimizers.user import files
@@ -50,6 +51,13 @@ def copy_of(contestant: Contestant, number: int) -> Contestant:
 def optimizer_class(name: str, source: str) -> type[Optimizer]:
     """The class of a contestant, from its file where it has one."""
     return _load(source)[0] if source else optimizers.get(name)
+
+
+def at_start(contestant: Contestant, scale: Scale) -> Optimizer:
+    """A contestant's optimizer with its stated start at a scale: with the blocks of large matrices, for
+    instance, which say what memory and time it needs."""
+    own = {n: v for n, v in contestant.start(scale).items() if n in contestant.defaults}
+    return optimizer_class(contestant.name, contestant.source)(**own)
 
 
 @functools.cache

@@ -146,6 +146,9 @@ class Sweep:
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the products; parameters and optimizer state are float32."""
 
+    pack: int = 1
+    """Alike trials that are trained at once where there is a GPU and no --pack; prices count on it."""
+
     tuning_evaluation: Evaluation = field(default_factory=Evaluation)
     """What is measured of a tuning run."""
 

@@ -24,6 +24,12 @@ def searched(sweep: Sweep, searches: int) -> Sweep:
     )
 
 
+def trained(sweep: Sweep, backend: str | None, precision: str | None) -> Sweep:
+    """The sweep trained by another framework or in another precision; None: as it declares."""
+    asked = {"backend": backend, "precision": precision}
+    return dataclasses.replace(sweep, **{name: value for name, value in asked.items() if value})  # pyright: ignore[reportArgumentType]
+
+
 def extended(sweep: Sweep, tasks: Sequence[str]) -> Sweep:
     """The sweep with further tasks, at the settings that won where it tunes first, and with the baseline at
     half the least and twice the most data of every scale, since its curve turns nats into tokens.
@@ -40,7 +46,7 @@ def extended(sweep: Sweep, tasks: Sequence[str]) -> Sweep:
         if carried.task.scale.ladder != source.task.scale.ladder:
             raise ValueError(
                 f"--at {name}: settings of {source.task.name} are carried to scales of its own ladder only;"
-                " the sweeps micro and paper tune on others"
+                " the sweeps micro, gpu and paper tune on one each"
             )
         before = stages.get(carried.task.name)
         if before is None:
@@ -61,7 +67,8 @@ def extended(sweep: Sweep, tasks: Sequence[str]) -> Sweep:
 
 def select(sweep: Sweep, tasks: Sequence[str] = ()) -> Sweep:
     """The part of a sweep on these tasks (all if none are given), with the tasks that they start from, and
-    the baseline's further ratios that need nothing else. Raises ValueError for a task that it does not have."""
+    the baseline's further ratios at the same scales that need nothing else. Raises ValueError for a task that
+    it does not have."""
     if not tasks:
         return sweep
     by_name = {s.task.name: s for s in sweep.stages}
@@ -75,6 +82,8 @@ def select(sweep: Sweep, tasks: Sequence[str] = ()) -> Sweep:
         if name not in wanted:
             wanted.add(name)
             queue += by_name[name].after
-    beyond = {s.task.name for s in sweep.stages if s.phase == "baseline" and wanted.issuperset(s.after)}
+    scales = {by_name[name].task.scale.name for name in wanted}
+    alone = [s for s in sweep.stages if s.phase == "baseline" and s.task.scale.name in scales]
+    beyond = {s.task.name for s in alone if wanted.issuperset(s.after)}
     kept = tuple(s for s in sweep.stages if s.task.name in wanted | beyond)
     return dataclasses.replace(sweep, stages=kept)

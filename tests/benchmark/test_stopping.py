@@ -63,9 +63,9 @@ def test_a_signal_ends_a_command_with_its_line_and_status(work, number):
     assert (process.returncode, error.strip()) == (128 + number, LINE)
     assert ("in order" in out) == (work == "puts in order")
     deadline = time.monotonic() + 10
-    while any(map(stopping._alive, children)) and time.monotonic() < deadline:
+    while any(map(stopping.alive, children)) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not any(map(stopping._alive, children))
+    assert not any(map(stopping.alive, children))
 
 
 def test_parents_are_ended_before_their_children_of_which_a_shell_would_say_that_they_were_killed():

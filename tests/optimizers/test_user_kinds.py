@@ -225,6 +225,26 @@ def test_a_number_that_caps_a_step_is_a_rate() -> None:
     assert entry().peak_lr == 1.0 and entry.space["micro"]["peak_lr"].grid[0] == 0.25  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("optax:adam?b1=2,3", "--axis b1: 2 is outside its limits; give values of at least 0 and below 1"),
+        ("torch.optim:RMSprop?alpha=0.9,1.0", "--axis alpha: 1.0 is outside"),
+        ("torch.optim:AdamW?weight_decay=0.1,-0.1", "--axis weight_decay: -0.1 is outside"),
+        ("torch.optim:AdamW?eps=-1e-8", "give values of at least 0"),
+        ("torch.optim:RMSprop?momentum=0.0,0.99995", ""),  # beyond where a search stops, but below 1
+        ("optax:adam?b1=0.5", ""),
+    ],
+)
+def test_a_grid_keeps_to_the_limits_of_its_axis(where: str, message: str) -> None:
+    if not message:
+        files.load(where)
+        return
+    with pytest.raises(ValueError) as raised:
+        files.load(where)
+    assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
 def test_an_import_that_hangs_is_given_up(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "LOAD_SECONDS", 0.5)
     with pytest.raises(ValueError, match=r"mine\.py: its import has not ended after 0\.5 seconds"):

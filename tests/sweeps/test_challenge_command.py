@@ -73,9 +73,43 @@ def test_the_command_that_would_decide_runs_next(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("words", "notes"),
+    [
+        (
+            "challenge --optimizers adamw --against adamw",
+            ["--against adamw changes nothing: yours is compared"],
+        ),
+        (
+            "challenge --optimizers adamw --at 27k-1x",
+            ["--at 27k-1x changes nothing: quick reports there anyway"],
+        ),
+        ("challenge --optimizers adamw --at 27k-1.0x", ["--at 27k-1.0x changes nothing"]),
+        ("quick --optimizers adamw --at 27k-2x", []),  # there the baseline alone reports
+        ("quick --optimizers adamw --tasks 27k-0.5x --at 27k-1x", []),  # nor there, with the others left out
+    ],
+)
+def test_words_that_change_nothing_are_said_to(capsys, tmp_path, words, notes):
+    mine = ["--optimizer", MINE, *PRICE, "--executor", "serial", "--results", str(tmp_path / "r")]
+    assert command.main([*words.split(), *mine]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "changes nothing" in line]
+    assert len(said) == len(notes)
+    assert all(note in line for note, line in zip(notes, said, strict=True))
+
+
+def test_whom_to_set_nobody_beside_is_said(capsys, tmp_path):
+    assert (
+        command.main(
+            ["quick", "--optimizers", "adamw", "--against", "lion", *PRICE, "--results", str(tmp_path)]
+        )
+        == 0
+    )
+    assert "--against says whom an --optimizer of yours" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["challange"], f"choose from micro, paper, quick, smoke, {CHALLENGE}, {AA}, or give"),
+        (["challange"], f"choose from gpu, micro, paper, quick, smoke, {CHALLENGE}, {AA}, or give"),
         (["challenge"], "name it with --optimizer"),
         (["challenge", "--optimizer", MINE, "--against", "lyon"], "--against lyon (did you mean"),
         (["challenge", "--optimizer", MINE, "--at", "55k"], "a task is SCALE-RATIOx"),

@@ -31,7 +31,7 @@ def mine(tmp_path: Path) -> Path:
 
 
 def test_every_file_with_a_sweep_is_found_and_has_its_name():
-    assert sweeps.names() == ["micro", "paper", "quick", "smoke"]
+    assert sweeps.names() == ["gpu", "micro", "paper", "quick", "smoke"]
     assert [sweeps.get(name).name for name in sweeps.names()] == sweeps.names()
     there = str(Path(sweeps.__file__).parent / "quick.py")
     assert sweeps.get(there) is sweeps.get("quick") and not sweeps.get("quick").file
@@ -53,7 +53,7 @@ def test_listing_names_imports_no_framework():
 def test_an_unknown_sweep_is_one_clear_line():
     with pytest.raises(
         ValueError,
-        match=r"unknown sweep 'quik' \(did you mean 'quick'\?\); choose from micro, .*a file: quik\.py",
+        match=r"unknown sweep 'quik' \(did you mean 'quick'\?\); choose from gpu, micro, .*a file: quik\.py",
     ):
         sweeps.get("quik")
 

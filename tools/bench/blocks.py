@@ -21,6 +21,7 @@ from benchmark.spec import RECIPE, Evaluation, Trial
 from benchmark.train import parameters, runner
 from benchmark.train.schedule import CHUNK
 from optimizers.base import Optimizer
+from sweeps.search.contestants import at_start, contestants
 
 TOKENS = 300_000  # in each split
 CLIP_NORM = 1.0
@@ -148,10 +149,10 @@ def update(kind: str, name: str, scale_name: str, count: int) -> Block:
     rule = _at_start(name, scale)
     steps = tasks.Task(scale, 1.0).steps(scale.batch_size)
     trial, _ = setting(name, scale, steps)
-    if scale.ladder == "paper":  # one layer: all are alike, and embedding and head are no larger problem
+    if scale.ladder != "micro":  # one layer: all are alike, and embedding and head are no larger problem
         scale = dataclasses.replace(scale, layers=1)
     params = parameters.roles(scale)
-    if scale.ladder == "paper":
+    if scale.ladder != "micro":
         params = {n: p for n, p in params.items() if n.startswith("layers.")}
     if kind == "jax":
         from tools.bench import update_jax
@@ -164,9 +165,7 @@ def update(kind: str, name: str, scale_name: str, count: int) -> Block:
 
 def _at_start(name: str, scale: Scale) -> Optimizer:
     """The optimizer where its search at this scale starts: with the blocks of large matrices, for instance."""
-    rule = optimizers.get(name)()
-    axes = {n: axis for n, axis in rule.space[scale.ladder].items() if n in {**rule.floats(), **rule.statics()}}
-    return rule.replace(**{n: axis.start for n, axis in axes.items()})
+    return at_start(contestants((name,))[0], scale)
 
 
 def peak_memory(scale_name: str, steps: int) -> float:

@@ -81,7 +81,7 @@ COLUMNS = (  # the template adds what is more than text: marker and link, bar, m
     numbers(
         "step",
         "Step time",
-        lambda overhead, apart: "not timed together" if apart else text.percent(overhead),
+        lambda overhead, apart: "timed apart" if apart else text.percent(overhead),
         unit="vs baseline",
         of=("overhead", "timed_apart"),
         sort=lambda overhead, apart: text.sorting(overhead),
@@ -100,12 +100,12 @@ def save_figures(site: Site, study: Study, boards: Sequence[Board]) -> None:
                 (s := r.speedups["tokens"]).speedup,
                 s.lo,
                 s.hi,
-                "tuned baseline" if r.is_baseline else f"{text.times(s.speedup)} {s.interval}, n={r.n}",
+                study.tuned_baseline if r.is_baseline else f"{text.times(s.speedup)} {s.interval}, n={r.n}",
             )
             for r in found.rows
             if text.is_number(r.speedups["tokens"].speedup) and 0 < r.speedups["tokens"].speedup < math.inf
         ]
-        title = f"Speedup in tokens over tuned {study.baseline_title} at {found.task.name} (higher is better)"
+        title = f"Speedup in tokens over {study.tuned_baseline} at {found.task.name} (higher is better)"
         figures.save(site, f"{slug(study.name)}/figures", found.figure, Forest(title, rows))
 
 
@@ -156,7 +156,7 @@ def page(study: Study) -> dict[str, Any]:
     columns = [c for c in columns if c.name != "gradients" or "gradients" in study.metrics]
     return {
         "heading": "Leaderboard",
-        "answer": sentence.lines(study),
+        "answer": sentence.headline(study),
         "meanings": meanings(boards),
         "equivalence": EQUIVALENCE,
         "looks": study.looks,

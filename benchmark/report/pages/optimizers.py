@@ -1,6 +1,9 @@
 """An optimizer's own page: what it is, what it costs, how it did and how it was tuned."""
 
+import math
 import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -29,10 +32,12 @@ LABEL, ORDER, FILE = "Optimizers", 50, "optimizers/index.html"
 HYPERPARAMETER = Column("hyperparameter", "Hyperparameter")
 HYPERPARAMETER_LAW = (
     "Laws h(N, r) = A N^B r^C + E through the best hyperparameters (N: non-embedding parameters, r: Chinchilla"
-    " ratio), with 95 % intervals"
+    " ratio), with 95 % intervals; a task's value is the mean of its searches, which are replicates; the"
+    " held-out error is at the task of largest compute, by the law of the others"
 )
 LOSS_LAW = "Law L(N, D) = A N^B + F D^C + E of the test loss (nats/token; D: tokens), with 95 % intervals"
-LAW_POINTS = 3  # tasks: through fewer points runs every law
+LAW_POINTS = 3  # tasks: through fewer runs every law
+UNTOLD = "not fitted"  # a part of a law that these tasks cannot tell
 
 
 def write(site: Site, study: Study) -> None:
@@ -58,9 +63,10 @@ def page(study: Study, name: str) -> dict[str, Any]:
         "cost": _cost(study, runs),
         "results": results(study, name),
         "settings": settings(study, name),
+        "choices": choices(study, name),
         "space": space(study, name),
-        "laws": law_table(HYPERPARAMETER_LAW, HYPERPARAMETER, own),
-        "loss_law": law_table(LOSS_LAW, Column("quantity", "Quantity"), losses),
+        "laws": law_table(HYPERPARAMETER_LAW, HYPERPARAMETER, own, True),
+        "loss_law": law_table(LOSS_LAW, Column("quantity", "Quantity"), losses, False),
         "law_points": LAW_POINTS,
         "ablations": ablations(study, name),
         "stability": stability(runs, where(study.lr_tolerance, optimizer=name)),
@@ -87,17 +93,51 @@ def _mean_and_sd(mean: float, sd: float) -> str:
 
 
 def settings(study: Study, name: str) -> Table:
-    """The best hyperparameters: one row per hyperparameter, one column per task and search."""
-    found = {t.name: study.winners(name, t.name) for t in study.tasks}
-    winners = {
-        f"{task}, search {i}" if len(chosen) > 1 else task: winner
-        for task, chosen in found.items()
+    """The best hyperparameters: one row per hyperparameter, one column per task, its searches together."""
+    found = {task: chosen for task, chosen in _winners(study, name).items() if chosen}
+    names = sorted({hp for chosen in found.values() for winner in chosen for hp in winner})
+    columns = (
+        HYPERPARAMETER,
+        *(
+            numbers(task, task, _agreed, unit=text.count(len(chosen), "search", "searches"))
+            for task, chosen in found.items()
+        ),
+    )
+    body = [
+        {"hyperparameter": hp, **{task: [w.get(hp) for w in chosen] for task, chosen in found.items()}}
+        for hp in names
+    ]
+    caption = "The best setting found, by task; where searches differ, their median and from where to where"
+    return Table(caption, columns, body)
+
+
+def _winners(study: Study, name: str) -> dict[str, list[Mapping[str, Any]]]:
+    return {task.name: study.winners(name, task.name) for task in study.tasks}
+
+
+def _agreed(values: Sequence[Any]) -> str:
+    """What the searches of a task chose: one value, median and range of numbers, or how often which word."""
+    if all(value == values[0] for value in values):
+        return text.value(values[0])
+    if all(map(text.is_number, values)):
+        ends = f"{text.value(min(values))} to {text.value(max(values))}"
+        return f"{text.value(float(f'{statistics.median(values):.3g}'))} ({ends})"
+    return ", ".join(f"{text.value(value)} {n}×" for value, n in Counter(values).most_common())
+
+
+def choices(study: Study, name: str) -> Table:
+    """One row per task and search: what it chose of the hyperparameters in which searches differ."""
+    found = [
+        {"task": task, "search": i, **winner}
+        for task, chosen in _winners(study, name).items()
+        if len(chosen) > 1
         for i, winner in enumerate(chosen, 1)
-    }
-    names = sorted({hp for winner in winners.values() for hp in winner})
-    columns = (HYPERPARAMETER, *(numbers(place, place) for place in winners))
-    body = [{"hyperparameter": hp, **{place: w.get(hp) for place, w in winners.items()}} for hp in names]
-    return Table("The best setting that the search found, by task", columns, body)
+    ]
+    names = sorted({hp for row in found for hp in row} - {"task", "search"})
+    differ = [hp for hp in names if any(row.get(hp) != found[0].get(hp) for row in found)]
+    columns = (TASK, numbers("search", "Search"), *(numbers(hp, hp) for hp in differ))
+    caption = "What each search chose, of the hyperparameters in which they differ"
+    return Table(caption, columns, [dict.fromkeys(differ) | row for row in found], quiet=True)
 
 
 def space(study: Study, name: str) -> Table:
@@ -116,22 +156,37 @@ def space(study: Study, name: str) -> Table:
     return Table("What the search may try, before edge extension", columns, body)
 
 
-def law_table(caption: str, first: Column, laws: list[dict[str, Any]]) -> Table:
-    """Fitted laws, one row each, named by the first column; those through too few tasks are left out."""
+def law_table(caption: str, first: Column, laws: list[dict[str, Any]], logarithms: bool) -> Table:
+    """Fitted laws, one row each, named by the first column; those through too few tasks are left out. Errors
+    are factors where the law is fitted in logarithms, else nats."""
+    unit = "factor" if logarithms else "nats"
+    spread, error = (_spread, _factor) if logarithms else (fixed(4), fixed(4))
     columns = (
         first,
-        numbers("points", "n tasks"),
+        numbers("tasks", "n tasks"),
+        numbers("searches", "n searches"),
         numbers("B", "B (model size)", _exponent, of=("B", "B_lo", "B_hi")),
         numbers("C", "C (data)", _exponent, of=("C", "C_lo", "C_hi")),
-        numbers("E", "E"),
-        numbers("held_out", "Held-out error"),
+        numbers("E", "E", lambda value: text.value(value) if text.is_number(value) else UNTOLD),
+        numbers("search_sd", "Sd of a search", spread, unit=unit),
+        numbers("held_out", "Held-out error", error, unit=unit),
         FLAGS,
     )
-    return Table(caption, columns, [law for law in laws if law["points"] >= LAW_POINTS])
+    return Table(caption, columns, [law for law in laws if law["tasks"] >= LAW_POINTS])
 
 
 def _exponent(value: float, low: float, high: float) -> str:
-    return f"{text.fixed(value, 2)} {text.interval(low, high)}"
+    """What the tasks do not tell is not a number, least of all 0."""
+    return f"{text.fixed(value, 2)} {text.interval(low, high)}" if text.is_number(value) else UNTOLD
+
+
+def _spread(sd: float) -> str:
+    """A standard deviation of logarithms."""
+    return _factor(math.exp(sd) - 1)
+
+
+def _factor(error: float) -> str:
+    return f"×{text.fixed(1 + error, 2)}" if text.is_number(error) else text.MISSING
 
 
 def ablations(study: Study, name: str) -> Table:

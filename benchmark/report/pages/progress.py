@@ -23,12 +23,13 @@ FILE = "progress.html"
 
 
 def page(study: Study) -> dict[str, Any]:
-    cells = study.manifest["cells"]  # one entry per search
+    cells = study.manifest["cells"]
     spent = sum(_in(study, c.get("tuning", ())) for c in cells.values())
     return {
         "heading": "Progress",
         "done": sum(bool(cell.get("complete")) for cell in cells.values()),
         "total": len(cells),
+        "shape": _shape(study),
         "spent": spent,
         "budget": max(spent, sum(int(c.get("budget") or 0) for c in cells.values())),
         "reported": len(where(study.runs, use="report")),
@@ -39,6 +40,16 @@ def page(study: Study) -> dict[str, Any]:
         "best": best(study),
         "states": states(study),
     }
+
+
+def _shape(study: Study) -> str:
+    """How the number of cells comes about: `11 optimizers, 4 tasks, 4 to 12 searches`."""
+    found = [n for o in study.optimizers for t in study.tasks if (n := len(study.searches(o, t.name)))]
+    if not found:
+        return ""
+    most = text.count(max(found), "search", "searches")
+    many = most if min(found) == max(found) else f"{min(found)} to {most}"
+    return f"{text.count(len(study.optimizers), 'optimizer')}, {text.count(len(study.tasks), 'task')}, {many}"
 
 
 def states(study: Study) -> Table:
@@ -78,7 +89,7 @@ def compared(study: Study, sure: bool) -> Table:
         if r["optimizer"] != study.baseline and r["verdict"].endswith(("faster", "slower")) == sure
     ]
     columns = (titled(study.titles), TASK, SPEEDUP, INTERVAL, VERDICT, SEEDS)
-    return Table(f"Speedups over tuned {study.baseline_title} {which}", columns, found)
+    return Table(f"Speedups over {study.tuned_baseline} {which}", columns, found)
 
 
 def best(study: Study) -> Table:
@@ -107,7 +118,7 @@ def line(study: Study) -> str:
     done = sum(bool(cell.get("complete")) for cell in cells)
     failed = len(where(study.runs, status="failed"))
     return (
-        f"{done} of {len(cells)} searches are complete{f', {failed} runs failed' if failed else ''}."
+        f"{done} of {len(cells)} cells are complete{f', {failed} runs failed' if failed else ''}."
         if done < len(cells)
         else ""
     )

@@ -61,7 +61,7 @@ def every(study: Study) -> Table:
         FLAGS,
     )
     others = study.speedups.loc[study.speedups["optimizer"] != study.baseline]
-    caption = f"Speedup in tokens over tuned {study.baseline_title}; loss in nats/token, lower is better"
+    caption = f"Speedup in tokens over {study.tuned_baseline}; loss in nats/token, lower is better"
     return Table(caption, columns, rows(others))
 
 

@@ -318,4 +318,4 @@ function setUp() {
 
 if (controls && boards.length) setUp();
 drawCharts();
-if ("live" in document.body.dataset) setTimeout(() => location.reload(), 60_000);
+if ("live" in document.body.dataset) setTimeout(() => location.reload(), 30_000);

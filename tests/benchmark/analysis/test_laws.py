@@ -57,7 +57,7 @@ def test_a_hyperparameter_law_on_nine_points_predicts_the_next_scale(floor: floa
 
 def test_a_law_on_one_scale_knows_nothing_of_size() -> None:
     law = laws.fit("hyperparameter", np.array([(3e4, r, 0.1 * r**-0.5) for r in (1, 2, 4)]), draws=0)
-    assert (law.exponents[0, 0], law.points) == (0.0, 3)
+    assert (law.exponents[0, 0], law.tasks) == (0.0, 3)
     assert law.exponents[0, 1] == pytest.approx(-0.5)
 
 
@@ -126,9 +126,9 @@ def test_the_interval_holds_a_new_point(form: Form) -> None:
 def test_few_points_are_flagged_and_never_crash() -> None:
     one = laws.fit("hyperparameter", points(rate(*GRID.T))[:1])
     assert one.predict(27e3, 20 * 27e3)[0] == pytest.approx(rate(*GRID[:1].T)[0])
-    assert "fitted on 1 points" in one.flags and math.isnan(one.predict(1e5, 1e6)[1])
+    assert "fitted on 1 task" in one.flags and math.isnan(one.predict(1e5, 1e6)[1])
     three = laws.fit("loss", points(loss(*GRID.T))[:3])
-    assert "fitted on 3 points" in three.flags and any("no dependence on size" in f for f in three.flags)
+    assert "fitted on 3 tasks" in three.flags and any("no dependence on size" in f for f in three.flags)
     four = laws.fit("loss", points(loss(*GRID.T))[[0, 3, 4, 8]])
     assert not any("fitted on" in f for f in four.flags) and any("E = 0" in f for f in four.flags)
     assert all(math.isfinite(x) for x in four.predict(*TARGET)[:1])
@@ -145,7 +145,68 @@ def test_held_out_is_the_error_of_a_fit_without_the_largest_run() -> None:
     given = points(rate(*GRID.T) * np.exp(0.2 * rng.normal(size=len(GRID))))
     without = laws.fit("hyperparameter", given[:-1], draws=0)  # the last of the grid is the largest
     value = without.predict(100e3, 20 * 100e3 * 8)[0]
-    assert laws.fit("hyperparameter", given).held_out == pytest.approx(value / given[-1, 2] - 1)
+    assert laws.fit("hyperparameter", given).held_out == pytest.approx(
+        math.exp(abs(math.log(value / given[-1, 2]))) - 1
+    )
+
+
+@pytest.mark.parametrize("form", ["hyperparameter", "loss"])
+def test_searches_of_a_task_are_replicates_of_it(form: Form) -> None:
+    """The law is through the tasks, however many searches each has; what the searches differ by is their noise;
+    and the task that is left out is left out with all of its searches."""
+    rng = np.random.default_rng(4)
+    truth = (rate if form == "hyperparameter" else loss)(*GRID.T)
+    noise = rng.normal(size=(4, len(GRID)))
+    noise -= noise.mean(axis=0)
+    scattered = truth * np.exp(0.2 * noise) if form == "hyperparameter" else truth + 0.003 * noise
+    many = laws.fit(form, np.vstack([points(each) for each in scattered]), draws=100)
+    assert (many.tasks, many.searches) == (len(GRID), 4 * len(GRID))
+    assert many.predict(*TARGET)[0] == pytest.approx(laws.fit(form, points(truth), draws=0).predict(*TARGET)[0])
+    sd = 0.2 if form == "hyperparameter" else 0.003
+    assert many.search_sd == pytest.approx(sd * math.sqrt((noise**2).sum(axis=0).mean() / 3))
+    assert many.residual_sd < 0.1 * many.search_sd  # their means lie on the law
+    assert 0 <= many.held_out < 0.01, "with a search of it left in, what is left out would be its neighbour"
+    value, lo, hi = many.predict(*TARGET)
+    one = (math.log(hi / lo) if form == "hyperparameter" else hi - lo) / many.search_sd
+    assert 2.5 < one < 4.5 and lo < value < hi  # of one search, not of a mean of four
+
+
+def test_an_error_at_the_task_left_out_has_no_sign_and_no_false_comfort() -> None:
+    """A law that is far below reads as far off as one that is far above."""
+    up, down = (rate(*GRID.T), rate(*GRID.T))
+    up[-1], down[-1] = 3 * up[-1], down[-1] / 3
+    high, low = (laws.fit("hyperparameter", points(v), draws=5) for v in (up, down))
+    assert high.held_out == pytest.approx(2, rel=1e-6) and low.held_out == pytest.approx(2, rel=1e-6)
+    assert all(any("predicts nothing" in f for f in law.flags) for law in (high, low))
+
+
+def test_what_the_tasks_do_not_tell_is_not_in_the_summary() -> None:
+    one_scale = np.array([(3e4, r, 0.1 * r**-0.5) for r in (1, 2, 4)])
+    one_ratio = np.array([(n, 1.0, 3 * n**-0.1) for n in (3e4, 6e4, 1e5, 2e5)])
+    found = {
+        "scale": laws.fit("hyperparameter", one_scale, draws=10),
+        "ratio": laws.fit("loss", one_ratio, draws=10),  # its tokens grow with its size
+        "all": laws.fit("hyperparameter", points(rate(*GRID.T)), draws=10),
+    }
+    table = laws.summary(found).set_index("key")
+    assert table[["B", "C", "E"]].notna().to_numpy().tolist() == [
+        [False, True, False],
+        [False, False, False],
+        [True, True, True],
+    ]
+    assert table[["B_lo", "B_hi"]].isna().to_numpy().tolist() == [[True, True], [True, True], [False, False]]
+    assert "not told apart" in table["flags"]["ratio"]
+
+
+def test_searches_give_an_interval_where_the_tasks_leave_none() -> None:
+    rng = np.random.default_rng(5)
+    grid = np.array([(n, r) for n in (3e4, 6e4) for r in (1.0, 2.0)])[:3]
+    values = [np.column_stack([grid, rate(*grid.T) * np.exp(0.2 * rng.normal(size=3))]) for _ in range(4)]
+    assert math.isnan(laws.fit("hyperparameter", values[0]).predict(*TARGET)[1])
+    law = laws.fit("hyperparameter", np.vstack(values))
+    assert law.predict(*TARGET)[1] < law.predict(*TARGET)[0] and "interval from the searches alone" in str(
+        law.flags
+    )
 
 
 def test_the_study_s_prediction_for_the_largest_scale_is_reproduced() -> None:
@@ -206,7 +267,7 @@ def test_loss_laws_average_seeds_and_leave_diverged_cells_out() -> None:
         columns=["optimizer", "scale", "chinchilla_ratio", "seed", "val_loss"],
     )  # fmt: skip
     found = laws.loss_laws(base)
-    assert set(found) == {"a"} and found["a"].points == 2
+    assert set(found) == {"a"} and found["a"].tasks == 2
     n = scales.get("27k").num_params
     assert found["a"].predict(n, 20 * n)[0] == pytest.approx(3.1, abs=1e-3)
 
@@ -218,4 +279,4 @@ def test_summary_has_a_row_per_law() -> None:
     }
     table = laws.summary(found).set_index("key")
     assert table.B["a"] == found["a"].exponents[0, 0] and table.B_lo["a"] <= table.B_hi["a"]
-    assert "fitted on 1 points" in table["flags"]["b"] and math.isnan(table.B_lo["b"])
+    assert "fitted on 1 task" in table["flags"]["b"] and math.isnan(table.B_lo["b"])

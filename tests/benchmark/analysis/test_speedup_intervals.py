@@ -40,7 +40,7 @@ def test_the_study_s_interval_is_that_of_curve_fit_in_every_draw(power_law_losse
 
 @pytest.mark.parametrize("design", [MICRO, QUICK], ids=["one search", "two searches, unequal noise"])
 def test_intervals_hold_what_was_planted(design: Design) -> None:
-    table = outcomes(design, studies=40)
+    table = outcomes(design, replications=40)
     assert 0.92 <= table.held_one.mean() <= 0.99
     # meant: .95 and .05 of studies; 40 of them reach these bounds by chance in less than 1 of 100
     assert table.groupby("replication").held.all().mean() >= 0.85
@@ -50,7 +50,7 @@ def test_intervals_hold_what_was_planted(design: Design) -> None:
 def test_the_conversion_of_a_large_gain_is_as_unsure_as_the_curve() -> None:
     """At a noise of .004 nats the curve is .02 off a law at every other ratio, and the truth is still held."""
     off = replace(MICRO, residual_sd=0.004, misfit={1.0: 0.0, 2.0: 0.02, 4.0: 0.0, 8.0: 0.02})
-    assert outcomes(off, studies=20, menu=(1.4, 1.2, 0.9)).held.mean() > 0.97
+    assert outcomes(off, replications=20, menu=(1.4, 1.2, 0.9)).held.mean() > 0.97
 
 
 def test_a_contrast_is_the_t_test_of_the_paired_differences(noisy, at) -> None:

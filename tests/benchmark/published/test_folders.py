@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import sweeps
 from benchmark import store
 from benchmark.published import __main__ as command
 from benchmark.published import folders
+from sweeps import __main__ as sweep
 
 HEAD = "optimizer,scale,chinchilla_ratio,val_loss\n"
 OLD = HEAD + "adamw,130m,1,3.52\nmuon,130m,1,3.46\n"
@@ -104,6 +106,41 @@ def test_what_was_made_elsewhere_is_refused_and_the_remedy_works(source: Path, m
     assert _import(source, "--name", name) == 0
     assert {k: v for k, v in _files(source.parent).items() if k in before} == before
     assert _losses(results / name, name) == {3.52, 3.46}
+
+
+@pytest.mark.parametrize("name", [*sweeps.names(), "Quick", "aa-quick-1"])
+def test_the_name_of_a_sweep_is_left_to_it_and_the_remedy_works(source: Path, name: str, capsys) -> None:
+    path = source.rename(source.with_name(f"{name}.csv"))
+    assert _import(path) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "is where a sweep writes" in said and not (source.parent / "r").exists()
+    assert _import(path, "--name", said.split("--name ")[1].strip()) == 0
+
+
+def test_a_sweep_leaves_an_import_alone_and_the_remedy_works(source: Path, capsys, monkeypatch) -> None:
+    """One that is called as a sweep of the user's, which no list knows."""
+    monkeypatch.chdir(source.parent)
+    assert _import(source) == 0
+    before = _files(source.parent / "r")
+    mine = source.with_name("mine.py")
+    mine.write_text(
+        "import dataclasses\nfrom sweeps.smoke import SWEEP as S\nSWEEP = dataclasses.replace(S, name='set')\n"
+    )
+    words = [
+        str(mine),
+        "--optimizers",
+        "adamw",
+        "--dry-run",
+        "--flops-per-second",
+        "1e11",
+        "--executor",
+        "serial",
+    ]
+    assert sweep.main([*words, "--results", "r"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "r/set, where the sweep would" in said and "with --results" in said
+    assert _files(source.parent / "r") == before
+    assert sweep.main([*words, "--results", "other"]) == 0
 
 
 @pytest.mark.parametrize("made", [_sweep, _running, _half, _linked, _with_notes], ids=lambda f: f.__name__)

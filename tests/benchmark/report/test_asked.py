@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from benchmark import store
-from benchmark.report import answer, nothing_known
+from benchmark.report import answer, nothing_known, sentence
 from benchmark.report.asked import searches_wanted, wanted
 from benchmark.report.sentence import study_of as study_of_name
 from benchmark.spec import Record
@@ -43,6 +43,21 @@ def test_the_verdict_on_ones_own_comes_first_with_the_leader_beside_it(
     beside = answer(results, "quick", against=["soap"])[0]
     assert "above Soap" in beside and "Muon" not in beside
     assert not nothing_known(results, "quick")
+
+
+def test_a_page_begins_with_the_verdict_alone_and_says_the_rest_below(
+    tmp_path: Path, study_of: Records, writer: Writer
+) -> None:
+    """A heading is one short sentence: verdict, speedup and interval. Together they are the command's lines."""
+    study = study_of_name(asked(writer, tmp_path, study_of(("adamw", "muon", "nadamw")), "nadamw"), "quick")
+    first, paragraphs = sentence.headline(study)
+    assert first.startswith(
+        "nadamw is undecided against tuned AdamW at 27k-2x: AdamW needs 1.12 times the tokens"
+    )
+    assert "95\u00a0% interval" in first and len(first) < 150 and first.count(". ") == 0
+    assert paragraphs[0].startswith("From n\u00a0=\u00a03 runs over 1 search.")
+    assert "known to within" in paragraphs[0] and paragraphs[1].startswith("Tuned AdamW needs")
+    assert " ".join([first, *paragraphs]) == " ".join(filter(None, sentence.lines(study)))
 
 
 def test_without_an_optimizer_of_ones_own_nothing_changes(results: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.report.pages.leaderboard import COLUMNS
+
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (the dev extra has it)")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -257,6 +259,30 @@ def test_charts_are_drawn_without_error_or_request(
     assert browser.get_log("browser") == []
     asked = re.findall(r'"url":"([a-z]+):', "".join(e["message"] for e in browser.get_log("performance")))
     assert set(asked) <= {"file", "data", "about", "blob"}
+
+
+@pytest.mark.parametrize("width", [390, 768, 1024, 1280])
+def test_the_widest_notes_fit_beside_the_numbers(index: str, width: int, browser: "webdriver.Chrome") -> None:
+    """The words that take most room, in every row: the table is no wider than what shows it."""
+    step = next(c for c in COLUMNS if c.name == "step").format(None, True)
+    badge = "optimum on edge: embedding_lr_ratio (search 12 of 12)"
+    size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        browser.get(index)
+        wait(browser, "document.querySelector('.leaderboard thead button')")
+        wide = browser.execute_script(
+            "for (const td of document.querySelectorAll('td[data-c=step]')) td.textContent = arguments[0];"
+            "for (const td of document.querySelectorAll('td[data-c=badges]'))"
+            " { td.dataset.v = 1; td.innerHTML = `<span class=badge>${arguments[1]}</span>`; }"
+            "return [...document.querySelectorAll('.board:not(.gone) .scroll')]"
+            ".map(s => [s.scrollWidth, s.clientWidth])",
+            step,
+            badge,
+        )
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert wide and all(inner <= outer for inner, outer in wide), wide
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Losses that others measured: a CSV with a scale of its own, and what its pages say of whose it is."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,15 @@ def test_they_are_not_called_the_study_s_own(site: Path) -> None:
         assert "Imported losses" in page
         assert "is assumed" not in page, "every cell has two seeds"
     assert "Imported results" in (site / "mine" / "claims.html").read_text()
+
+
+def test_nobody_here_tuned_them(site: Path) -> None:
+    """Whose tuning it is stands wherever the baseline's is spoken of."""
+    for page in (site / "mine").rglob("*.html"):
+        if page.name not in ("method.html", "claims.html"):  # how our own are tuned, and the study's words
+            assert not re.search(r"\btuned AdamW|Tuned AdamW", page.read_text()), page
+    head = re.search(r'<h1 id="answer">(.*?)</h1>', (site / "mine" / "index.html").read_text())
+    assert head and head[1].startswith("AdamW as its publisher ran it needs ")
 
 
 def test_a_sweep_s_claims_stand_beside_the_study_s_figures_alone(

@@ -1,6 +1,10 @@
 """The progress page of a running sweep: it comes, and the sweep does not notice, whatever happens to it."""
 
+import dataclasses
+import json
+import pickle
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -9,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from benchmark.report import build, live
+from benchmark import running
+from benchmark.report import build, live, running_trials
 
 Imports = Callable[[str, set[str]], list[str]]
 
@@ -48,7 +53,7 @@ def test_a_record_brings_the_page_and_the_next_waits(tmp_path: Path, results: Pa
         assert page.child
         until_it_ends(page)
         text = (tmp_path / "quick" / "progress.html").read_text()
-        assert "Complete: all 10 searches are done" in text
+        assert "Complete: all 10 cells are done" in text
         assert "<body data-live>" in text
         driver.receive("second")
         assert page.child is None, "no build so soon after the last"
@@ -126,3 +131,75 @@ def test_it_needs_no_figures(results: Path, tmp_path: Path, imports: Imports, th
     )
     assert imports(code, {"altair", "matplotlib", "vl_convert", "jax", "ray", "jinja2"}) == ["jinja2"]
     assert ("speedup.html" in (tmp_path / "quick" / "progress.html").read_text()) == there
+
+
+def line(step: int, loss: float, **changes: Any) -> running.Line:
+    of = (step, 1000, step * 1024, loss, 2048.0, 0.31, "host", 1)
+    return dataclasses.replace(running.Line(time.time(), "t1", "muon", "6m-1x", *of), **changes)
+
+
+@pytest.mark.parametrize("records", [True, False])
+def test_a_running_trial_is_on_the_page_without_a_record_and_without_a_build(
+    tmp_path: Path,
+    results: Path,
+    study_of: Callable[..., list],
+    writer: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    records: bool,
+) -> None:
+    """From the first line on, also where no trial of the sweep has ended yet."""
+    monkeypatch.setattr(live, "REFRESH", 0.05)
+    if not records:
+        results = writer(tmp_path / "results", "quick", study_of(("adamw", "muon")))
+        (results / "quick" / "trials.jsonl").unlink()
+    out, driver = tmp_path / "out", Driver()
+    page, folder = out / "quick" / "progress.html", results / "quick" / running.FOLDER
+
+    def shows(*texts: str) -> bool:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if page.exists() and all(text in page.read_text() for text in texts):
+                return True
+            time.sleep(0.05)
+        return False
+
+    try:
+        with live.watch(driver, results, out, "quick") as watched:
+            assert pickle.dumps(watched), "as Tune does"
+            running.append(folder, line(100, 5.1234))
+            assert shows("Running now", "100 of 1,000", "5.1234", "2,048", "31%", "8 min", "<body data-live>")
+            assert "Complete: all" in page.read_text() or not records
+            started = watched.next
+            running.append(folder, line(200, 4.5678, note="wandb: <offline>"))
+            assert shows("4.5678", "200 of 1,000", "<polyline", "wandb: &lt;offline&gt;")
+            running.end(folder, "t1")
+            deadline = time.monotonic() + 30
+            while "Running now" in page.read_text() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert "Running now" not in page.read_text()
+            assert watched.next == started or not started, "no build for it"
+        assert driver.manifests == 0
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_run_of_days_is_read_in_samples(tmp_path: Path) -> None:
+    folder = tmp_path / running.FOLDER
+    folder.mkdir()
+    each = json.dumps(dataclasses.asdict(line(1, 4.0)))
+    steps = [each.replace('"step": 1,', f'"step": {n},') for n in range(1, 20_001)]
+    (folder / "t1.jsonl").write_text("\n".join(steps) + "\n")
+    began = time.perf_counter()
+    (found,) = running.read(tmp_path)
+    assert time.perf_counter() - began < 0.5
+    assert found[-1].step == 20_000 and 50 < len(found) <= running.SAMPLES
+    assert [x.step for x in found] == sorted({x.step for x in found}) and found[0].step < 20
+
+
+def test_a_trial_that_says_nothing_any_more_is_marked_and_then_left_out(tmp_path: Path) -> None:
+    running.append(
+        tmp_path / running.FOLDER, line(100, 5.0, time=1000.0, share_of_peak=None, tokens_per_second=1e4)
+    )
+    assert "1000 s" not in (part := running_trials.section(tmp_path, now=1010.0)) and "10 s ago<" in part
+    assert "5 min ago, silent" in running_trials.section(tmp_path, now=1300.0)
+    assert "Running" not in running_trials.section(tmp_path, now=1000.0 + 2 * running_trials.GONE_SECONDS)

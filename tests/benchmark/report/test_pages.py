@@ -73,7 +73,7 @@ def test_runs_of_different_machines_show_no_step_time_and_say_that_losses_may_di
     found = {r.optimizer: r for r in board(study, study.headline).rows}
     step = next(c for c in leaderboard.COLUMNS if c.name == "step")
     assert {o: step.show(r) for o, r in found.items()} == {
-        "adamw": text.MISSING, "muon": "not timed together", "lion": "not timed together",
+        "adamw": text.MISSING, "muon": "timed apart", "lion": "timed apart",
     }  # fmt: skip
     assert {o for o, r in found.items() if "other CPU" in r.badges} == {"lion"}
     assert "0.0014 nats" in BADGES["other CPU"] and "seconds" not in study.metrics
@@ -142,7 +142,7 @@ def test_an_unfinished_sweep_shows_its_progress(tmp_path: Path, study_of: Study,
     runs = [r for r in study_of() if (r.trial.optimizer, r.trial.use) != ("lion", "report")]
     results = writer(tmp_path / "results", "quick", runs)
     index = page(results, tmp_path / "out", "index.html")
-    assert "8 of 10 searches are complete" in index
+    assert "8 of 10 cells are complete" in index
     progress = (tmp_path / "out" / "quick" / "progress.html").read_text()
     assert "5/5 tuned, no report run yet" in progress
     cells = r'Muon</th><td>27k-2x</td><td class="num">1\.\d\d×</td><td class="num">\[1\.\d\d, 1\.\d\d\]</td>'

@@ -14,7 +14,7 @@ import optimizers
 from benchmark import scales
 from benchmark.data import batches
 from benchmark.kit import cases
-from benchmark.train import model_torch, parameters, parts_torch, trainer_jax, trainer_torch
+from benchmark.train import loss_jax, model_torch, parameters, parts_torch, trainer_torch
 
 SCALE = scales.get("13k")
 
@@ -34,7 +34,7 @@ def sequences(count: int) -> np.ndarray:
 def gradients(batch: np.ndarray, dtype: str = "float32") -> tuple[int, float, dict[str, jax.Array]]:
     """Bytes of temporaries, loss and gradients at the initial values."""
     values = jax.tree.map(jnp.asarray, parameters.initial(SCALE, 0))
-    loss = functools.partial(trainer_jax._loss, batch=jnp.asarray(batch), scale=SCALE, dtype=jnp.dtype(dtype))
+    loss = functools.partial(loss_jax.loss, batch=jnp.asarray(batch), scale=SCALE, dtype=jnp.dtype(dtype))
     program = jax.jit(jax.value_and_grad(loss)).lower(values).compile()
     memory = program.memory_analysis()
     assert memory is not None

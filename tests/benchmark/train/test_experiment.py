@@ -42,6 +42,34 @@ def test_micro_ladder_starts_with_enough_steps(name):
     assert scale.batch_size in scale.batch_sizes
 
 
+@pytest.mark.parametrize("name", [s.name for s in scales.SCALES.values() if s.ladder == "gpu"])
+def test_a_scale_for_one_gpu_is_between_micro_and_paper_and_starts_with_a_thousand_steps(name):
+    scale = scales.get(name)
+    least, most = scales.get("400k"), scales.get("130m")
+    for fact in ("num_params", "layers", "width", "seq_len", "vocab", "batch_size"):
+        first, here, last = (getattr(s, fact) for s in (least, scale, most))
+        assert first <= here <= last or fact in ("width", "batch_size"), fact
+    assert 4096 <= scale.vocab <= 16_384 and 512 <= scale.seq_len <= 1024 and scale.layers == 8
+    assert tasks.Task(scale, 1.0).steps(scale.batch_size) >= 1000
+    assert scale.batch_size in scale.batch_sizes
+    assert scale.width % 16 == 0 and scale.width // scale.heads % 8 == 0  # what a GPU's kernels want
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in scales.SCALES if name != "520m"]
+)  # the published study's word for 537m
+def test_a_scale_is_called_by_its_parameters_rounded(name):
+    number, unit = float(name[:-1]), {"k": 1e3, "m": 1e6, "b": 1e9}[name[-1]]
+    digits = len(name[:-1].replace(".", "").rstrip("0"))
+    assert float(f"{scales.get(name).num_params:.{digits}g}") == number * unit
+
+
+def test_the_ladders_stand_in_order():
+    assert scales.position("micro") == 0 < scales.position("gpu") < 1 == scales.position("paper")
+    sizes = [s.num_params for s in scales.SCALES.values()]
+    assert sizes == sorted(sizes)
+
+
 @pytest.mark.parametrize("bad", ["27k", "27k-x", "27k-0x", "27k--1x", "28k-1x", "27k-1", ""])
 def test_bad_task_names_are_refused(bad):
     with pytest.raises(ValueError, match="unknown"):

@@ -18,7 +18,7 @@ import pytest
 import optimizers
 from benchmark import scales
 from benchmark.spec import RECIPE, Evaluation, Outcome, Trial
-from benchmark.train import runner, trainer_jax
+from benchmark.train import runner, trainer_jax, upkeep
 from benchmark.train.checkpoint import Progress
 
 pytestmark = pytest.mark.slow
@@ -63,7 +63,7 @@ def child(folder: Path) -> None:
     short = dataclasses.replace(scales.get("130m"), seq_len=LENGTH)
     scales.SCALES["130m"] = short
     trainer_jax.set_up(folder.parent / "compiled")
-    trainer_jax.CHUNK, trainer_jax.CHECKPOINT_SECONDS = 1, 0.0
+    trainer_jax.CHUNK, upkeep.CHECKPOINT_SECONDS, upkeep.SHARE = 1, 0.0, 1e9
     judge = trainer_jax._Pack.outcomes
 
     def outcomes(pack: trainer_jax._Pack, progress: Progress) -> list[Outcome]:

@@ -12,7 +12,7 @@ import pytest
 import optimizers
 from benchmark import scales, tasks
 from benchmark.spec import Evaluation, Trial
-from benchmark.train import model_jax, parameters, trainer_jax
+from benchmark.train import checkpoint, model_jax, parameters, trainer_jax, upkeep
 
 
 class TinyCorpus:
@@ -192,6 +192,21 @@ def test_resuming_is_bit_exact(corpus, tmp_path, monkeypatch, optimizer):
     assert not path.exists()
 
 
+def test_told_to_end_a_long_run_keeps_its_state_and_goes_on_bit_for_bit(corpus, tmp_path, monkeypatch):
+    path = tmp_path / "state.npz"
+    (whole,) = train(trial(), corpus=corpus)
+    told = iter([False, True])
+    monkeypatch.setattr(trainer_jax, "CHUNK", 5)
+    monkeypatch.setattr(upkeep, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(upkeep.stopping, "requested", lambda: next(told, False))
+    with pytest.raises(KeyboardInterrupt):
+        train(trial(), corpus=corpus, checkpoint_path=path)
+    assert checkpoint.reached(path) == 10
+    (resumed,) = train(trial(), corpus=corpus, checkpoint_path=path)
+    assert (resumed.val_loss, resumed.train_loss) == (whole.val_loss, whole.train_loss)
+    assert not path.exists()
+
+
 def test_damaged_checkpoint_starts_afresh(corpus, tmp_path):
     path = tmp_path / "state.npz"
     (whole,) = train(trial(), corpus=corpus)
@@ -210,7 +225,8 @@ def test_a_full_disk_stops_checkpoints_and_not_the_run(corpus, tmp_path, monkeyp
         tries.append(path.read_bytes())
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(trainer_jax, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(upkeep, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(upkeep, "SHARE", 1e9)
     monkeypatch.setattr(trainer_jax, "CHUNK", 5)
     monkeypatch.setattr(np, "savez", full)
     assert train(trial(), corpus=corpus, checkpoint_path=path)[0].val_loss == whole.val_loss

@@ -14,7 +14,7 @@ import optimizers
 from benchmark import scales
 from benchmark.kit import cases
 from benchmark.spec import Evaluation, Outcome, Trial
-from benchmark.train import trainer_jax, trainer_torch
+from benchmark.train import checkpoint, trainer_jax, trainer_torch, upkeep
 from optimizers import Optimizer
 
 Pair = tuple[Trial, Optimizer]
@@ -95,6 +95,23 @@ def test_resuming_is_bit_exact(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert not path.exists()
 
 
+def test_told_to_end_a_long_run_keeps_its_state_and_goes_on_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state.npz"
+    (whole,) = train(pair())
+    told = iter([False, True])
+    monkeypatch.setattr(trainer_torch, "CHUNK", 5)
+    monkeypatch.setattr(upkeep, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(upkeep.stopping, "requested", lambda: next(told, False))
+    with pytest.raises(KeyboardInterrupt):
+        train(pair(), checkpoint_path=path)
+    assert checkpoint.reached(path) == 10
+    (resumed,) = train(pair(), checkpoint_path=path)
+    assert (resumed.val_loss, resumed.train_loss) == (whole.val_loss, whole.train_loss)
+    assert not path.exists()
+
+
 def test_damaged_checkpoint_starts_afresh(tmp_path: Path) -> None:
     path = tmp_path / "state.npz"
     (whole,) = train(pair())
@@ -120,7 +137,8 @@ def test_a_long_packs_finished_run_is_not_trained_again(
     """Killed in its second run, a pack goes on there."""
     pairs, path = [pair(seed=0), pair(seed=1)], tmp_path / "state.npz"
     expected = [out.val_loss for out in train(*pairs)]
-    monkeypatch.setattr(trainer_torch, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(upkeep, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(upkeep, "SHARE", 1e9)
     train_one_step, steps = trainer_torch.TrainingRun._step, []
 
     def dies_at_step_25(run: trainer_torch.TrainingRun, step: int) -> torch.Tensor:
@@ -149,10 +167,11 @@ def test_a_full_disk_stops_checkpoints_and_not_the_pack(
         tries.append(all(file.read_bytes() == content for file, content in kept.items()))
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(trainer_torch, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(upkeep, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(upkeep, "SHARE", 1e9)
     monkeypatch.setattr(np, "savez", full)
     assert [out.val_loss for out in train(*pairs, checkpoint_path=path)] == expected
-    assert tries == [True] * 4  # each run's periodic checkpoint, and its end kept for the pack
+    assert tries == [True] * 2  # each run's checkpoint, which is its end too
 
 
 def test_divergence_is_the_same_outcome_as_in_jax() -> None:

@@ -7,9 +7,11 @@ import pytest
 import sweeps
 from benchmark import store
 from benchmark.spec import Outcome
-from benchmark.train import runner
+from benchmark.train import checkpoint, runner
+from benchmark.train.checkpoint import Progress
 from sweeps.run import driver as driver_module
 from sweeps.run.driver import Driver
+from sweeps.run.worker import checkpoints
 from sweeps.search import seeds
 from sweeps.search.contestants import contestants, optimizer_class
 
@@ -183,3 +185,37 @@ def test_what_was_there_before_is_no_outcome_of_a_dead_worker(smoke, tmp_path, t
         driver.worker_died(job, "killed")
     assert driver.known[trial.trial_id].reason == "killed (2 attempts)"
     driver.close()
+
+
+def test_deaths_with_progress_are_no_failures_and_those_without_are(smoke, tmp_path):
+    """Three preemptions, each after a checkpoint that went further; then two deaths at the same step."""
+    driver, seen = Driver(smoke, tmp_path, pack=2), []
+    for step in (10, 20, 30, 30, 25):
+        job = driver.next_job()
+        assert job is not None
+        seen.append(job.trials)
+        assert job.trials == seen[0]
+        path = checkpoint.place(checkpoints(driver.folder), job.trials)
+        checkpoint.save(path, Progress(step=step), [])
+        driver.worker_died(job, "preempted")
+        failed = [t for t in job.trials if driver.known.get(t.trial_id)]
+        assert failed == ([] if len(seen) < 5 else list(job.trials)), step
+    assert driver.known[seen[0][0].trial_id].reason == "preempted (2 attempts)"
+    driver.close()
+
+
+def test_a_new_driver_knows_how_far_the_last_one_s_trials_came(smoke, tmp_path):
+    driver = Driver(smoke, tmp_path)
+    job = driver.next_job()
+    assert job is not None
+    for k in range(2):  # of a pack whose runs are trained one after the other, each has a file of its own
+        path = checkpoint.place(checkpoints(driver.folder), job.trials)
+        checkpoint.save(checkpoint.part(path, k, 2), Progress(step=10), [])
+    driver.close()
+    again = Driver(smoke, tmp_path)
+    for _ in range(2):  # no further than before
+        job = again.next_job()
+        assert job is not None
+        again.worker_died(job, "killed")
+    assert again.reached[path] == 20 and again.known[job.trials[0].trial_id].status == "failed"
+    again.close()

@@ -163,7 +163,7 @@ def test_a_sweep_within_hours_is_resumed_as_it_was(finished, tmp_path):
     options = ["--executor", "serial", "--max-hours", "1", "--flops-per-second", "1e11"]
     first = sweep(tmp_path, *options, "--reuse", str(finished / "results"))
     assert first.returncode == 0 and "Within 1 hours: all of it" in first.stderr, first.stderr
-    slower = [*options[:-1], "1e6"]  # timed now, nothing would fit, were anything left
+    slower = [*options[:-1], "1e9"]  # timed now, nothing would fit, were anything left
     again = sweep(tmp_path, *slower)
     assert again.returncode == 0 and "Within 1 hours: all of it" in again.stderr, again.stderr
     assert "finished already" in again.stderr

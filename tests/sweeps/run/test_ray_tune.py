@@ -120,7 +120,7 @@ def test_a_node_s_own_error_ends_the_sweep_with_its_line_and_no_record(monkeypat
     monkeypatch.setattr(ray_tune, "_wait_for_all", lambda *_: None)
     searcher = ray_tune.PlanSearcher(driver, ray_tune.Slots(1, 1, (), 1.0, "barrier"))
     trainable = object.__new__(ray_tune.Worker)
-    trainable.name, trainable.barrier = "a", "barrier"
+    trainable.name, trainable.barrier, trainable.on_gpu = "a", "barrier", False
     trainable.reset_config(searcher.suggest("t1"))
     searcher.on_trial_complete("t1", trainable.step())
     assert str(searcher.error) == str(raised)

@@ -114,4 +114,4 @@ def test_its_files_are_this_user_s_only_and_in_a_short_folder(session):
 def test_nothing_is_left_of_it(session):
     session.process.communicate("\n", timeout=60)
     assert session.process.returncode == 0 and not session.home.parent.exists()
-    assert not [pid for pid in session.pids if stopping._alive(pid)]
+    assert not [pid for pid in session.pids if stopping.alive(pid)]

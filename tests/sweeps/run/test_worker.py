@@ -27,9 +27,10 @@ def job(tmp_path, monkeypatch) -> Job:
     class Corpus:
         corpus_hash, tokenizer_hash = "c", "t"
 
-    def run(trials, optimizer, corpus, purposes, checkpoints, session):
+    def run(trials, optimizer, corpus, purposes, checkpoints, session, watch):
         cls = optimizer_class(trials[0].optimizer, "")
         assert checkpoints.name == "checkpoints"
+        assert watch.folder == (checkpoints.parent if tmp_path in checkpoints.parents else None)
         (tmp_path / "asked").write_text(str(checkpoints))
         return [runner.record(trial, cls, Outcome("finished", val_loss=3.0)) for trial in trials]
 

@@ -149,7 +149,10 @@ def test_the_committed_sweep_is_found_by_what_it_is(quick: Sweep):
     assert list(found.seeds) == facts["protocol"]["report_seeds"]
     assert {"adamw", "adamw~2", "muon"} <= found.reported["27k-1x"]
     assert found.reported["27k-2x"] == {"adamw"}
-    for other in ({"backend": "torch"}, {"precision": "bfloat16"}, {"corpus_hash": "of another"}):
+    torch = committed.reference(dataclasses.replace(quick, backend="torch"), (committed.ROOT, RESULTS))
+    assert [folder.name for folder in torch.folders] == ["reference-torch"]
+    assert torch.reported["27k-1x"] == {"adamw", "adamw~2"}
+    for other in ({"precision": "bfloat16"}, {"corpus_hash": "of another"}):
         nothing = committed.reference(dataclasses.replace(quick, **other), (committed.ROOT, RESULTS))
         assert nothing.folders == () and not nothing.reported, other
 

@@ -15,7 +15,7 @@ from sweeps.search.contestants import contestants
 from sweeps.search.plan import plan
 from sweeps.search.sweep import Sweep, stage
 
-LADDERS = ("27k", "130m")
+LADDERS = ("27k", "2m", "130m")
 ABLATIONS = sorted(set(optimizers.names()) - set(optimizers.entrants()))
 STUDIED = sorted(set(optimizers.entrants()) & set(fantastic.table("ground_states")["optimizer"]))
 ADAM_VARIANTS = ("adamw", "nadamw", "cautious", "adam_mini", "mars")

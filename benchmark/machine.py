@@ -84,12 +84,13 @@ def same_machine(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 def conditions(environment: Mapping[str, Any]) -> str:
     """What else must be equal where seconds are compared: the start of the sweep that trained it (another day,
-    another load), cores of a worker, and versions. Old records name their commit in place of a start."""
+    another load), cores and devices of a worker, and versions. Old records name their commit for a start."""
     packages = environment.get("packages")
     versions = packages if isinstance(packages, Mapping) else {}
     named = [f"{name} {versions[name]}" for name in ("jax", "jaxlib", "torch") if name in versions]
     start = environment.get("session") or environment.get("commit") or ""
-    return "|".join([str(start), str(environment.get("cores_used", "")), *named])
+    devices = [f"{count} devices"] if (count := environment.get("devices", 1)) != 1 else []
+    return "|".join([str(start), str(environment.get("cores_used", "")), *named, *devices])
 
 
 def losses_repeat(environments: Iterable[Mapping[str, Any]]) -> bool:

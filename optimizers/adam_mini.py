@@ -41,6 +41,7 @@ class AdamMini(Optimizer):
         essential=ADAM_ESSENTIAL,
         variants=("reference", "levanter"),
     )
+    shards_state: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": micro_adam(0.008),
         "paper": {

@@ -32,6 +32,7 @@ class AdamW(Optimizer):
         ),
         essential=ADAM_ESSENTIAL,
     )
+    shards_state: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": micro_adam(0.008),
         "paper": {

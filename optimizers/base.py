@@ -183,6 +183,10 @@ class Run:
     """The loss of the current batch, a flat dict of parameters -> scalar. In torch the trainer sets this
     attribute before every step. In jax it arrives as the keyword `loss_fn` of `update`."""
 
+    spread: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
+    """jax, where a trial has several devices, else None: gives a function over stacks of matrices back as one
+    that computes the same, each device whole matrices of its own. See optimizers/shared/whole.py."""
+
 
 def static(default: Value) -> Any:
     """A field that changes shapes or program structure: a new value compiles a new program."""
@@ -209,6 +213,10 @@ class Optimizer:
 
     ablation_of: ClassVar[str] = ""
     """Name of the optimizer that an ablation restricts. A sweep runs an ablation only if it is named."""
+
+    shards_state: ClassVar[bool] = False
+    """jax: whether a trainer with several devices may cut the state over them, each array along one of its
+    axes. It changes no result. Without, every device keeps all of the state."""
 
     def build_jax(self, run: Run) -> Any:
         """Return an optax.GradientTransformationExtraArgs over flat dicts; its updates are added to the

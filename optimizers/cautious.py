@@ -43,6 +43,7 @@ class Cautious(Optimizer):
         essential=ADAM_ESSENTIAL,
         variants=("reference", "levanter"),
     )
+    shards_state: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": micro_adam(0.008),
         "paper": {

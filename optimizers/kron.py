@@ -36,6 +36,7 @@ from optimizers.shared.blocks import block_shape, gram
 from optimizers.shared.decoupled import decay_groups, decayed_step, floats
 from optimizers.shared.spaces import ADAM_ESSENTIAL, beta, decay, micro_decay, micro_momentum, micro_rate, rate
 from optimizers.shared.stacks import Stacks, one_by_one
+from optimizers.shared.whole import spread
 
 ANNEAL = 5.12  # the reference's 0.001 per step, at the 5120 steps of the published study's 130M at 1x
 DAMPING = 2.0**-11.5  # square root of float32's rounding unit
@@ -150,6 +151,7 @@ class Kron(Optimizer):
         " white; no inverse or eigendecomposition is needed. Wants a small rate and a large decay.",
         essential=ADAM_ESSENTIAL,
     )
+    shards_state: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {
             "peak_lr": micro_rate(0.002),
@@ -211,8 +213,18 @@ class Kron(Optimizer):
             return KronState(count, waited, fits, stacks.zeros(params), factors)
 
         def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, KronState]:
+            grads, count, waited = updates, state.count, state.waited + 1
+            if self.normalize_grads:
+                grads = {name: g / (jnp.linalg.norm(g) + NORM_EPS) for name, g in grads.items()}
+            due = self.due(count, run.steps, waited, jnp)
+
+            def draw() -> dict[str, Any]:
+                noise = stacks.stack({n: run.normal(n, count, p.shape) for n, p in run.params.items()})
+                return {s: noise[s].astype(m.dtype) for s, m in state.m.items()}
+
+            noise = jax.lax.cond(due, draw, lambda: stacks.zeros(params))
             with jax.default_matmul_precision("highest"):
-                stacked, new_state = self._step(updates, state, stacks, run)
+                stacked, new_state = spread(self._step, run)((stacks.stack(grads), noise), state, due)
             directions = stacks.unstack(stacked)
             for name, u in directions.items():
                 directions[name] = u / jnp.maximum(1.0, jnp.sqrt((u * u).mean()) / MAX_RMS)
@@ -221,24 +233,20 @@ class Kron(Optimizer):
         rule = optax.GradientTransformation(init, update)
         return decayed_step(rule, self.peak_lr, self.weight_decay, run)
 
-    def _step(self, grads: Any, state: KronState, stacks: Stacks, run: Run) -> tuple[dict[str, Any], KronState]:
-        """Preconditioned averages by stack, and the next state."""
-        if self.normalize_grads:
-            grads = {name: g / (jnp.linalg.norm(g) + NORM_EPS) for name, g in grads.items()}
-        m = {s: self.beta1 * state.m[s] + (1 - self.beta1) * g for s, g in stacks.stack(grads).items()}
+    def _step(
+        self, given: tuple[dict[str, Any], dict[str, Any]], state: KronState, due: Any
+    ) -> tuple[dict[str, Any], KronState]:
+        """Preconditioned averages and the next state, by stack. given: gradients, and noise for a fit."""
+        grads, noise = given
+        m = {s: self.beta1 * state.m[s] + (1 - self.beta1) * g for s, g in grads.items()}
         average = {s: x / (1 - self.beta1 ** (state.count + 1)) for s, x in m.items()}
 
         def refit(factors: dict[str, Factors]) -> dict[str, Factors]:
-            noise = stacks.stack({n: run.normal(n, state.count, p.shape) for n, p in run.params.items()})
             uneven = (state.fits > 0) & (state.fits % BALANCE_EVERY == 0)
             factors = jax.lax.cond(uneven, lambda f: {s: balance(q) for s, q in f.items()}, dict, factors)
-            return {
-                s: fit(q, average[s], noise[s].astype(m[s].dtype), self.preconditioner_lr)
-                for s, q in factors.items()
-            }
+            return {s: fit(q, average[s], noise[s], self.preconditioner_lr) for s, q in factors.items()}
 
         waited = state.waited + 1
-        due = self.due(state.count, run.steps, waited, jnp)
         factors = jax.lax.cond(due, refit, dict, state.factors)
         directions = {s: precondition(factors[s], x) for s, x in average.items()}
         fits = state.fits + due.astype(jnp.int32)

@@ -40,6 +40,7 @@ class Lion(Optimizer):
         ),
         essential=ADAM_ESSENTIAL,
     )
+    shards_state: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {
             "peak_lr": micro_rate(0.002),

@@ -45,6 +45,7 @@ class Mars(Optimizer):
         essential=ADAM_ESSENTIAL,
         variants=("reference", "levanter"),
     )
+    shards_state: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {**micro_adam(0.016), "gamma": rate((0.00625, 0.0125, 0.025, 0.05, 0.1), 0.025)},
         "paper": {

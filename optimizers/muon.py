@@ -33,6 +33,7 @@ from optimizers.shared.spaces import (
     micro_rate,
     rate,
 )
+from optimizers.shared.whole import each
 
 
 class MuonState(NamedTuple):
@@ -82,6 +83,7 @@ class Muon(Optimizer):
         essential=("peak_lr", "weight_decay", "momentum", "embedding_lr_ratio", "head_lr_ratio"),
         variants=("reference", "levanter"),
     )
+    shards_state: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {
             "peak_lr": micro_rate(0.016),
@@ -119,9 +121,10 @@ class Muon(Optimizer):
             moves, momentum, m, v = {}, {}, {}, {}
             for name in matrices:
                 momentum[name] = self.momentum * state.momentum[name] + grads[name]
-                nesterov = grads[name] + self.momentum * momentum[name]
-                with jax.default_matmul_precision("highest"):
-                    direction = newton_schulz(nesterov, self.ns_steps, self.ns_eps)
+            nesterov = {name: grads[name] + self.momentum * momentum[name] for name in matrices}
+            with jax.default_matmul_precision("highest"):
+                directions = each(self._orthogonal, nesterov, run)
+            for name, direction in directions.items():
                 direction = shape_factor(params[name].shape) * direction
                 moves[name] = -lr * (direction + self.weight_decay * params[name])
             for name in others:
@@ -133,6 +136,9 @@ class Muon(Optimizer):
             return moves, MuonState(t, momentum, m, v)
 
         return optax.GradientTransformationExtraArgs(init, update)
+
+    def _orthogonal(self, param: Param, matrices: Any) -> Any:
+        return newton_schulz(matrices, self.ns_steps, self.ns_eps)
 
     def build_torch(self, params: Mapping[str, Any], run: Run) -> Any:
         from optimizers.muon_torch import MuonTorch

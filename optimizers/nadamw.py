@@ -35,6 +35,7 @@ class NAdamW(Optimizer):
         ),
         essential=ADAM_ESSENTIAL,
     )
+    shards_state: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": micro_adam(0.008),
         "paper": {

@@ -34,6 +34,7 @@ from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, stat
 from optimizers.shared.decoupled import DECAYED_ROLES, decay_groups, floats
 from optimizers.shared.newton_schulz import newton_schulz, newton_schulz_flops, shape_factor
 from optimizers.shared.spaces import beta, decay, epsilon, micro_decay, micro_momentum, micro_rate, rate
+from optimizers.shared.whole import each
 
 LMO_EPS = 1e-8  # a token that has not occurred yet has no direction
 
@@ -73,6 +74,7 @@ class Scion(Optimizer):
         version=2,
         variants=("reference", "levanter"),
     )
+    shards_state: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {
             "peak_lr": micro_rate(0.016),
@@ -119,14 +121,19 @@ class Scion(Optimizer):
             return ScionState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params))
 
         def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, ScionState]:
+            def step(param: Param, m: Any) -> Any:
+                return self.unit_step(m, param, jnp.sign)
+
             lr = self.peak_lr * run.multiplier(state.count)
             moves, m = {}, {}
             for name, param in run.params.items():
                 keep = self.averaging(param)
-                decay = self.weight_decay if param.role in DECAYED_ROLES else 0.0
                 m[name] = keep * state.m[name] + (1 - keep) * updates[name]
-                with jax.default_matmul_precision("highest"):
-                    direction = self.unit_step(m[name], param, jnp.sign)
+            with jax.default_matmul_precision("highest"):
+                hidden = each(step, {n: m[n] for n, p in run.params.items() if p.role == "hidden"}, run)
+            for name, param in run.params.items():
+                decay = self.weight_decay if param.role in DECAYED_ROLES else 0.0
+                direction = hidden[name] if name in hidden else step(param, m[name])
                 moves[name] = -lr * (self.radius(param) * direction + decay * params[name])
             return moves, ScionState(state.count + 1, m)
 

@@ -40,6 +40,7 @@ from optimizers.shared.spaces import (
     rate,
 )
 from optimizers.shared.stacks import Stacks, one_by_one
+from optimizers.shared.whole import spread
 
 Matrices = dict[str, dict[str, Any]]  # stack -> side ("left", "right") -> (blocks, d, d)
 
@@ -102,6 +103,7 @@ class Soap(Optimizer):
         essential=ADAM_ESSENTIAL,
         variants=("reference", "levanter"),
     )
+    shards_state: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {
             "peak_lr": micro_rate(0.016),
@@ -150,7 +152,7 @@ class Soap(Optimizer):
 
         def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, SoapState]:
             with jax.default_matmul_precision("highest"):
-                stacked, new_state = self._step(stacks.stack(updates), state, interval)
+                stacked, new_state = spread(self._step, run)(stacks.stack(updates), state, interval)
             directions = stacks.unstack(stacked)
             lr = self.peak_lr * run.multiplier(state.count)
             if self.variant == "reference":

@@ -60,6 +60,7 @@ class Sophia(Optimizer):
         essential=("peak_lr", "gamma", "beta1", "embedding_lr_ratio", "head_lr_ratio"),
         variants=("reference", "levanter"),
     )
+    shards_state: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {
             "peak_lr": micro_rate(0.004),

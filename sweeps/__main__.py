@@ -28,7 +28,7 @@ from benchmark.report import live, place
 from benchmark.spec import Record
 from benchmark.train import trackers
 from optimizers.shared.copies import copy_name
-from sweeps.run import advice, calibrate, known, price, step_time, time_limit, unread, writable
+from sweeps.run import advice, calibrate, known, price, step_time, time_limit, trial_gpus, unread, writable
 from sweeps.run.driver import Driver
 from sweeps.run.options import AA, CHALLENGE, PROG, parser
 from sweeps.run.progress import Bar
@@ -89,7 +89,7 @@ def _run(args: argparse.Namespace) -> int:
 
     @functools.cache
     def speed() -> calibrate.Speed:
-        return calibrate.speed(sweep, workers, args.flops_per_second)
+        return trial_gpus.sped(calibrate.speed(sweep, workers, args.flops_per_second), args.gpus_per_trial)
 
     def settled(sweep: Sweep) -> Sweep:
         if challenged and sweep.protocol.report_seeds:  # on the seeds of what it is set beside
@@ -122,9 +122,10 @@ def _run(args: argparse.Namespace) -> int:
         args.results,
         reuse=args.reuse,
         committed=_committed(sweep, args),
-        pack=sweep.pack if args.pack or resources.gpus() else 1,  # on a CPU packs are slower than none
+        pack=_pack(sweep, args),
         timeout_seconds=args.timeout,
         retry_failed=args.retry_failed,
+        devices=args.gpus_per_trial,
         track=args.track or "",
     )
     if driver.damaged:
@@ -303,19 +304,26 @@ def _workers(args: argparse.Namespace) -> int:
     the cluster knows, or where it is more than can run at once here."""
     serial = args.executor == "serial"
     address = "" if serial else advice.cluster()
+    trial_gpus.check(args, address)
     if args.max_hours and address and not args.workers:
         raise ValueError("--max-hours on a cluster needs --workers, the number of trials that it runs at once")
     if args.workers and serial and not args.dry_run:
         raise ValueError("--executor serial runs one trial at a time; leave --workers out")
-    here = 1 if serial else _slots_here(args.slots_per_gpu)
+    here = 1 if serial else _slots_here(args)
     if (args.workers or 0) > here and not address and not args.dry_run:
         raise ValueError(f"--workers {args.workers}, but this machine runs {here} at once")
     return args.workers or here
 
 
-def _slots_here(slots_per_gpu: int) -> int:
+def _pack(sweep: Sweep, args: argparse.Namespace) -> int:
+    """How many trials train at once on a device: on a CPU packs are slower than none."""
+    alone = args.gpus_per_trial > 1 or not (args.pack or resources.gpus())
+    return 1 if alone else sweep.pack
+
+
+def _slots_here(args: argparse.Namespace) -> int:
     workers, gpus = resources.workers(), resources.gpus()
-    return min(workers, gpus * slots_per_gpu) if gpus else workers
+    return min(workers, trial_gpus.slots(gpus, args.slots_per_gpu, args.gpus_per_trial)) if gpus else workers
 
 
 def _committed(sweep: Sweep, args: argparse.Namespace) -> list[Record]:

@@ -11,22 +11,28 @@ import numpy as np
 from benchmark.data import batches, stream
 from benchmark.data.corpora import Corpus
 from benchmark.spec import Trial
+from benchmark.train.devices_jax import Devices
 
 Tree = Any
 
 
-def data(trials: Sequence[Trial], corpus: Corpus, chunk: int) -> "Resident | Ahead":
-    """chunk: how many steps are taken at once at most."""
+def data(
+    trials: Sequence[Trial], corpus: Corpus, chunk: int, devices: Devices | None = None
+) -> "Resident | Ahead":
+    """chunk: how many steps are taken at once at most. devices: those of a trial that has several."""
     small = len(corpus.tokens("train")) <= batches.RESIDENT
-    return Resident(trials, corpus, chunk) if small else Ahead(trials, corpus, chunk)
+    kind = Resident if small else Ahead
+    return kind(trials, corpus, chunk, devices)
 
 
 class Resident:
     """A training split that is on the device, and the order of its sequences."""
 
-    def __init__(self, trials: Sequence[Trial], corpus: Corpus, chunk: int) -> None:
+    def __init__(
+        self, trials: Sequence[Trial], corpus: Corpus, chunk: int, devices: Devices | None = None
+    ) -> None:
         self.steps = chunk  # of one call at most
-        self.tokens = _on_device(corpus)
+        self.tokens = _on_device(corpus, devices)
         orders = [batches.order(len(self.tokens), t.seq_len, t.batch_size, t.steps, t.seed) for t in trials]
         self.order = np.stack(orders) if len(trials) > 1 else orders[0]
 
@@ -45,11 +51,14 @@ class Resident:
 class Ahead:
     """A training split that is read by chunks while the device works."""
 
-    def __init__(self, trials: Sequence[Trial], corpus: Corpus, chunk: int) -> None:
+    def __init__(
+        self, trials: Sequence[Trial], corpus: Corpus, chunk: int, devices: Devices | None = None
+    ) -> None:
         first = trials[0]
         steps = stream.chunk_steps(first.batch_size, first.seq_len, chunk)
         streams = [stream.Stream(corpus.tokens("train"), t.seq_len, t.vocab, t.seed) for t in trials]
-        self.chunks = stream.Ahead(streams, first.batch_size, steps, first.steps, jax.device_put)
+        put = devices.on_all if devices else jax.device_put
+        self.chunks = stream.Ahead(streams, first.batch_size, steps, first.steps, put)
         self.limit = self.chunks.limit
 
     def batches(self, start: int, until: int) -> tuple[str, Tree, Tree]:
@@ -59,5 +68,6 @@ class Ahead:
 
 
 @functools.lru_cache(maxsize=2)
-def _on_device(corpus: Corpus) -> jax.Array:
-    return jnp.asarray(np.asarray(corpus.tokens("train")))
+def _on_device(corpus: Corpus, devices: Devices | None) -> jax.Array:
+    tokens = np.asarray(corpus.tokens("train"))
+    return devices.on_all(tokens) if devices else jnp.asarray(tokens)

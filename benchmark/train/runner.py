@@ -28,6 +28,7 @@ def run(
     checkpoints: Path | None = None,
     session: str = "",
     watch: Watch | None = None,
+    devices: int = 1,
 ) -> list[Record]:
     """Train a pack and return its records; a trial that raises is a `failed` record with its reason.
 
@@ -36,6 +37,7 @@ def run(
     checkpoints: folder for the state of long runs, or None for none.
     watch: where to say what long runs have come to; the device is filled in here.
     session: what all runs of one start of a sweep share; seconds compare within it (`machine.conditions`).
+    devices: how many of its devices this process trains a trial on; jax only where more than one.
     """
     trainer = trainer_of(trials[0].backend)
     started = time.perf_counter()
@@ -43,7 +45,8 @@ def run(
         settings = [setting(optimizer, trial) for trial in trials]
         path = checkpoint.place(checkpoints, trials) if checkpoints else None
         watch = dataclasses.replace(watch, device=trainer.device()) if watch else None
-        outcomes = trainer.train(trials, settings, corpus, path, watch=watch)
+        over = {"devices": devices} if devices > 1 else {}
+        outcomes = trainer.train(trials, settings, corpus, path, watch=watch, **over)
     except Exception as error:
         lines = str(error).strip().splitlines()
         reason = environment.without_folders(f"{type(error).__name__}: {lines[0] if lines else 'no message'}")
@@ -51,6 +54,8 @@ def run(
         outcomes = [Outcome("failed", reason, cost=cost) for _ in trials]
     where = environment.describe(trainer.device()) | ({"session": session} if session else {})
     where = {**where, "attention": trainer.attention(trials[0])}
+    if devices > 1:
+        where = {**where, "devices": devices}
     if corpus.name != trials[0].corpus:  # the label of the user's own text, which is no part of a trial
         where = {**where, "corpus": corpus.name}
     return [

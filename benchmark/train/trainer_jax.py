@@ -25,8 +25,18 @@ from benchmark.data.build import Split
 from benchmark.data.corpora import Corpus
 from benchmark.scales import Scale
 from benchmark.spec import Outcome, Point, Trial
-from benchmark.train import checkpoint, data_jax, deep_jax, loss_jax, model_jax, parameters, state_jax
+from benchmark.train import (
+    checkpoint,
+    data_jax,
+    deep_jax,
+    devices_jax,
+    loss_jax,
+    model_jax,
+    parameters,
+    state_jax,
+)
 from benchmark.train.checkpoint import Progress
+from benchmark.train.devices_jax import Devices
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
 from benchmark.train.upkeep import Upkeep, Watch
@@ -44,6 +54,7 @@ def train(
     checkpoint_path: Path | None = None,
     max_steps: int | None = None,
     watch: Watch | None = None,
+    devices: int = 1,
 ) -> list[Outcome]:
     """Train a pack to its end and evaluate it; one outcome per trial, in order.
 
@@ -51,8 +62,10 @@ def train(
     checkpoint_path: where a long run keeps its state; removed when the run ends.
     max_steps: stop after this many steps as if killed (for tests of resuming); the outcomes are then empty.
     watch: where to say what a long run has come to.
+    devices: over how many of jax's devices a trial's batch and state are cut. Raises ValueError where there are
+        fewer, or where trials would be batched as well.
     """
-    pack = _Pack(trials, optimizers, corpus)
+    pack = _Pack(trials, optimizers, corpus, devices_jax.devices(devices, trials[0].batch_size, len(trials)))
     progress = pack.resume(checkpoint_path)
     first = trials[0]
     marks = evaluation_steps(first.steps, first.evaluation.curve_points)
@@ -99,20 +112,26 @@ def attention(trial: Trial) -> str:
 class _Pack:
     """Device state of K runs and the programs that act on it. With K = 1 nothing is batched."""
 
-    def __init__(self, trials: Sequence[Trial], optimizers: Sequence[Optimizer], corpus: Corpus) -> None:
+    def __init__(
+        self,
+        trials: Sequence[Trial],
+        optimizers: Sequence[Optimizer],
+        corpus: Corpus,
+        devices: Devices | None = None,
+    ) -> None:
         first = trials[0]
         self.trials, self.optimizers, self.corpus = trials, optimizers, corpus
         self.scale = scales.get(first.scale)
         self.size = len(trials)
         blank = optimizers[0].replace(**dict.fromkeys(optimizers[0].floats(), 0.0))
         kernel = deep_jax.attention_here(self.scale, first.precision)
-        self.programs = programs(blank, self.scale, first.precision, self.size, kernel)
+        self.programs = programs(blank, self.scale, first.precision, self.size, kernel, devices)
         self.compiled_before = self.programs.compile_seconds
         self.started = time.perf_counter()
-        self.data = data_jax.data(trials, corpus, CHUNK)
+        self.data = data_jax.data(trials, corpus, CHUNK, devices)
         self.settings = self._stack([_setting(t, o) for t, o in zip(trials, optimizers, strict=True)])
         params = self._stack([parameters.initial(self.scale, t.seed) for t in trials])
-        params = jax.tree.map(jnp.asarray, params)
+        params = devices.on_all(params) if devices else jax.tree.map(jnp.asarray, params)
         # copied, because advance() donates its input and an untouched parameter would share its buffer
         self.carry = (params, self.programs.call("init", params, self.settings))
 
@@ -237,11 +256,17 @@ class Programs:
 
 @functools.cache
 def programs(
-    blank: Optimizer, scale: Scale, precision: str, size: int, attention: model_jax.Attention = "plain"
+    blank: Optimizer,
+    scale: Scale,
+    precision: str,
+    size: int,
+    attention: model_jax.Attention = "plain",
+    devices: Devices | None = None,
 ) -> Programs:
     """Programs for an optimizer whose float hyperparameters are blank: they arrive traced, in `settings`."""
     params = parameters.roles(scale)
     dtype = jnp.dtype(precision)
+    over = devices_jax.laid_over(devices, params, blank.shards_state)
 
     def build(setting: Tree) -> tuple[Optimizer, optax.GradientTransformationExtraArgs]:
         optimizer = blank.replace(**setting["hyperparameters"])
@@ -251,11 +276,12 @@ def programs(
             multiplier=lambda step: multiplier(jnp, step, setting["steps"], **setting["schedule"]),
             normal=functools.partial(normal, setting["key"]),
             clip_norm=setting["clip_norm"],
+            spread=over.spread,
         )
         return optimizer, optax.with_extra_args_support(optimizer.build_jax(run))
 
     def init(values: Tree, setting: Tree) -> Tree:
-        return build(setting)[1].init(values)
+        return over.state(build(setting)[1].init(values))
 
     def advance(carry: Tree, setting: Tree, tokens: jax.Array, order: jax.Array, count: jax.Array) -> Tree:
         offsets = jnp.arange(scale.seq_len + 1)
@@ -270,29 +296,32 @@ def programs(
         def step(i: jax.Array, state: Tree) -> Tree:
             values, rule_state, losses = state
             batch = batch_of(i).astype(jnp.int32)
-            loss_fn = functools.partial(loss_jax.loss, batch=batch, scale=scale, dtype=dtype)
-            trained = functools.partial(loss_fn, attention=attention)  # cuDNN's has no second derivative
-            loss, grads = jax.value_and_grad(trained)(values)
+            loss_of = functools.partial(loss_jax.loss, scale=scale, dtype=dtype)
+            loss_fn = over.loss(loss_of, batch)
+            trained = functools.partial(loss_of, attention=attention)  # cuDNN's has no second derivative
+            loss, grads = over.value_and_grad(trained, batch)(values)
             grads = _clip(grads, params, optimizer.clip_roles, setting["clip_norm"])
             updates, rule_state = rule.update(grads, rule_state, values, loss_fn=loss_fn, value=loss)
-            updates = _scaled(updates, params, setting["ratios"])
-            return optax.apply_updates(values, updates), rule_state, losses.at[i].set(loss)
+            updates = over.updates(_scaled(updates, params, setting["ratios"]))
+            return optax.apply_updates(values, updates), over.state(rule_state), losses.at[i].set(loss)
 
         losses = jnp.zeros(CHUNK, jnp.float32)
         values, rule_state, losses = jax.lax.fori_loop(0, count, step, (*carry, losses))
         return (values, rule_state), losses
 
     def evaluate(values: Tree, rule_state: Tree, setting: Tree, sequences: jax.Array) -> jax.Array:
-        values = build(setting)[0].eval_params(rule_state, values)
+        def losses(values: Tree, rows: jax.Array) -> jax.Array:
+            def one(sequence: jax.Array) -> jax.Array:
+                if scale.deep:
+                    return deep_jax.token_losses(values, sequence[None], scale, dtype, attention).mean()
+                return model_jax.token_losses(values, sequence[None], scale).mean()
+
+            # about 2048 tokens at a time: small enough for the cache here and for the logits at any scale
+            return jax.lax.map(one, rows, batch_size=max(1, 2048 // scale.seq_len))
+
+        values = over.whole(build(setting)[0].eval_params(rule_state, values))
         values = deep_jax.stacked(values, scale, dtype) if scale.deep else loss_jax.cast(values, dtype)
-
-        def one(sequence: jax.Array) -> jax.Array:
-            if scale.deep:
-                return deep_jax.token_losses(values, sequence[None], scale, dtype, attention).mean()
-            return model_jax.token_losses(values, sequence[None], scale).mean()
-
-        # about 2048 tokens at a time: small enough for the cache here and for the logits at any scale
-        return jax.lax.map(one, sequences, batch_size=max(1, 2048 // scale.seq_len))
+        return over.rows(losses)(values, sequences)
 
     functions: dict[str, Callable] = {
         "init": init, "advance": advance, "advance_chunk": advance_chunk, "evaluate": evaluate

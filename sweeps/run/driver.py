@@ -14,7 +14,7 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Driver:
     reached: the furthest step of each pack's checkpoint when it was handed out or its worker died.
     track: the name of a tracker that long trials are told to (benchmark/train/trackers.py), or "".
     workers: how many jobs run at once; the executor says it.
+    devices: how many of them, such as GPUs, train a trial together.
     on_record: called after each record that comes in, for a progress bar.
     """
 
@@ -57,6 +58,7 @@ class Driver:
     timeout_seconds: float = 0.0
     retry_failed: bool = False
     track: str = ""
+    devices: int = 1
     on_record: Callable[[Record, Plan], None] | None = None
     known: dict[str, Record] = field(default_factory=dict)
     in_flight: dict[str, Trial] = field(default_factory=dict)
@@ -120,7 +122,7 @@ class Driver:
             **worker.data_of(self.sweep),
         )
         self._went_on(job)
-        return job
+        return replace(job, devices=self.devices)
 
     def receive(self, records: Sequence[Record]) -> None:
         """Take in a job's records; they are on disk when this returns. Raises OSError where that fails."""

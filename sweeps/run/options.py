@@ -140,6 +140,9 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     )
     how.add_argument("--slots-per-gpu", type=whole, default=1, metavar="N", help="trials that share a GPU")
     how.add_argument(
+        "--gpus-per-trial", type=whole, default=1, metavar="N", help="GPUs that train a trial together (jax)"
+    )
+    how.add_argument(
         "--timeout",
         type=positive("a number of seconds such as 3600, or 0 for no limit", none=True),
         default=3600.0,
@@ -174,7 +177,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
         "--flops-per-second",
         type=positive("a worker's peak in FLOPs a second, such as 312e12", least=1e9, most=1e18),
         metavar="F",
-        help="a worker's peak (default: training is timed here)",
+        help="a worker's peak, of --gpus-per-trial that of one GPU (default: training is timed here)",
     )
     where = parser.add_argument_group("where")
     where.add_argument("--results", type=folder, default="results", metavar="DIR", help="(default: results)")

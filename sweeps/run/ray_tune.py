@@ -35,7 +35,7 @@ from ray.tune.search import Searcher
 
 from benchmark import hidden, resources, stopping
 from benchmark.recorded import record_from_json
-from sweeps.run import advice, gpu_slot, let_go, scratch, worker, workers_python
+from sweeps.run import advice, gpu_slot, let_go, scratch, trial_gpus, worker, workers_python
 from sweeps.run.barrier import Barrier
 from sweeps.run.driver import Driver
 from sweeps.run.raylet import watched
@@ -183,7 +183,7 @@ def run(driver: Driver, slots_per_gpu: int = 1, workers: int | None = None) -> N
             with watched(), stopping.first(lambda: _let_go(driver)):
                 with hidden.shown():  # Ray counts GPUs, and its workers inherit what is set here
                     _connect(address) if address else _start(workers, home)
-                searcher = _fit(driver, _slot(slots_per_gpu), workers, str(home / "tune"))
+                searcher = _fit(driver, _slot(slots_per_gpu, driver.devices), workers, str(home / "tune"))
             if searcher.error:
                 raise searcher.error
         finally:
@@ -323,11 +323,16 @@ def _slots(driver: Driver, slot: dict[str, float], workers: int | None) -> Slots
         )
     # where there is room for more, a trial that waits would start one more
     name = f"optimizer-benchmark-{uuid.uuid4().hex}"
-    return Slots(count, int(count == there), tuple(cores), slot.get("gpu", 0.0), name)
+    return Slots(count, int(count == there), tuple(cores), min(1.0, slot.get("gpu", 0.0)), name)
 
 
-def _slot(slots_per_gpu: int) -> dict[str, float]:
+def _slot(slots_per_gpu: int, gpus_per_trial: int = 1) -> dict[str, float]:
+    """What a worker asks Ray for. Raises ValueError where no node has as many GPUs as a trial is to have."""
     gpus = ray.cluster_resources().get("GPU", 0)
+    if gpus_per_trial > 1:
+        most = max((node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
+        trial_gpus.require(gpus_per_trial, int(most), "each node" if advice.cluster() else "this machine")
+        return {"cpu": 1, "gpu": gpus_per_trial}
     return {"cpu": 1, "gpu": 1 / slots_per_gpu} if gpus else {"cpu": 1}
 
 

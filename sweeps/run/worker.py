@@ -41,6 +41,7 @@ class Job:
     tokenizer, eval_corpus, tokens: `Sweep.tokenizer`, `Sweep.eval_corpus_at` or the trials' own, and
         `Sweep.tokens`, to prepare it with.
     track: the name of a tracker to tell of long trials, or "".
+    devices: how many of this process's devices train a trial together.
     """
 
     trials: tuple[Trial, ...]
@@ -54,6 +55,7 @@ class Job:
     eval_corpus: str = ""
     tokens: int = 0
     track: str = ""
+    devices: int = 1
 
 
 def data_of(sweep: Sweep) -> dict[str, Any]:
@@ -102,7 +104,7 @@ def work(job: Job) -> list[Record]:
     watch = Watch(folder if shared else None, track=job.track, tracked=here)
     how = (checkpoints(here), job.mark[:8], watch)
     with _watchdog(job, optimizer, shared):
-        records = runner.run(job.trials, optimizer, corpus, job.purposes, *how)
+        records = runner.run(job.trials, optimizer, corpus, job.purposes, *how, devices=job.devices)
     if shared:
         with contextlib.suppress(OSError):  # a full disk: the driver tries again and says so
             for record in records:

@@ -1,0 +1,141 @@
+"""Run by test_devices.py in a process of its own, because jax makes its devices when it starts.
+
+    python -m tests.benchmark.train.over_devices JOB NAME...
+
+The last line of the output is the answer, as JSON. A NAME is a registered optimizer or a path.
+"""
+
+import dataclasses
+import json
+import math
+import re
+import sys
+import tempfile
+import unittest.mock
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmark import scales
+from benchmark.data import batches
+from benchmark.spec import Trial
+from benchmark.train import devices_jax, parameters, trainer_jax
+from optimizers.base import Optimizer
+from sweeps.search.contestants import optimizer_class
+from tests.benchmark.train.test_trainer_jax import TinyCorpus, trial
+
+STEPS, BATCH, LENGTH, VOCAB = 8, 32, 128, 512
+CORPUS: Any = TinyCorpus()
+
+
+def made(name: str, scale: str) -> tuple[Trial, Optimizer]:
+    """A trial of eight steps. Matrices are cut into square blocks: see cases.in_square_blocks."""
+    given, adamw = trial("adamw")
+    recipe = {k: v for k, v in given.hyperparameters.items() if k not in adamw.floats()}
+    optimizer = optimizer_class(Path(name).stem, name if name.endswith(".py") else "")()
+    if "block_size" in optimizer.statics():
+        optimizer = optimizer.replace(block_size=scales.get(scale).width)
+    settings = {**recipe, **optimizer.floats(), **optimizer.statics(), "batch_size": BATCH}
+    changes: Any = {"scale": scale, "steps": STEPS, "precision": "float64", "hyperparameters": settings}
+    return dataclasses.replace(given, **changes), optimizer
+
+
+@dataclasses.dataclass
+class Ran:
+    """losses: of every step, and of some sequences afterwards. logits: numbers in the largest array with a
+    vocabulary axis. state: bytes of the optimizer's state. The last two are of one device."""
+
+    losses: np.ndarray
+    logits: int
+    state: int
+
+
+def run(name: str, scale: str, devices: int, path: Path | None = None, max_steps: int | None = None) -> Any:
+    """A Ran, or None for a run that is cut short."""
+    found: list[Ran] = []
+    judge = trainer_jax._Pack.outcomes
+
+    def outcomes(pack: Any, progress: Any) -> Any:
+        program = next(program for key, program in pack.programs._compiled.items() if key[0] == "advance")
+        shapes = re.findall(r"f64\[([\d,]+)\]", program.as_text())
+        arrays = [tuple(map(int, shape.split(","))) for shape in shapes]
+        logits = max(math.prod(shape) for shape in arrays if shape[-1] == VOCAB)
+        state = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(pack.carry[1]))
+        steps = np.asarray(progress.train_losses)[:, 0]
+        found.append(Ran(np.append(steps, pack.evaluate(progress, "test", 4)), logits, state))
+        return judge(pack, progress)
+
+    one, optimizer = made(name, scale)
+    with unittest.mock.patch.object(trainer_jax._Pack, "outcomes", outcomes):
+        trainer_jax.train([one], [optimizer], CORPUS, path, max_steps, devices=devices)
+    return found[0] if found else None
+
+
+def apart(one: Ran, other: Ran) -> float:
+    """The largest difference of two losses."""
+    assert len(one.losses) == STEPS + 4 and one.losses[0] > one.losses[STEPS - 1]
+    return float(np.abs(one.losses - other.losses).max())
+
+
+def alike(names: list[str]) -> dict[str, Any]:
+    """One device and eight, each of which has four parts of a batch."""
+    batches.TOKENS_AT_ONCE = LENGTH
+    return {name: apart(run(name, "27k", 1), run(name, "27k", 8)) for name in names}
+
+
+def resumed(names: list[str]) -> dict[str, Any]:
+    """A run on eight devices, and those that go on after half of it on fewer; the sizes on eight and on one."""
+    found = {}
+    for name in names:
+        whole = other = run(name, "13k", 8)
+        for fewer in (4, 1):
+            path = Path(tempfile.mkdtemp()) / "state.npz"
+            assert run(name, "13k", 8, path, max_steps=STEPS // 2) is None and path.exists()
+            other = run(name, "13k", fewer, path)
+            found[f"{name} {fewer}"] = apart(whole, other)
+        found[f"{name} logits"] = (whole.logits, other.logits)
+        found[f"{name} state"] = (whole.state, other.state)
+    return found
+
+
+def collectives(names: list[str]) -> dict[str, Any]:
+    """How often devices exchange something in a step, by layers."""
+    kinds = r" (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
+    found = {}
+    for name in names:
+        one, optimizer = made(name, "27k")
+        devices = devices_jax.devices(8, BATCH)
+        assert devices is not None
+        for layers in (2, 4, 8):
+            scale = dataclasses.replace(scales.get("27k"), layers=layers)
+            blank = optimizer.replace(**dict.fromkeys(optimizer.floats(), 0.0))
+            programs = trainer_jax.programs(blank, scale, "float64", 1, devices=devices)
+            setting = trainer_jax._setting(one, optimizer)
+            values = devices.on_all(parameters.initial(scale, 0))
+            carry = (values, programs.call("init", values, setting))
+            order = np.zeros((trainer_jax.CHUNK, BATCH), np.int32)
+            words = (carry, setting, CORPUS.tokens("train"), order, np.int32(STEPS))
+            text = programs.prepare("advance", *words).as_text()
+            found[f"{name} {layers}"] = Counter(re.findall(kinds, text))
+    return found
+
+
+def in_float64() -> None:
+    start = parameters.initial
+
+    def initial(scale: Any, seed: int) -> Any:
+        return jax.tree.map(np.float64, start(scale, seed))
+
+    parameters.initial = initial
+
+
+if __name__ == "__main__":
+    job, *given = sys.argv[1:]
+    jax.config.update("jax_num_cpu_devices", 8)
+    jax.config.update("jax_enable_x64", True)
+    in_float64()
+    jobs = {f.__name__: f for f in (alike, resumed, collectives)}
+    print(json.dumps(jobs[job](given)))

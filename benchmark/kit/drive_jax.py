@@ -13,7 +13,7 @@ import optax
 
 from benchmark.kit import cases
 from benchmark.kit.cases import Arrays, Problem
-from benchmark.train import checkpoint, trainer_jax
+from benchmark.train import checkpoint, programs_jax
 from benchmark.train.checkpoint import Progress
 from optimizers.base import Optimizer, Param, Run
 
@@ -177,4 +177,4 @@ _table = functools.lru_cache(maxsize=256)(cases.noise)
 def trainer_noise(seed: int) -> Callable[[str, Any, tuple[int, ...]], np.ndarray]:
     """(name, step, shape) -> the noise that trainer_jax gives an optimizer, for a torch run to be given too."""
     key = jax.random.key_data(jax.random.key(seed))
-    return lambda name, step, shape: np.asarray(trainer_jax.normal(key, name, step, shape))
+    return lambda name, step, shape: np.asarray(programs_jax.normal(key, name, step, shape))

@@ -5,42 +5,37 @@ advances in calls of one compiled loop over up to CHUNK steps, whose trip count 
 Chinchilla ratio of a scale and every evaluation interval shares one program. No optimizer is named here.
 """
 
-import functools
 import math
 import resource
 import time
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from benchmark import scales
 from benchmark.data import evaluated
 from benchmark.data.build import Split
 from benchmark.data.corpora import Corpus
-from benchmark.scales import Scale
 from benchmark.spec import Outcome, Point, Trial
 from benchmark.train import (
     checkpoint,
     data_jax,
     deep_jax,
     devices_jax,
-    loss_jax,
-    model_jax,
     parameters,
+    programs_jax,
     state_jax,
 )
 from benchmark.train.checkpoint import Progress
 from benchmark.train.devices_jax import Devices
 from benchmark.train.outcome import EXPLODED, outcome
-from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
+from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps
 from benchmark.train.upkeep import Upkeep, Watch
-from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
+from optimizers.base import ROLE_RATIOS, Optimizer
 
 EVAL_CHUNK = 64  # sequences in one evaluation call
 
@@ -125,7 +120,7 @@ class _Pack:
         self.size = len(trials)
         blank = optimizers[0].replace(**dict.fromkeys(optimizers[0].floats(), 0.0))
         kernel = deep_jax.attention_here(self.scale, first.precision)
-        self.programs = programs(blank, self.scale, first.precision, self.size, kernel, devices)
+        self.programs = programs_jax.programs(blank, self.scale, first.precision, self.size, kernel, devices)
         self.compiled_before = self.programs.compile_seconds
         self.started = time.perf_counter()
         self.data = data_jax.data(trials, corpus, CHUNK, devices)
@@ -227,146 +222,6 @@ class _Pack:
         return progress
 
 
-class Programs:
-    """The compiled programs of one (optimizer statics, scale, precision, pack size).
-
-    Compiled ahead of time from the first arguments, so that compilation is timed apart and any later call
-    with other shapes or types is an error instead of a silent recompilation. `compilations` counts them.
-    """
-
-    def __init__(self, functions: Mapping[str, Any]) -> None:
-        self._functions = functions
-        self._compiled: dict[tuple, Any] = {}
-        self.compile_seconds = 0.0
-        self.compilations = 0
-
-    def prepare(self, name: str, *args: Tree) -> Any:
-        """The program for arguments of these shapes, compiled if it is new."""
-        key = (name, *(np.shape(leaf) for leaf in jax.tree.leaves(args[1:])))
-        if key not in self._compiled:
-            start = time.perf_counter()
-            self._compiled[key] = self._functions[name].lower(*args).compile()
-            self.compile_seconds += time.perf_counter() - start
-            self.compilations += 1
-        return self._compiled[key]
-
-    def call(self, name: str, *args: Tree) -> Any:
-        return self.prepare(name, *args)(*args)
-
-
-@functools.cache
-def programs(
-    blank: Optimizer,
-    scale: Scale,
-    precision: str,
-    size: int,
-    attention: model_jax.Attention = "plain",
-    devices: Devices | None = None,
-) -> Programs:
-    """Programs for an optimizer whose float hyperparameters are blank: they arrive traced, in `settings`."""
-    params = parameters.roles(scale)
-    dtype = jnp.dtype(precision)
-    over = devices_jax.laid_over(devices, params, blank.shards_state)
-
-    def build(setting: Tree) -> tuple[Optimizer, optax.GradientTransformationExtraArgs]:
-        optimizer = blank.replace(**setting["hyperparameters"])
-        run = Run(
-            params=params,
-            steps=setting["steps"],
-            multiplier=lambda step: multiplier(jnp, step, setting["steps"], **setting["schedule"]),
-            normal=functools.partial(normal, setting["key"]),
-            clip_norm=setting["clip_norm"],
-            spread=over.spread,
-        )
-        return optimizer, optax.with_extra_args_support(optimizer.build_jax(run))
-
-    def init(values: Tree, setting: Tree) -> Tree:
-        return over.state(build(setting)[1].init(values))
-
-    def advance(carry: Tree, setting: Tree, tokens: jax.Array, order: jax.Array, count: jax.Array) -> Tree:
-        offsets = jnp.arange(scale.seq_len + 1)
-        return run(carry, setting, lambda i: tokens[order[i][:, None] * scale.seq_len + offsets], count)
-
-    def advance_chunk(carry: Tree, setting: Tree, chunk: jax.Array, begin: jax.Array, count: jax.Array) -> Tree:
-        return run(carry, setting, lambda i: chunk[begin + i], count)
-
-    def run(carry: Tree, setting: Tree, batch_of: Callable[[jax.Array], jax.Array], count: jax.Array) -> Tree:
-        optimizer, rule = build(setting)
-
-        def step(i: jax.Array, state: Tree) -> Tree:
-            values, rule_state, losses = state
-            batch = batch_of(i).astype(jnp.int32)
-            loss_of = functools.partial(loss_jax.loss, scale=scale, dtype=dtype)
-            loss_fn = over.loss(loss_of, batch)
-            trained = functools.partial(loss_of, attention=attention)  # cuDNN's has no second derivative
-            loss, grads = over.value_and_grad(trained, batch)(values)
-            grads = _clip(grads, params, optimizer.clip_roles, setting["clip_norm"])
-            updates, rule_state = rule.update(grads, rule_state, values, loss_fn=loss_fn, value=loss)
-            updates = over.updates(_scaled(updates, params, setting["ratios"]))
-            return optax.apply_updates(values, updates), over.state(rule_state), losses.at[i].set(loss)
-
-        losses = jnp.zeros(CHUNK, jnp.float32)
-        values, rule_state, losses = jax.lax.fori_loop(0, count, step, (*carry, losses))
-        return (values, rule_state), losses
-
-    def evaluate(values: Tree, rule_state: Tree, setting: Tree, sequences: jax.Array) -> jax.Array:
-        def losses(values: Tree, rows: jax.Array) -> jax.Array:
-            def one(sequence: jax.Array) -> jax.Array:
-                if scale.deep:
-                    return deep_jax.token_losses(values, sequence[None], scale, dtype, attention).mean()
-                return model_jax.token_losses(values, sequence[None], scale).mean()
-
-            # about 2048 tokens at a time: small enough for the cache here and for the logits at any scale
-            return jax.lax.map(one, rows, batch_size=max(1, 2048 // scale.seq_len))
-
-        values = over.whole(build(setting)[0].eval_params(rule_state, values))
-        values = deep_jax.stacked(values, scale, dtype) if scale.deep else loss_jax.cast(values, dtype)
-        return over.rows(losses)(values, sequences)
-
-    functions: dict[str, Callable] = {
-        "init": init, "advance": advance, "advance_chunk": advance_chunk, "evaluate": evaluate
-    }  # fmt: skip
-    if size > 1:
-        functions = _packed(functions)
-    donated = {"advance": 0, "advance_chunk": 0}
-    return Programs({k: jax.jit(f, donate_argnums=donated.get(k, ())) for k, f in functions.items()})
-
-
-def _packed(functions: Mapping[str, Callable]) -> dict[str, Callable]:
-    """The functions over a pack: integer leaves stay unbatched, so that a rule's `cond` stays a branch."""
-
-    def floating(tree: Tree) -> Tree:
-        return jax.tree.map(lambda x: 0 if jnp.issubdtype(x.dtype, jnp.floating) else None, tree)
-
-    def setting_axes(setting: Tree) -> Tree:
-        return {**floating(setting), "key": 0}
-
-    def init(values: Tree, setting: Tree) -> Tree:
-        axes = (0, setting_axes(setting))
-        one = jax.eval_shape(jax.vmap(functions["init"], in_axes=axes), values, setting)
-        return jax.vmap(functions["init"], in_axes=axes, out_axes=floating(one))(values, setting)
-
-    def advance(carry: Tree, setting: Tree, tokens: jax.Array, order: jax.Array, count: jax.Array) -> Tree:
-        axes = floating(carry)
-        in_axes = (axes, setting_axes(setting), None, 0, None)
-        return jax.vmap(functions["advance"], in_axes=in_axes, out_axes=(axes, 0))(
-            carry, setting, tokens, order, count
-        )
-
-    def advance_chunk(carry: Tree, setting: Tree, chunk: jax.Array, begin: jax.Array, count: jax.Array) -> Tree:
-        axes = floating(carry)
-        in_axes = (axes, setting_axes(setting), 0, None, None)
-        return jax.vmap(functions["advance_chunk"], in_axes=in_axes, out_axes=(axes, 0))(
-            carry, setting, chunk, begin, count
-        )
-
-    def evaluate(values: Tree, rule_state: Tree, setting: Tree, sequences: jax.Array) -> jax.Array:
-        in_axes = (0, floating(rule_state), setting_axes(setting), None)
-        return jax.vmap(functions["evaluate"], in_axes=in_axes)(values, rule_state, setting, sequences)
-
-    return {"init": init, "advance": advance, "advance_chunk": advance_chunk, "evaluate": evaluate}
-
-
 def _setting(trial: Trial, optimizer: Optimizer) -> Tree:
     """Everything traced about a trial, as numpy scalars of one dtype each."""
     recipe = dict(trial.hyperparameters)
@@ -380,29 +235,6 @@ def _setting(trial: Trial, optimizer: Optimizer) -> Tree:
         "steps": np.int32(trial.steps),
         "key": np.asarray(jax.random.key_data(jax.random.key(trial.seed))),
     }
-
-
-def normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...]) -> jax.Array:
-    """The only randomness an optimizer has: a pure function of (seed, name, step)."""
-    named = jax.random.fold_in(jax.random.wrap_key_data(key), zlib.crc32(name.encode()))
-    return jax.random.normal(jax.random.fold_in(named, step), shape)
-
-
-def _clip(grads: Tree, params: Mapping[str, Param], roles: Sequence[str], clip_norm: jax.Array) -> Tree:
-    """Scale the gradients of these roles so that their joint L2 norm is at most clip_norm (0: leave them)."""
-    clipped = {name: g for name, g in grads.items() if params[name].role in roles}
-    if not clipped:
-        return grads
-    norm = optax.tree.norm(clipped)
-    factor = jnp.where((clip_norm > 0) & (norm > clip_norm), clip_norm / norm, 1.0)
-    return {**grads, **{name: g * factor for name, g in clipped.items()}}
-
-
-def _scaled(updates: Tree, params: Mapping[str, Param], ratios: Mapping[str, jax.Array]) -> Tree:
-    """The updates with those of every role but hidden matrices times its ratio; after the rule, because a rule
-    may fix the norm of its step whatever the gradient."""
-    named = {name: ROLE_RATIOS.get(params[name].role) for name in updates}
-    return {name: u if (ratio := named[name]) is None else ratios[ratio] * u for name, u in updates.items()}
 
 
 def _peak_memory() -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from jax.extend import core
 
 from benchmark.scales import Scale
-from benchmark.train import loss_jax, parameters, trainer_jax
+from benchmark.train import loss_jax, parameters, programs_jax, trainer_jax
 from benchmark.train.model_jax import Attention
 from optimizers.base import ROLE_RATIOS, Optimizer
 from tools.compiled import h100_jax
@@ -28,7 +28,7 @@ def compiled(optimizer: Optimizer, scale: Scale, batch: int, precision: str, att
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), tree)
 
     blank = optimizer.replace(**dict.fromkeys(optimizer.floats(), 0.0))
-    functions = trainer_jax.programs(blank, scale, precision, 1, attention)._functions
+    functions = programs_jax.programs(blank, scale, precision, 1, attention)._functions
     values, setting = shapes(scale), _setting(optimizer)
     state = jax.eval_shape(functions["init"], values, setting)
     stream = jax.ShapeDtypeStruct((10**6,), jnp.uint32)

@@ -22,7 +22,7 @@ import numpy as np
 from benchmark import scales
 from benchmark.data import batches
 from benchmark.spec import Trial
-from benchmark.train import devices_jax, parameters, trainer_jax
+from benchmark.train import devices_jax, parameters, programs_jax, trainer_jax
 from optimizers.base import Optimizer
 from sweeps.search.contestants import optimizer_class
 from tests.benchmark.train.test_trainer_jax import TinyCorpus, trial
@@ -112,7 +112,7 @@ def collectives(names: list[str]) -> dict[str, Any]:
         for layers in (2, 4, 8):
             scale = dataclasses.replace(scales.get("27k"), layers=layers)
             blank = optimizer.replace(**dict.fromkeys(optimizer.floats(), 0.0))
-            programs = trainer_jax.programs(blank, scale, "float64", 1, devices=devices)
+            programs = programs_jax.programs(blank, scale, "float64", 1, devices=devices)
             setting = trainer_jax._setting(one, optimizer)
             values = devices.on_all(parameters.initial(scale, 0))
             carry = (values, programs.call("init", values, setting))

@@ -15,7 +15,7 @@ import optimizers
 from benchmark import scales
 from benchmark.data import batches
 from benchmark.kit import cases
-from benchmark.train import deep_jax, loss_jax, model_jax, parameters, runner, trainer_jax
+from benchmark.train import deep_jax, loss_jax, model_jax, parameters, programs_jax, runner
 
 DEEP = dataclasses.replace(scales.get("13k"), layers=5, width=16, mlp=32, heads=2, seq_len=32, vocab=64)
 TOKENS = np.random.default_rng(0).integers(0, DEEP.vocab, (8, DEEP.seq_len + 1))
@@ -130,11 +130,11 @@ def test_a_pack_of_deep_models_trains_and_names_its_attention(monkeypatch):
     narrow = dataclasses.replace(scales.get("13k"), layers=5, width=16, mlp=32, heads=2)
     monkeypatch.setitem(scales.SCALES, "13k", narrow)
     monkeypatch.setattr(batches, "TOKENS_AT_ONCE", 2 * narrow.seq_len)
-    trainer_jax.programs.cache_clear()
+    programs_jax.programs.cache_clear()
     adamw = optimizers.get("adamw")
     trials = [cases.one_batch_trial(adamw(), "jax", seed, 3) for seed in (0, 1)]
     together = runner.run(trials, adamw, cases.one_batch())
-    trainer_jax.programs.cache_clear()
+    programs_jax.programs.cache_clear()
     for record in together:
         assert record.status != "failed", record.reason
         assert record.train_loss and record.environment["attention"] == "plain"

@@ -12,7 +12,7 @@ import pytest
 import optimizers
 from benchmark import scales, tasks
 from benchmark.spec import Evaluation, Trial
-from benchmark.train import checkpoint, model_jax, parameters, trainer_jax, upkeep
+from benchmark.train import checkpoint, model_jax, parameters, programs_jax, trainer_jax, upkeep
 
 
 class TinyCorpus:
@@ -93,7 +93,7 @@ def test_loss_falls_and_the_record_is_complete(corpus):
 
 def test_nothing_recompiles_when_float_hyperparameters_change(corpus):
     train(trial(), corpus=corpus)
-    made = trainer_jax.programs.cache_info().currsize
+    made = programs_jax.programs.cache_info().currsize
     programs = _programs(trial())
     before = programs.compilations
     for changes in (
@@ -106,12 +106,12 @@ def test_nothing_recompiles_when_float_hyperparameters_change(corpus):
         train(trial(**changes), corpus=corpus)
     train(trial(ratio=0.1), corpus=corpus)  # another ratio of the scale is the same program too
     assert programs.compilations == before
-    assert trainer_jax.programs.cache_info().currsize == made
+    assert programs_jax.programs.cache_info().currsize == made
 
 
-def _programs(pair) -> trainer_jax.Programs:
+def _programs(pair) -> programs_jax.Programs:
     blank = pair[1].replace(**dict.fromkeys(pair[1].floats(), 0.0))
-    return trainer_jax.programs(blank, scales.get("13k"), "float32", 1)
+    return programs_jax.programs(blank, scales.get("13k"), "float32", 1)
 
 
 def test_every_float_hyperparameter_matters(corpus):
@@ -241,10 +241,10 @@ def test_divergence_is_an_outcome_with_a_reason(corpus):
 def test_clipping_scales_by_the_joint_norm_of_its_roles():
     params = parameters.roles(scales.get("13k"))
     grads = {name: jnp.ones(p.shape) for name, p in params.items()}
-    clipped = trainer_jax._clip(grads, params, ("head",), jnp.float32(2.0))
+    clipped = programs_jax._clip(grads, params, ("head",), jnp.float32(2.0))
     assert jnp.linalg.norm(clipped["head"]) == pytest.approx(2.0, rel=1e-5)
     assert jnp.array_equal(clipped["embed"], grads["embed"])
-    untouched = trainer_jax._clip(grads, params, ("head",), jnp.float32(0.0))
+    untouched = programs_jax._clip(grads, params, ("head",), jnp.float32(0.0))
     assert jnp.array_equal(untouched["head"], grads["head"])
 
 

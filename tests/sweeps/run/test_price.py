@@ -195,11 +195,11 @@ def compiled(scale: scales.Scale, batch: int) -> float:
     import jax.numpy as jnp
     import numpy as np
 
-    from benchmark.train import parameters, trainer_jax
+    from benchmark.train import parameters, programs_jax, trainer_jax
 
     optimizer = get("adamw")()
     blank = optimizer.replace(**dict.fromkeys(optimizer.floats(), 0.0))
-    functions = trainer_jax.programs(blank, scale, "float32", 1)._functions
+    functions = programs_jax.programs(blank, scale, "float32", 1)._functions
     names = ("warmup_fraction", "decay_fraction", "final_lr_ratio", "decay_kind")
     setting = {
         "hyperparameters": {k: np.float32(v) for k, v in optimizer.floats().items()},

@@ -8,6 +8,7 @@ import importlib.util
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -32,6 +33,11 @@ def install(extra: str = "") -> str:
     else:
         what = needed(extra)
     return f"{_installer()} {shlex.join(what)}"
+
+
+def install_into(folder: str, packages: Sequence[str]) -> str:
+    """The command, for a shell, that puts these packages alone into a folder, beside this environment."""
+    return f"{_installer()} --no-deps --target {shlex.quote(folder)} {shlex.join(packages)}"
 
 
 def needed(extra: str = "") -> list[str]:

@@ -104,7 +104,7 @@ def test_add_a_corpus(copy: Path, tmp_path: Path) -> None:
 
 def test_add_a_scale(copy: Path) -> None:
     printed = follow(copy, "Add a scale")
-    assert "2 passed" in printed and printed.strip().endswith("finished")
+    assert "3 passed" in printed and printed.strip().endswith("finished")
 
 
 def test_add_a_sweep(copy: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import optimizers
 from benchmark import store, tasks
 from benchmark.measurements import Measurement, measurement
+from benchmark.recorded import SPACING
 from benchmark.spec import SCHEMA, Cost, Evaluation, Point, Record
 from benchmark.train import runner
 from optimizers.base import Optimizer
@@ -138,7 +139,7 @@ def _manifest(wanted: list[tasks.Task], names: list[str], cells: dict[str, Any])
         described[name] = {
             **{key: getattr(info, key) for key in ("title", "paper", "url", "family", "summary", "essential")},
             "rule": name,
-            "space": {"peak_lr": {key: axis[key] for key in ("grid", "start", "scale")}},
+            "space": {"peak_lr": {"grid": axis["grid"], "start": axis["start"], SPACING: axis["spacing"]}},
         }
     return {
         "schema": SCHEMA,

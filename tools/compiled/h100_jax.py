@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmark import extras
+
 PACKAGES = (
     "nvidia-cuda-nvcc-cu12",
     "nvidia-cuda-runtime-cu12",
@@ -81,8 +83,8 @@ def _installing() -> str:
     from importlib.metadata import version
 
     jax = version("jax")
-    packages = " ".join([f"jax-cuda12-pjrt=={jax}", f"jax-cuda12-plugin=={jax}", *PACKAGES])
-    return f"python -m pip install --no-deps --target cuda {packages}, and --compiler cuda"
+    packages = [f"jax-cuda12-pjrt=={jax}", f"jax-cuda12-plugin=={jax}", *PACKAGES]
+    return f"{extras.install_into('cuda', packages)}, and --compiler cuda"
 
 
 @functools.cache

@@ -28,7 +28,14 @@ def study(gaps=(0.0, 0.01, -0.005), sd=0.002, seeds=3):
         cells[f"{name}/27k-1x" + (f"#{offset}" if offset else "")] = cell | {"winner": {"peak_lr": 0.01 + gap}}
         rows += [(name, ids[i], 1000 + i, 3 + gap + luck[i] + rng.normal(0, sd)) for i in range(seeds)]
     frame = pd.DataFrame(rows, columns=["optimizer", "trial_id", "seed", "val_loss"])
-    same = {"corpus": "c", "corpus_hash": "", "tokenizer_hash": "", "backend": "jax", "precision": "float32"}
+    same = {
+        "corpus": "c",
+        "corpus_hash": "",
+        "tokenizer_hash": "",
+        "eval_corpus_hash": "",
+        "backend": "jax",
+        "precision": "float32",
+    }
     same["experiment"] = 2
     where = {"task": "27k-1x", "scale": "27k", "chinchilla_ratio": 1.0, "use": "report", "status": "finished"}
     return frame.assign(**same, **where, eval_split="test", reason=""), cells

@@ -111,7 +111,7 @@ def test_nothing_recompiles_when_float_hyperparameters_change(corpus):
 
 def _programs(pair) -> programs_jax.Programs:
     blank = pair[1].replace(**dict.fromkeys(pair[1].floats(), 0.0))
-    return programs_jax.programs(blank, scales.get("13k"), "float32", 1)
+    return programs_jax.programs(blank, scales.get("13k"), "float32", 1, "plain", None)
 
 
 def test_every_float_hyperparameter_matters(corpus):

@@ -27,7 +27,8 @@ def job(tmp_path, monkeypatch) -> Job:
     class Corpus:
         corpus_hash, tokenizer_hash = "c", "t"
 
-    def run(trials, optimizer, corpus, purposes, checkpoints, session, watch):
+    def run(trials, optimizer, corpus, purposes, checkpoints, session, watch, devices):
+        assert devices == 1
         cls = optimizer_class(trials[0].optimizer, "")
         assert checkpoints.name == "checkpoints"
         assert watch.folder == (checkpoints.parent if tmp_path in checkpoints.parents else None)
@@ -87,7 +88,9 @@ def test_a_hang_ends_the_process_with_a_line_where_no_record_can_be_written(job,
     monkeypatch.setattr(worker.os, "_exit", leave)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     monkeypatch.setattr(worker.store, "save", full)
-    monkeypatch.setattr(worker.runner, "run", lambda *_: [] if ended.wait(10) else pytest.fail("not ended"))
+    monkeypatch.setattr(
+        worker.runner, "run", lambda *_, **__: [] if ended.wait(10) else pytest.fail("not ended")
+    )
     worker.work(dataclasses.replace(job, timeout_seconds=0.05))
     assert statuses == [3]
     assert "timeout: not finished after 0.05 seconds" in capfd.readouterr().err

@@ -27,8 +27,8 @@ def runs(**columns: object) -> pd.DataFrame:
     ]  # fmt: skip
     fixed = {
         "use": "report", "status": "finished", "reason": "", "machine": "box", "peak_memory_bytes": 100,
-        "state_bytes": 10, "corpus": "c", "corpus_hash": "h", "tokenizer_hash": "t", "eval_corpus_hash": "", "backend": "jax",
-        "precision": "float32", "experiment": 2, "eval_split": "test",
+        "state_bytes": 10, "corpus": "c", "corpus_hash": "h", "tokenizer_hash": "t", "eval_corpus_hash": "",
+        "backend": "jax", "precision": "float32", "experiment": 2, "eval_split": "test",
     }  # fmt: skip
     return pd.DataFrame(rows, columns=names).assign(**{**fixed, **columns})
 

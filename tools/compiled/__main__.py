@@ -10,13 +10,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import optimizers
-from benchmark import scales
+from benchmark import scales, steps
 from benchmark.arguments import Parser, existing_folder, one_of, whole
 from benchmark.train import parameters
+from sweeps.search.contestants import at_start, contestants
 from tools.compiled import h100_jax, traffic
-
-BYTES_PER_SECOND = 3.35e12  # of an H100's memory, by its data sheet
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,11 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--kernels", type=whole, default=0, metavar="N", help="list those that move most")
     parser.add_argument("--hlo", type=Path, metavar="FILE", help="keep the compiled program's text")
+    parser.add_argument("--keep", action="store_true", help="keep the figures, which prices rest on")
     args = parser.parse_args(arguments)
     try:
         scale = scales.get(args.scale)
         h100_jax.prepare(args.compiler)  # before an optimizer's file imports jax
-        optimizer = optimizers.get(args.optimizer)()
+        optimizer = at_start(contestants((args.optimizer,))[0], scale)
         from tools.compiled import step_jax
 
         h100_jax.device()
@@ -69,10 +68,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"memory: {gib['peak']:.1f} GiB at the peak; {gib['arguments']:.1f} of arguments,"
         f" {gib['temporaries']:.1f} of temporaries"
     )
-    print(f"moved: {moved / 1e12:.2f} TB a step, at least {moved / BYTES_PER_SECOND:.2f} s")
+    print(f"moved: {moved / 1e12:.2f} TB a step, at least {moved / steps.BANDWIDTH:.2f} s")
     print(f"FLOPs of products: {executed:.3g} executed, {model:.3g} of the model, {executed / model:.2f}")
     square = f"{scale.seq_len},{scale.seq_len}]"
     print(f"attention: {attention}; buffers [..., {square} of it: {'some' if square in text else 'none'}")
+    if args.keep:
+        command = f"python -m tools.compiled {scale.name} --optimizer {args.optimizer} --keep"
+        kernels = sum(kernel.runs for kernel in found)
+        # the products of the gradient alone: those of the rule are priced by its extra_flops
+        counted = (executed, moved, kernels, gib["peak"] * step_jax.GIB)
+        row = (scale.name, args.optimizer, args.precision, steps.COMPILED)
+        steps.keep(steps.Step(*row, *counted, command))
     for one in found[: args.kernels]:
         print(f"{one.moved / 1e9:8.1f} GB x{one.runs:<6} {one.name[:32]:32} {one.type[:48]:48} {one.origin}")
     return 0

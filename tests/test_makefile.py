@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def clone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     commands.mkdir(parents=True)
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, folder)
-    (commands / "python").write_text(STAND_IN.format(python=sys.executable))
+    (commands / "python").write_text(STAND_IN.format(python=shlex.quote(sys.executable)))
     (commands / "python").chmod(0o755)
     for made in (".ready", ".ready-dev"):
         (commands / made).touch()

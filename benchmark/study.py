@@ -245,8 +245,8 @@ class Study:
 
     @cached_property
     def compares(self) -> bool:
-        """Whether it has a speedup of any optimizer but the baseline."""
-        others = self.speedups.loc[self.speedups["optimizer"] != self.baseline, "speedup"]
+        """Whether it has a speedup of any challenger."""
+        others = self.speedups.loc[self.speedups["optimizer"].isin(self.challengers), "speedup"]
         return bool(others.notna().any())
 
     @cached_property

@@ -72,7 +72,7 @@ def _why_none(study: Study) -> str:
         return f"{done} of {text.count(len(cells), 'cell')} are complete"
     finished = study.losses.loc[study.losses["val_loss"] < float("inf"), "optimizer"]
     names = [study.titles[o] for o in dict.fromkeys(finished)]
-    return f"only {text.names(names)} finished its report runs" if names else "no report run has finished"
+    return f"only {text.names(names)} finished report runs" if names else "no report run has finished"
 
 
 def _speedup(study: Study, table: list[dict[str, Any]], task: str) -> str:

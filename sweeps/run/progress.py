@@ -64,10 +64,8 @@ class Bar:
         if self.busy_seconds:
             wall = time.monotonic() - self.began
             share = self.busy_seconds / (self.driver.workers * wall)
-            print(
-                f"{self.driver.workers} workers trained or evaluated for {share:.0%} of {wall:.0f} seconds.",
-                file=sys.stderr,
-            )
+            workers = "1 worker" if self.driver.workers == 1 else f"{self.driver.workers} workers"
+            print(f"{workers} trained or evaluated for {share:.0%} of {wall:.0f} seconds.", file=sys.stderr)
 
 
 def opening(sweep: Sweep, plan: Plan) -> str:

@@ -48,6 +48,7 @@ def test_the_snippet_in_the_readme_prints_what_it_says(monkeypatch: pytest.Monke
 def test_a_tree_and_a_sweeps_own_folder_give_the_same_tables() -> None:
     tree, own = benchmark.load(str(MICRO.parent)), benchmark.load(MICRO)
     assert own.names == ["micro-27k-1x"] and {"reference", *own.names} <= set(tree.names)
+    assert tree.names[0] == "reference", "first is what compares optimizers, not a sweep of AdamW and its copy"
     assert len(repr(tree)) < 500, "what a notebook shows of it is a line"
     alone = tree.only("micro-27k-1x")
     for name in TABLES:
@@ -55,7 +56,7 @@ def test_a_tree_and_a_sweeps_own_folder_give_the_same_tables() -> None:
         assert list(table.columns[:3]) == ["sweep", "corpus", "backend"] and len(table)
         pd.testing.assert_frame_equal(table, getattr(own, name)())
     assert set(alone.records["trial_id"]) == set(own.records["trial_id"]) == set(alone.results.by_id)
-    with pytest.raises(ValueError, match=r"no sweep 'mikro' in .*; there are .*reference, "):
+    with pytest.raises(ValueError, match=r"no sweep 'mikro' in .*; there are reference, "):
         tree.only("mikro")
     with pytest.raises(ValueError, match="no sweep ''"):
         tree.only()

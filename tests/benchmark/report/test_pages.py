@@ -97,7 +97,7 @@ def test_a_sweep_without_a_baseline_has_no_answer_yet(tmp_path: Path, study_of: 
 
 def test_a_baseline_alone_is_no_comparison(tmp_path: Path, study_of: Study, writer: Writer) -> None:
     results = writer(tmp_path / "results", "quick", study_of(("adamw",)))
-    assert answer(store.load(results), "quick")[0] == "No comparison yet: only AdamW finished its report runs."
+    assert answer(store.load(results), "quick")[0] == "No comparison yet: only AdamW finished report runs."
     index = page(results, tmp_path / "out", "index.html")
     assert "<b>1</b>" in index
     assert "nan" not in index

@@ -238,15 +238,20 @@ def _short_form(spec: Spec, module: ModuleType, function: Any, torch_class: Any)
         "closure": bool(getattr(facts, "closure", False)),
         "recipe_start": dict(recipe_start),
         "recipe_fixed": UNSCHEDULED if scheduled is False else {},
-        "__module__": module.__name__,
     }
-    made = dataclasses.make_dataclass(spec.stem, fields, bases=(UserRule,), namespace=body, frozen=True)
+
+    def assembled() -> Any:
+        made = dataclasses.make_dataclass(spec.stem, fields, bases=(UserRule,), namespace=body, frozen=True)
+        made.__module__ = module.__name__  # not in the namespace: from Python 3.12 on ours takes its place
+        return made
+
+    made = assembled()
     if function:
         from optimizers.user.convention_jax import untraceable
 
         if fixed := untraceable(made()):  # it asks for their values: each value is a program of its own
             fields = [(n, t, static(axes[n].start) if n in fixed else f) for n, t, f in fields]
-            made = dataclasses.make_dataclass(spec.stem, fields, bases=(UserRule,), namespace=body, frozen=True)
+            made = assembled()
     may_average = function or not isinstance(torch_class, type) or hasattr(torch_class, "eval")
     if scheduled is None and may_average and made().averages():
         made.recipe_fixed = UNSCHEDULED

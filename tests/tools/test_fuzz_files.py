@@ -35,7 +35,7 @@ SAID = [
     ("import os; os._exit(0)", "ends the process when it is imported"),
     ("while True: pass", "its import has not ended after 1 seconds"),
     ("class Odd(BaseException): ...\nraise Odd", "Odd: `raise Odd`"),
-    ("x = " + "+".join(["1"] * 5000), "RecursionError"),
+    ("x = " + "+".join(["1"] * 50_000), "RecursionError"),
     ("__doc__ = 5", ""),
 ]
 

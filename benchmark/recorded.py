@@ -64,6 +64,7 @@ RANGES: Mapping[str, validate.Check] = {
     "Record.val_loss": validate.maybe(LOSS),
     "bits_per_byte": validate.maybe(LOSS),
     "domain_losses": validate.each(LOSS),
+    "Record.averages": validate.each(LOSS),
     "hyperparameters": check_settings,
     "facts": check_facts,
     "environment": validate.tree({"machine": validate.name}),

@@ -17,7 +17,8 @@ from optimizers.base import RECIPE as RECIPE  # part of a trial: read from here 
 from optimizers.base import Value
 
 SCHEMA = 1  # of records on disk; a reader refuses any other
-LATER = frozenset(("eval_corpus", "eval_corpus_hash"))  # fields of a trial that were added when there were ids
+# fields that were added when there were ids; where they say nothing they are left out, so that older ids stay
+LATER = frozenset(("eval_corpus", "eval_corpus_hash", "averages", "domain_losses"))
 EXPERIMENT = 2  # raise when model, data order, initialization or evaluation change: old runs are then others
 
 Status = Literal["finished", "diverged", "failed"]
@@ -39,6 +40,9 @@ class Evaluation:
 
     curve_sequences: int = 128
     """Sequences that each of those losses is a mean of, always of the validation split."""
+
+    averages: bool = False
+    """Whether averages of the weights are kept and measured too (benchmark/train/averages.py)."""
 
 
 @dataclass(frozen=True)
@@ -115,15 +119,20 @@ class Trial:
         return int(self.hyperparameters["batch_size"])
 
     def stored(self) -> dict[str, Any]:
-        """The trial as it stands in a record, without those of LATER that say nothing: so older ids stay."""
+        """The trial as it stands in a record."""
         keys = {f.name: f.metadata.get(KEY, f.name) for f in dataclasses.fields(self)}
-        fields = dataclasses.asdict(self)
-        return {keys[name]: value for name, value in fields.items() if value or name not in LATER}
+        fields = _said(dataclasses.asdict(self)) | {"evaluation": _said(dataclasses.asdict(self.evaluation))}
+        return {keys[name]: value for name, value in fields.items()}
 
     @cached_property
     def trial_id(self) -> str:
         """16 hex digits of the SHA-256 of the canonical JSON."""
         return hashlib.sha256(canonical(self.stored()).encode()).hexdigest()[:16]
+
+
+def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields without those of LATER that say nothing."""
+    return {name: value for name, value in fields.items() if value or name not in LATER}
 
 
 def canonical(value: Any) -> str:
@@ -226,6 +235,9 @@ class Outcome:
     domain_losses: Mapping[str, float] = field(default_factory=dict)
     """The final loss on each domain of the evaluation corpus, in nats per token; empty where it has none."""
 
+    averages: Mapping[str, float] = field(default_factory=dict)
+    """The final loss of each average of the weights, in nats per token; empty where they were not asked for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Record(Outcome):
@@ -248,9 +260,7 @@ class Record(Outcome):
 
     def to_json(self) -> str:
         """One line of JSON: the schema version, the id, the trial, how it ended and what for, and the rest."""
-        rest = dataclasses.asdict(self) | {"trial": self.trial.stored()}
+        rest = _said(dataclasses.asdict(self)) | {"trial": self.trial.stored()}
         first = {name: rest.pop(name) for name in ("trial", "status", "reason", "purpose")}
-        if not self.domain_losses:
-            del rest["domain_losses"]
         body = {"schema": SCHEMA, "trial_id": self.trial.trial_id, **first, **rest}
         return json.dumps(body, allow_nan=False, separators=(",", ":"))

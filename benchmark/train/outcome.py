@@ -2,7 +2,7 @@
 frameworks."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -32,6 +32,7 @@ def outcome(
     state_bytes: int,
     pack_size: int,
     counted_gradients: float | None = None,
+    average_losses: Mapping[str, float] | None = None,
 ) -> Outcome:
     """Judge one run. A run has diverged if a loss is not finite, if it exploded (ended early), or if it ends
     no better than a uniform guess over the vocabulary.
@@ -40,6 +41,7 @@ def outcome(
     train_losses: [steps] in nats per token.
     counted_gradients: how many a step took beyond the first, where the trainer saw them; None: as the optimizer
     says.
+    average_losses: of averages of the weights on the same sequences, in nats per token.
     """
     scale = scales.get(trial.scale)
     loss = float(sequence_losses.mean())
@@ -71,7 +73,7 @@ def outcome(
         return Outcome("diverged", reason, None, None, train_loss, curve, epochs, cost)
     bits = _bits_per_byte(trial, corpus, sequence_losses)
     domains = evaluated.by_domain(corpus.tokens(trial.evaluation.split), sequence_losses)
-    return Outcome("finished", "", loss, bits, train_loss, curve, epochs, cost, domains)
+    return Outcome("finished", "", loss, bits, train_loss, curve, epochs, cost, domains, average_losses or {})
 
 
 def _divergence(loss: float, train_losses: Sequence[float], steps: int, uniform: float) -> str:

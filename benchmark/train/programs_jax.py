@@ -111,7 +111,19 @@ def programs(
         values, rule_state, losses = jax.lax.fori_loop(0, count, step, (*carry, losses))
         return (values, rule_state), losses
 
+    def average(averages: Tree, values: Tree, rule_state: Tree, setting: Tree, shares: Tree) -> Tree:
+        sample = build(setting)[0].eval_params(rule_state, values)
+        return {
+            name: jax.tree.map(
+                lambda kept, new, share=share: kept + share * (new - kept), averages[name], sample
+            )
+            for name, share in shares.items()
+        }
+
     def evaluate(values: Tree, rule_state: Tree, setting: Tree, sequences: jax.Array) -> jax.Array:
+        return measure(build(setting)[0].eval_params(rule_state, values), sequences)
+
+    def measure(values: Tree, sequences: jax.Array) -> jax.Array:
         def losses(values: Tree, rows: jax.Array) -> jax.Array:
             def one(sequence: jax.Array) -> jax.Array:
                 if scale.deep:
@@ -121,16 +133,21 @@ def programs(
             # about 2048 tokens at a time: small enough for the cache here and for the logits at any scale
             return jax.lax.map(one, rows, batch_size=max(1, 2048 // scale.seq_len))
 
-        values = over.whole(build(setting)[0].eval_params(rule_state, values))
+        values = over.whole(values)
         values = deep_jax.stacked(values, scale, dtype) if scale.deep else loss_jax.cast(values, dtype)
         return over.rows(losses)(values, sequences)
 
     functions: dict[str, Callable] = {
-        "init": init, "advance": advance, "advance_chunk": advance_chunk, "evaluate": evaluate
-    }  # fmt: skip
+        "init": init,
+        "advance": advance,
+        "advance_chunk": advance_chunk,
+        "average": average,
+        "evaluate": evaluate,
+        "measure": measure,
+    }
     if size > 1:
         functions = _packed(functions)
-    donated = {"advance": 0, "advance_chunk": 0}
+    donated = {"advance": 0, "advance_chunk": 0, "average": 0}
     return Programs({k: jax.jit(f, donate_argnums=donated.get(k, ())) for k, f in functions.items()})
 
 
@@ -166,7 +183,18 @@ def _packed(functions: Mapping[str, Callable]) -> dict[str, Callable]:
         in_axes = (0, floating(rule_state), setting_axes(setting), None)
         return jax.vmap(functions["evaluate"], in_axes=in_axes)(values, rule_state, setting, sequences)
 
-    return {"init": init, "advance": advance, "advance_chunk": advance_chunk, "evaluate": evaluate}
+    def average(averages: Tree, values: Tree, rule_state: Tree, setting: Tree, shares: Tree) -> Tree:
+        in_axes = (0, 0, floating(rule_state), setting_axes(setting), None)
+        return jax.vmap(functions["average"], in_axes=in_axes)(averages, values, rule_state, setting, shares)
+
+    return {
+        "init": init,
+        "advance": advance,
+        "advance_chunk": advance_chunk,
+        "average": average,
+        "evaluate": evaluate,
+        "measure": jax.vmap(functions["measure"], in_axes=(0, None)),
+    }
 
 
 def normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...]) -> jax.Array:

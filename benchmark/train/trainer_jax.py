@@ -22,6 +22,7 @@ from benchmark.data.build import Split
 from benchmark.data.corpora import Corpus
 from benchmark.spec import Outcome, Point, Trial
 from benchmark.train import (
+    averages,
     checkpoint,
     data_jax,
     deep_jax,
@@ -64,14 +65,19 @@ def train(
     progress = pack.resume(checkpoint_path)
     first = trials[0]
     marks = evaluation_steps(first.steps, first.evaluation.curve_points)
+    averaged = first.evaluation.averages
     stop = first.steps if max_steps is None else min(max_steps, first.steps)
     with Upkeep(trials, checkpoint_path, watch, pack.state) as upkeep:
         upkeep.begin(progress)
         while progress.step < stop:
             until = next(mark for mark in [*marks, first.steps] if mark > progress.step)
+            if averaged:
+                until = min(until, averages.next_sample(progress.step, first.steps))
             pack.advance(progress, upkeep.until(progress, min(until, stop, pack.data.limit(progress.step))))
             if pack.all_exploded(progress):
                 break
+            if averaged and progress.step == averages.next_sample(progress.step - 1, first.steps):
+                pack.average(progress)
             if progress.step in marks:
                 pack.add_points(progress)
             upkeep.after_call(progress)
@@ -129,6 +135,8 @@ class _Pack:
         params = devices.on_all(params) if devices else jax.tree.map(jnp.asarray, params)
         # copied, because advance() donates its input and an untouched parameter would share its buffer
         self.carry = (params, self.programs.call("init", params, self.settings))
+        kept = averages.NAMES if first.evaluation.averages else ()
+        self.averages = {name: jax.tree.map(jnp.zeros_like, params) for name in kept}
 
     def _stack(self, trees: list[Tree]) -> Tree:
         """One tree of a pack: floats and keys get a leading axis, integers are the same for all."""
@@ -156,16 +164,28 @@ class _Pack:
         last = np.asarray(progress.train_losses[-1])
         return not np.any(np.isfinite(last) & (last < limit))
 
-    def evaluate(self, progress: Progress, split: Split, count: int) -> np.ndarray:
-        """Loss of every one of the first `count` sequences of a split in nats per token, [pack, count]."""
+    def average(self, progress: Progress) -> None:
+        """Take the weights as they are now into their averages."""
+        shares = averages.weights(progress.step, self.trials[0].steps)
+        arguments = (self.averages, *self.carry, self.settings, {k: np.float32(v) for k, v in shares.items()})
+        self.averages = self.programs.call("average", *arguments)
+
+    def evaluate(
+        self, progress: Progress, split: Split, count: int, name: str = "evaluate", *of: Tree
+    ) -> np.ndarray:
+        """Loss of every one of the first `count` sequences of a split in nats per token, [pack, count].
+
+        name: of the program, "measure" for weights `of` its own; else those that the runs have now.
+        """
+        of = of or (*self.carry, self.settings)
         sequences = evaluated.sequences(self.corpus.tokens(split), self.scale.seq_len, count)
         losses = []
         for start in range(0, count, EVAL_CHUNK):
             chunk = sequences[start : start + EVAL_CHUNK]
             padded = np.pad(chunk, [(0, EVAL_CHUNK - len(chunk)), (0, 0)])
-            self.programs.prepare("evaluate", *self.carry, self.settings, padded)
+            self.programs.prepare(name, *of, padded)
             begin = time.perf_counter()
-            out = np.asarray(self.programs.call("evaluate", *self.carry, self.settings, padded))
+            out = np.asarray(self.programs.call(name, *of, padded))
             progress.eval_seconds += time.perf_counter() - begin
             losses.append(np.atleast_2d(out)[:, : len(chunk)])
         return np.concatenate(losses, axis=1).astype(np.float64)
@@ -184,6 +204,13 @@ class _Pack:
             losses = self.evaluate(progress, evaluation.split, evaluation.sequences)
         else:
             losses = np.full((self.size, evaluation.sequences), math.nan)
+        averaged = {
+            name: self.evaluate(progress, evaluation.split, evaluation.sequences, "measure", values).mean(
+                axis=1
+            )
+            for name, values in self.averages.items()
+            if finished
+        }
         compile_seconds = self.programs.compile_seconds - self.compiled_before
         state_bytes = sum(x.nbytes for x in jax.tree.leaves(self.carry[1])) // self.size
         return [
@@ -200,25 +227,26 @@ class _Pack:
                 peak_memory_bytes=_peak_memory(),
                 state_bytes=state_bytes,
                 pack_size=self.size,
+                average_losses={name: float(means[k]) for name, means in averaged.items()},
             )
             for k, trial in enumerate(self.trials)
         ]
 
     def state(self) -> list[np.ndarray]:
         """Copies of all arrays of the state."""
-        return state_jax.to_host(self.carry)
+        return state_jax.to_host((self.carry, self.averages))
 
     def save(self, path: Path, progress: Progress) -> None:
         checkpoint.save(path, progress, self.state(), [trial.trial_id for trial in self.trials])
 
     def resume(self, path: Path | None) -> Progress:
         """Where the run stands: at a checkpoint if there is one, else at the beginning."""
-        count, ids = len(jax.tree.leaves(self.carry)), [trial.trial_id for trial in self.trials]
-        found = checkpoint.load(path, count, ids) if path else None
+        kept, ids = (self.carry, self.averages), [trial.trial_id for trial in self.trials]
+        found = checkpoint.load(path, len(jax.tree.leaves(kept)), ids) if path else None
         if found is None:
             return Progress(curves=[[] for _ in self.trials])
         progress, arrays = found
-        self.carry = state_jax.to_device(arrays, self.carry)
+        self.carry, self.averages = state_jax.to_device(arrays, kept)
         return progress
 
 

@@ -25,7 +25,7 @@ from benchmark.data import batches, evaluated
 from benchmark.data.corpora import Corpus
 from benchmark.scales import Scale
 from benchmark.spec import Outcome, Point, Trial
-from benchmark.train import checkpoint, data_torch, model_torch, parameters
+from benchmark.train import averages, checkpoint, data_torch, model_torch, parameters
 from benchmark.train.checkpoint import Progress
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.parts_torch import sum_of_parts
@@ -153,6 +153,10 @@ class TrainingRun:
         self.initial_lrs = [group["lr"] for group in self.rule.param_groups]
         self.data = data_torch.data(trial, corpus, CHUNK)
         self.progress = Progress(curves=[[]])
+        kept = averages.NAMES if trial.evaluation.averages else ()
+        self.averages = {
+            name: {key: torch.zeros_like(value) for key, value in self.values.items()} for name in kept
+        }
 
     def train(self, path: Path | None = None, max_steps: int | None = None, watch: Watch | None = None) -> bool:
         """Train to the end, or to max_steps; False if the run was stopped there.
@@ -170,9 +174,13 @@ class TrainingRun:
             upkeep.begin(progress)
             while progress.step < stop:
                 until = next(mark for mark in [*marks, trial.steps] if mark > progress.step)
+                if self.averages:
+                    until = min(until, averages.next_sample(progress.step, trial.steps))
                 self._advance(upkeep.until(progress, min(until, stop, self.data.limit(progress.step))))
                 if self._exploded():
                     break
+                if self.averages and progress.step == averages.next_sample(progress.step - 1, trial.steps):
+                    self._average()
                 if progress.step in marks:
                     self._add_point()
                 upkeep.after_call(progress)
@@ -186,7 +194,12 @@ class TrainingRun:
     def outcome(self) -> Outcome:
         """Evaluate the run and judge it."""
         evaluation, progress = self.trial.evaluation, self.progress
+        averaged = {}
         if progress.step == self.trial.steps:
+            averaged = {
+                name: float(self._evaluate(evaluation.split, evaluation.sequences, values).mean())
+                for name, values in self.averages.items()
+            }
             losses = self._evaluate(evaluation.split, evaluation.sequences)
         else:
             losses = np.full(evaluation.sequences, math.nan)
@@ -204,6 +217,7 @@ class TrainingRun:
             state_bytes=sum(tensor.nbytes for tensor in state_tensors(self.rule)),
             pack_size=1,
             counted_gradients=self._counted_gradients(),
+            average_losses=averaged,
         )
 
     def _counted_gradients(self) -> float | None:
@@ -292,11 +306,14 @@ class TrainingRun:
         return not (math.isfinite(last) and last < EXPLODED * math.log(self.scale.vocab))
 
     @torch.no_grad()
-    def _evaluate(self, split: Any, count: int) -> np.ndarray:
-        """Loss of every one of the first `count` sequences of a split in nats per token, [count]."""
+    def _evaluate(self, split: Any, count: int, of: Values | None = None) -> np.ndarray:
+        """Loss of every one of the first `count` sequences of a split in nats per token, [count].
+
+        of: other weights than those that the run has now.
+        """
         start = time.perf_counter()
         sequences = evaluated.sequences(self.corpus.tokens(split), self.scale.seq_len, count)
-        values = model_torch.cast(self._evaluated(), self.dtype, self.scale)
+        values = model_torch.cast(of or self._evaluated(), self.dtype, self.scale)
         size = max(1, EVAL_TOKENS // self.scale.seq_len)
         losses = [
             model_torch.token_losses(values, torch.from_numpy(part).long().to(_device()), self.scale).mean(1)
@@ -305,6 +322,14 @@ class TrainingRun:
         means = torch.cat(losses).cpu().numpy().astype(np.float64)
         self.progress.eval_seconds += time.perf_counter() - start
         return means
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Take the weights as they are now into their averages."""
+        sample = self._evaluated()
+        for name, share in averages.weights(self.progress.step, self.trial.steps).items():
+            for key, kept in self.averages[name].items():
+                kept.lerp_(sample[key], share)
 
     def _evaluated(self) -> Values:
         """The parameters to evaluate: a method that averages has others than those it trains at."""
@@ -324,17 +349,22 @@ class TrainingRun:
 
     def _state(self) -> list[np.ndarray]:
         """Copies of all arrays of the state."""
-        values = [value.detach().cpu().numpy().copy() for value in self.values.values()]
+        values = [value.detach().cpu().numpy().copy() for value in self._kept()]
         return [*values, state_to_array(self.rule)]
+
+    def _kept(self) -> list[torch.Tensor]:
+        """The weights and their averages."""
+        return [*self.values.values(), *(v for kept in self.averages.values() for v in kept.values())]
 
     def _resume(self, path: Path | None) -> None:
         """Go on from a checkpoint if there is one."""
-        found = checkpoint.load(path, len(self.values) + 1, [self.trial.trial_id]) if path else None
+        kept = self._kept()
+        found = checkpoint.load(path, len(kept) + 1, [self.trial.trial_id]) if path else None
         if found is None:
             return
         self.progress, arrays = found
         with torch.no_grad():
-            for value, array in zip(self.values.values(), arrays, strict=False):
+            for value, array in zip(kept, arrays[:-1], strict=True):
                 value.copy_(torch.from_numpy(array))
         state_from_array(self.rule, arrays[-1])
 

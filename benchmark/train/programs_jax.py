@@ -113,12 +113,11 @@ def programs(
 
     def average(averages: Tree, values: Tree, rule_state: Tree, setting: Tree, shares: Tree) -> Tree:
         sample = build(setting)[0].eval_params(rule_state, values)
-        return {
-            name: jax.tree.map(
-                lambda kept, new, share=share: kept + share * (new - kept), averages[name], sample
-            )
-            for name, share in shares.items()
-        }
+
+        def toward(share: jax.Array) -> Callable[[jax.Array, jax.Array], jax.Array]:
+            return lambda kept, new: kept + share * (new - kept)
+
+        return {name: jax.tree.map(toward(share), averages[name], sample) for name, share in shares.items()}
 
     def evaluate(values: Tree, rule_state: Tree, setting: Tree, sequences: jax.Array) -> jax.Array:
         return measure(build(setting)[0].eval_params(rule_state, values), sequences)

@@ -204,13 +204,9 @@ class _Pack:
             losses = self.evaluate(progress, evaluation.split, evaluation.sequences)
         else:
             losses = np.full((self.size, evaluation.sequences), math.nan)
-        averaged = {
-            name: self.evaluate(progress, evaluation.split, evaluation.sequences, "measure", values).mean(
-                axis=1
-            )
-            for name, values in self.averages.items()
-            if finished
-        }
+        measured = (progress, evaluation.split, evaluation.sequences, "measure")
+        kept = self.averages if finished else {}
+        averaged = {name: self.evaluate(*measured, values).mean(axis=1) for name, values in kept.items()}
         compile_seconds = self.programs.compile_seconds - self.compiled_before
         state_bytes = sum(x.nbytes for x in jax.tree.leaves(self.carry[1])) // self.size
         return [

@@ -34,9 +34,7 @@ def test_a_ramp_shows_what_each_is_a_mean_of(steps: int) -> None:
         samples.append(step)
         for name, share in averages.weights(step, steps).items():
             kept[name] += share * (step - kept[name])
-    assert samples[-1] == steps and np.diff(samples[:-1]).tolist() == [averages.every(steps)] * (
-        len(samples) - 2
-    )
+    assert samples[-1] == steps and set(np.diff(samples[:-1])) == {averages.every(steps)}
     tail = [s for s in samples if s > 0.9 * steps]
     assert kept["tail"] == pytest.approx(np.mean(tail), abs=averages.every(steps))
     for name, age in averages.EMAS.items():
@@ -64,9 +62,8 @@ def test_they_are_averages_of_the_weights_after_each_step() -> None:
 @pytest.mark.parametrize("backend", TRAINERS)
 def test_the_run_is_the_same_with_them_and_without(backend: Any) -> None:
     (with_them,) = train(asked(backend))
-    plain = dataclasses.replace(
-        asked(backend), evaluation=cases.one_batch_trial(AdamW(), backend, 0, 1).evaluation
-    )
+    evaluation = dataclasses.replace(asked(backend).evaluation, averages=False)
+    plain = dataclasses.replace(asked(backend), evaluation=evaluation)
     (without,) = train(plain)
     assert with_them.val_loss == without.val_loss and not without.averages
     assert set(with_them.averages) == set(averages.NAMES)
@@ -76,7 +73,7 @@ def test_the_run_is_the_same_with_them_and_without(backend: Any) -> None:
 def test_both_frameworks_have_the_same_averages() -> None:
     one, other = (train(asked(backend))[0].averages for backend in TRAINERS)
     assert one == pytest.approx(other, abs=2e-3)
-    assert len({round(loss, 4) for loss in one.values()}) == len(one)
+    assert one["ema10"] > one["ema2"] + 1e-3  # an older mean of weights that still improve
 
 
 @pytest.mark.parametrize("backend", TRAINERS)

@@ -24,9 +24,9 @@ def entrants() -> list[str]:
 
 
 def get(name: str) -> type[Optimizer]:
-    """The contestant's class; a copy's (`adamw~2`) is the original's. Raises ValueError that lists the names
-    there are."""
-    name, _ = copies.split(name)
+    """The contestant's class; that of a copy (`adamw~2`), or under a stated schedule (`adamw+wsd`), is the
+    original's. Raises ValueError that lists the names there are."""
+    name = copies.rule_name(name)
     if name not in names():
         raise ValueError(f"unknown optimizer {name!r}{near(name, names())}; choose from {', '.join(names())}")
     module = importlib.import_module(f"optimizers.{name}")

@@ -16,7 +16,7 @@ from benchmark.spec import Cost, Outcome, Record, Trial
 from benchmark.train import checkpoint, environment, parameters
 from benchmark.train.upkeep import Watch
 from optimizers.base import Info, Optimizer
-from optimizers.shared.copies import copy_title
+from optimizers.shared.copies import title_of
 from optimizers.user import identity
 
 
@@ -86,7 +86,7 @@ def record(
 
 def facts(optimizer: type[Optimizer], trial: Trial) -> dict[str, Any]:
     """What a leaderboard says about the method, so that pages need no optimizer code."""
-    title = copy_title(optimizer.info.title, trial.optimizer)
+    title = title_of(optimizer.info.title, trial.optimizer)
     params = parameters.roles(scales.get(trial.scale))
     count = sum(param.size for param in params.values())
     own = setting(optimizer, trial)

@@ -3,6 +3,8 @@
 The two differ by chance alone: a comparison errs as often as it calls a copy faster or slower.
 """
 
+from optimizers.shared.schedules import scheduled
+
 
 def split(name: str) -> tuple[str, int]:
     """The contestant that a name is of, and which copy: `adamw~2` -> ("adamw", 2), `adamw` -> ("adamw", 1).
@@ -20,7 +22,14 @@ def copy_name(name: str, number: int) -> str:
     return name if number == 1 else f"{name}~{number}"
 
 
-def copy_title(title: str, name: str) -> str:
-    """What pages call it: "AdamW, again", from the third on "AdamW, copy 3"."""
-    number = split(name)[1]
+def rule_name(name: str) -> str:
+    """Whose rule it follows: the name without its copy's number and its schedule."""
+    return scheduled(split(name)[0])[0]
+
+
+def title_of(title: str, name: str) -> str:
+    """What pages call it: "AdamW, again", from the third on "AdamW, copy 3"; "AdamW, wsd"."""
+    original, number = split(name)
+    schedule = scheduled(original)[1]
+    title = f"{title}, {schedule.title}" if schedule else title
     return title if number == 1 else f"{title}, again" if number == 2 else f"{title}, copy {number}"

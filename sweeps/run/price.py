@@ -9,7 +9,7 @@ from benchmark.scales import Scale
 from benchmark.spec import Evaluation, Record
 from benchmark.train import parameters
 from optimizers.base import Optimizer
-from optimizers.shared.copies import split
+from optimizers.shared.copies import rule_name
 from sweeps.run.calibrate import Speed
 from sweeps.search.cells import Cell, cells_of
 from sweeps.search.contestants import at_start
@@ -59,7 +59,7 @@ def cell_line(sweep: Sweep, cell: Cell, tuning: int, reports: int, speed: Speed)
     trials = tuning + reports
     everything = trials * work + evaluated
     seconds = everything / speed.by_scale[task.scale.name] / BUSY
-    name = "" if cell.contestant.source else split(cell.contestant.name)[0]
+    name = "" if cell.contestant.source else rule_name(cell.contestant.name)
     memory = memory_bytes(optimizer, task.scale, batch, sweep.precision, name) if trials else 0.0
     return Line(cell.stage.phase, 1, trials, trials * task.tokens, everything, seconds, memory)
 

@@ -58,6 +58,9 @@ class Contestant:
     ablation_of: str = ""
     """Whom it restricts by them, or ""."""
 
+    horizon_free: bool = False
+    """Whether its longer runs begin as its shorter ones do (optimizers/shared/schedules.py)."""
+
     @property
     def essential(self) -> tuple[str, ...]:
         """What even the smallest search tunes: what its info names, or else all that it may vary."""

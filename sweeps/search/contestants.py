@@ -9,7 +9,8 @@ import optimizers
 from benchmark.kit import admission
 from benchmark.scales import Scale
 from optimizers.base import Optimizer
-from optimizers.shared.copies import copy_name, copy_title, split
+from optimizers.shared.copies import copy_name, rule_name, split, title_of
+from optimizers.shared.schedules import scheduled
 from optimizers.user import files
 from optimizers.user.files import Backend
 from optimizers.user.spec import parse
@@ -28,8 +29,8 @@ def contestants(
     found = []
     for name in dict.fromkeys(names):
         cls, (original, number) = optimizers.get(name), split(name)
-        first = contestant_of(cls, original, f"{original}@{cls.info.version}")
-        found.append(copy_of(first, number))
+        first = contestant_of(cls, original, f"{rule_name(name)}@{cls.info.version}")
+        found.append(copy_of(_scheduled(first), number))
     for other in others:
         source = str(parse(other))  # a path is absolute: workers run in folders of their own
         name = files.name(source)
@@ -44,8 +45,17 @@ def contestants(
 def copy_of(contestant: Contestant, number: int) -> Contestant:
     """The n-th copy: the same rule from the same file under another name, so that it is tuned anew."""
     name = copy_name(contestant.name, number)
-    info = dataclasses.replace(contestant.info, title=copy_title(contestant.info.title, name))
+    info = dataclasses.replace(contestant.info, title=title_of(contestant.info.title, name))
     return dataclasses.replace(contestant, name=name, info=info)
+
+
+def _scheduled(contestant: Contestant) -> Contestant:
+    """The contestant under the schedule that its name states."""
+    schedule = scheduled(contestant.name)[1]
+    if schedule is None:
+        return contestant
+    fixed = {**contestant.recipe_fixed, **schedule.fixed}
+    return dataclasses.replace(contestant, recipe_fixed=fixed, horizon_free=schedule.horizon_free)
 
 
 def optimizer_class(name: str, source: str) -> type[Optimizer]:

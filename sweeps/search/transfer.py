@@ -97,6 +97,9 @@ def _carried(
     source = nearest(task, first_phase if rule == "consensus" else trained[:1] if rule == "winner" else trained)
     start = dict(source.winner or {})
     notes: dict[str, Any] = {"start": rule, "from": source.cell.key}
+    if cell.contestant.horizon_free and "warmup_fraction" in start:  # as many tokens of it
+        shorter = source.cell.stage.task.tokens / task.tokens
+        start["warmup_fraction"] = float(f"{float(start['warmup_fraction']) * shorter:.6g}")
     if rule in ("consensus", "law"):
         start |= agreed
         notes |= {"sensitive": list(sensitive), "agreed": agreed}

@@ -8,7 +8,7 @@ import pytest
 import optimizers
 from benchmark.spec import Outcome
 from benchmark.train import runner
-from optimizers.shared.copies import copy_name, copy_title, split
+from optimizers.shared.copies import copy_name, title_of, split
 from sweeps.run.options import parser
 from sweeps.search import aa
 from sweeps.search.contestants import contestants, copy_of, optimizer_class
@@ -19,7 +19,7 @@ from sweeps.search.space import key
 def test_names_and_titles():
     assert [copy_name("adamw", n) for n in (1, 2, 3)] == ["adamw", "adamw~2", "adamw~3"]
     assert (split("adamw"), split("adamw~10")) == (("adamw", 1), ("adamw", 10))
-    titles = [copy_title("AdamW", name) for name in ("adamw", "adamw~2", "adamw~3")]
+    titles = [title_of("AdamW", name) for name in ("adamw", "adamw~2", "adamw~3")]
     assert titles == ["AdamW", "AdamW, again", "AdamW, copy 3"]
 
 

@@ -9,47 +9,19 @@ Needs neither jax nor torch nor ray.
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from benchmark import files, machine, manifests, scales, validate
+from benchmark import files, machine, manifests, scales, timing, validate
 from benchmark.data import sources
+from benchmark.files import write_atomically
 from benchmark.recorded import record_from_json
 from benchmark.spec import Record
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write to `path` so that a reader, or a crash, sees the old file or the new one, never half."""
-    with atomic_file(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-
-
-@contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to that takes its place at `path` whole when the block ends, and not if it raises."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide results from other readers
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the rename itself must survive a power cut
-    finally:
-        os.close(folder)
 
 
 def save(record: Record, sweep_dir: Path) -> Path:
@@ -224,8 +196,6 @@ class Results:
 def load(results: str | Path) -> Results:
     """Read a results folder, or one sweep's own. Raises ValueError if it is not there; damaged records are
     listed, not fatal."""
-    from benchmark import timing  # which itself writes with `write_atomically`
-
     results = Path(results)
     damaged: list[str] = []
     pairs = list(records(results, damaged))

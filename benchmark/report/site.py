@@ -18,10 +18,11 @@ from typing import Any
 import jinja2
 
 from benchmark import measurements
+from benchmark.files import write_atomically
 from benchmark.report import parity, style, text
 from benchmark.report.pages import Page
 from benchmark.report.place import FILES
-from benchmark.store import MEASUREMENTS, Results, write_atomically
+from benchmark.store import MEASUREMENTS, Results
 from benchmark.study import Study
 
 HERE = Path(__file__).parent

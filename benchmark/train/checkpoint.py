@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.files import atomic_file
 from benchmark.spec import Point, Trial
-from benchmark.store import atomic_file
 
 
 @dataclass

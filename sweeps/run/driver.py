@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark import store
+from benchmark import files, store
 from benchmark.spec import Outcome, Record, Trial
 from benchmark.train import checkpoint, runner
 from sweeps.run import worker
@@ -176,7 +176,7 @@ class Driver:
         for trial_id in reused:
             store.save(self.known[trial_id], self.folder)
         text = json.dumps({**content, "reused": sorted(reused)}, indent=1, sort_keys=True)
-        store.write_atomically(self.folder / "sweep.json", text + "\n")
+        files.write_atomically(self.folder / "sweep.json", text + "\n")
 
     def close(self) -> None:
         os.close(self._lock)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import optimizers
-from benchmark import store, tasks
+from benchmark import files, store, tasks
 from benchmark.measurements import Measurement, measurement
 from benchmark.recorded import SPACING
 from benchmark.spec import SCHEMA, Cost, Evaluation, Point, Record
@@ -63,8 +63,8 @@ def write(folder: Path, count: int) -> int:
             runs = list(_cell(name, task, each))
             cells[f"{name}/{task.name}"] = _summary(runs, each)
             lines += [run.to_json() + "\n" for run in runs]
-    store.write_atomically(folder / "trials.jsonl", "".join(lines))
-    store.write_atomically(folder / "sweep.json", json.dumps(_manifest(wanted, names, cells)))
+    files.write_atomically(folder / "trials.jsonl", "".join(lines))
+    files.write_atomically(folder / "sweep.json", json.dumps(_manifest(wanted, names, cells)))
     return len(lines)
 
 

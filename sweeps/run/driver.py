@@ -25,8 +25,8 @@ from sweeps.run import worker
 from sweeps.run.known import by_id
 from sweeps.run.worker import Job, checkpoints, mark_file
 from sweeps.search.contestants import optimizer_class
+from sweeps.search.manifest import manifest
 from sweeps.search.plan import Memory, Plan, plan
-from sweeps.search.summary import manifest
 from sweeps.search.sweep import Sweep
 
 # a trial whose worker died is tried once more: the cause may have been the machine. Deaths before which a

@@ -19,8 +19,8 @@ from sweeps.run.price import BUSY, cell_line, memory_bytes, price, table
 from sweeps.run.progress import opening
 from sweeps.search.cells import cells_of
 from sweeps.search.contestants import at_start, contestants, optimizer_class
+from sweeps.search.manifest import manifest
 from sweeps.search.plan import plan
-from sweeps.search.summary import manifest
 from sweeps.search.sweep import Sweep
 
 

@@ -11,8 +11,8 @@ from benchmark import files, store
 from benchmark.analysis import tuning
 from benchmark.spec import Outcome, Record
 from optimizers.base import Axis
+from sweeps.search.manifest import manifest
 from sweeps.search.plan import plan
-from sweeps.search.summary import manifest
 from sweeps.search.sweep import Protocol, Sweep, stage
 from sweeps.search.transfer import transferred
 

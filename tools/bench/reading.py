@@ -19,7 +19,7 @@ from benchmark.recorded import SPACING
 from benchmark.spec import SCHEMA, Cost, Evaluation, Point, Record
 from benchmark.train import runner
 from optimizers.base import Optimizer
-from tools.bench import blocks as c
+from tools.bench import trials
 from tools.bench.turns import ask
 
 RATIOS, SCALES = (1, 2, 4, 8), ("27k", "55k", "100k")
@@ -72,7 +72,7 @@ def _cell(name: str, task: tasks.Task, count: int) -> Iterator[Record]:
     """Tuning runs at random rates, then the report runs, on a made-up law with made-up noise."""
     place = optimizers.entrants().index(name)
     rng = np.random.default_rng([place, task.tokens])
-    base, rule = c.setting(name, task.scale, task.steps(task.scale.batch_size))
+    base, rule = trials.at_defaults(name, task.scale, task.steps(task.scale.batch_size))
     law = 3.0 + 0.8 * (task.tokens / 1e6 * (1 + 0.05 * place)) ** -0.3
     for i in range(count):
         report = i >= count - len(SEEDS)
@@ -80,7 +80,7 @@ def _cell(name: str, task: tasks.Task, count: int) -> Iterator[Record]:
         changes: dict[str, Any] = {
             "chinchilla_ratio": task.chinchilla_ratio,
             "tokens": task.tokens,
-            "hyperparameters": {**base.hyperparameters, "peak_lr": c.LR * 2.0**off},
+            "hyperparameters": {**base.hyperparameters, "peak_lr": trials.LR * 2.0**off},
             "seed": SEEDS[i - count] if report else 0,
             "use": "report" if report else "tuning",
             "evaluation": Evaluation("test", 1024, CURVE_POINTS) if report else Evaluation(),

@@ -13,7 +13,7 @@ from benchmark.frames import rows as dicts
 from benchmark.frames import where
 from benchmark.machine import REPEATS
 from benchmark.report import text
-from benchmark.report.site import slug
+from benchmark.report.addresses import slug
 from benchmark.study import Study, TaskFacts
 
 BADGES = {  # what a badge means, by its words before a colon

@@ -14,8 +14,9 @@ import pandas as pd
 from benchmark.data import sources
 from benchmark.frames import column, groups, rows, where
 from benchmark.report import style, text
+from benchmark.report.addresses import slug
 from benchmark.report.curves import Curves, Run
-from benchmark.report.site import Site, slug
+from benchmark.report.site import Site
 from benchmark.report.table import Column, Table, fixed, numbers
 from benchmark.study import Study, TaskFacts
 

@@ -11,7 +11,8 @@ import pandas as pd
 from benchmark.frames import groups, rows, where
 from benchmark.recorded import SPACING
 from benchmark.report import text
-from benchmark.report.site import Site, slug
+from benchmark.report.addresses import slug
+from benchmark.report.site import Site
 from benchmark.report.table import (
     FLAGS,
     INTERVAL,

@@ -10,7 +10,8 @@ from benchmark.analysis import choosing
 from benchmark.frames import groups, rows, where
 from benchmark.report import charts, text
 from benchmark.report import tuning_charts as drawn
-from benchmark.report.site import Site, slug
+from benchmark.report.addresses import slug
+from benchmark.report.site import Site
 from benchmark.report.table import SEEDS, Column, Table, fixed, named, numbers, titled
 from benchmark.study import Study, TaskFacts
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.described import TaskFacts
 from benchmark.frames import groups, known, rows, together, where
 from benchmark.report import style, text
 from benchmark.report.figures import Figure
 from benchmark.report.plot import Axis, Guide, Lines, Series
-from benchmark.study import Study, TaskFacts
+from benchmark.study import Study
 
 CEILING = 4.0  # speedups are drawn up to here; the end of a longer interval is in the table
 APART = 0.04  # octaves between optimizers at one ratio, so that their intervals do not hide each other

@@ -26,8 +26,7 @@ from benchmark.report.table import (
     named,
     numbers,
 )
-from benchmark.searched import GOOD
-from benchmark.study import Study
+from benchmark.study import GOOD, Study
 
 LABEL, ORDER, FILE = "Optimizers", 50, "optimizers/index.html"
 HYPERPARAMETER = Column("hyperparameter", "Hyperparameter")

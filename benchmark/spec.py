@@ -108,7 +108,7 @@ class Trial:
 
     @property
     def task(self) -> str:
-        return f"{self.scale}-{self.chinchilla_ratio:g}x"
+        return task_name(self.scale, self.chinchilla_ratio)
 
     @property
     def batch_size(self) -> int:
@@ -124,6 +124,11 @@ class Trial:
     def trial_id(self) -> str:
         """16 hex digits of the SHA-256 of the canonical JSON."""
         return hashlib.sha256(canonical(self.stored()).encode()).hexdigest()[:16]
+
+
+def task_name(scale: str, ratio: float) -> str:
+    """`27k-0.5x`: what a task is called, in records, on pages and on a command line."""
+    return f"{scale}-{ratio:g}x"
 
 
 def canonical(value: Any) -> str:

@@ -11,13 +11,13 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from benchmark import store
 from benchmark.analysis import best_of_k, choosing, cost, edges, flips, laws, speedup, tuning, whatif
 from benchmark.analysis.evidence import Evidence
 from benchmark.described import NO_FACTS, Described, TaskFacts
 from benchmark.frames import known, rows, where
+from benchmark.losses import report_losses
 from benchmark.machine import losses_repeat
-from benchmark.spec import Record
+from benchmark.spec import Record, task_name
 
 GOOD = 0.01  # nats: a loss this close to the best still counts as well tuned
 
@@ -42,8 +42,8 @@ class Study(Described):
 
     @cached_property
     def losses(self) -> pd.DataFrame:
-        """store.report_losses: report runs, one row per optimizer, scale, ratio, search and seed."""
-        return store.report_losses(self.runs, searches=choosing.owners(self.manifest.get("cells", {})))
+        """losses.report_losses: report runs, one row per optimizer, scale, ratio, search and seed."""
+        return report_losses(self.runs, searches=choosing.owners(self.manifest.get("cells", {})))
 
     @cached_property
     def compared(self) -> pd.DataFrame:
@@ -277,5 +277,5 @@ class Study(Described):
 
 
 def _with_task(table: pd.DataFrame) -> pd.DataFrame:
-    names = [f"{s}-{r:g}x" for s, r in zip(table["scale"], table["chinchilla_ratio"], strict=True)]
+    names = list(map(task_name, table["scale"], table["chinchilla_ratio"]))
     return table.assign(task=names)

@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 
 from benchmark.analysis import curve
+from benchmark.analysis.best_of_k import budget_medians
 from benchmark.analysis.contrasts import Contrasts, Gap, contrasts
 from benchmark.analysis.cost import seconds_per_token
-from benchmark.analysis.residuals import KEY, by_scale, check_losses, checked_by_scale
+from benchmark.analysis.residuals import by_scale, check_losses, checked_by_scale
 from benchmark.analysis.scale_model import ScaleModel
 from benchmark.analysis.settings import cells
-from benchmark.analysis.tuning import budget_medians
+from benchmark.frames import RUN
 
 COLUMNS = [
     "optimizer_a", "optimizer_b", "kind", "scale", "chinchilla_ratio", "where_1", "where_2", "diff_1", "diff_2",
@@ -225,11 +226,11 @@ def along_training(curves: pd.DataFrame, losses: pd.DataFrame) -> dict[float, pd
         curves = curves.loc[curves["use"] == "report"]
     known = check_losses(losses).rename(columns={"val_loss": "final"}).dropna(subset=["final"])
     curves = _with_search(curves, losses)
-    points = curves.loc[:, [*KEY, "fraction", "val_loss"]].merge(known, on=KEY)
-    points = points.sort_values(by=[*KEY, "fraction"], ignore_index=True)
+    points = curves.loc[:, [*RUN, "fraction", "val_loss"]].merge(known, on=RUN)
+    points = points.sort_values(by=[*RUN, "fraction"], ignore_index=True)
     fraction, loss = points["fraction"].to_numpy(float), points["val_loss"].to_numpy(float)
-    first = np.flatnonzero(~points.duplicated(KEY).to_numpy())
-    cells = points.loc[first, KEY]
+    first = np.flatnonzero(~points.duplicated(RUN).to_numpy())
+    cells = points.loc[first, RUN]
     beyond = np.where(np.isposinf(points["final"].to_numpy(float)[first]), np.inf, np.nan)
     ends = np.append(first, len(points))[1:]
     at = np.full((len(first), len(FRACTIONS)), np.nan)

@@ -73,10 +73,6 @@ class ScaleModel:
         error = np.sqrt(np.maximum(self.components.variance(weights), 0.0))
         return error, self.components.degrees(weights)
 
-    def standard_errors(self) -> Floats:
-        """Standard error of the difference of any two finite cells of one task: (finite, finite)."""
-        return self.differences()[0]
-
     def draw(self, draws: int, rng: np.random.Generator) -> Floats:
         """Draw means of the finite cells from their sampling distribution around the estimates.
 

@@ -19,10 +19,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark import scales
+from benchmark.analysis.arrays import Floats
 from benchmark.analysis.settings import cells, rows, table
 from benchmark.tasks import TOKENS_PER_PARAMETER
 
-Floats = NDArray[np.float64]
 Form = Literal["hyperparameter", "loss"]
 LEVEL = 0.95
 FEWEST = 4  # tasks below which a law is flagged

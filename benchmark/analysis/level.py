@@ -15,7 +15,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
-from benchmark.analysis.settings import Floats, Tuned
+from benchmark.analysis.arrays import Floats
+from benchmark.analysis.settings import Tuned
 
 NEAR = (
     3.5  # run sds from the lowest within which a setting may be the best: 2.8 leaves a tenth of an sd of luck

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis.components import Bools, Floats, Ints, estimate
+from benchmark.analysis.arrays import Bools, Floats, Ints
+from benchmark.analysis.components import estimate
 from benchmark.analysis.scale_model import ScaleModel
 from benchmark.analysis.two_way import TaskFit, block_diagonal, fit_task, shared_effects
 from benchmark.frames import CELL, RUN

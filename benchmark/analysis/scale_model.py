@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.analysis.components import Bools, Components, Floats, Ints
+from benchmark.analysis.arrays import Bools, Floats, Ints
+from benchmark.analysis.components import Components
 from benchmark.analysis.two_way import Shared
 
 

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmark.analysis.arrays import Floats
+
 CELL = ["optimizer", "task", "scale", "chinchilla_ratio"]
 NEEDED = (*CELL, "use", "status", "seed", "val_loss", "trial_id")
 STUDY_BAND = 0.003  # nats, the band of arXiv 2509.02046: used where the noise was not measured
-Floats = NDArray[np.float64]
 
 
 def cells(frame: pd.DataFrame, by: Sequence[str] = CELL) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:

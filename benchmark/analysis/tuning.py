@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmark.analysis.arrays import Floats
 from benchmark.analysis.choosing import first_searches
 from benchmark.analysis.level import level, run_noise, single_runs
-from benchmark.analysis.settings import CELL, STUDY_BAND, Floats, cells, serve_all, table, tuned
+from benchmark.analysis.settings import CELL, STUDY_BAND, cells, serve_all, table, tuned
 
 
 def sensitivity(runs: pd.DataFrame, noise_sd: float | None = None) -> pd.DataFrame:

@@ -12,10 +12,10 @@ import pandas as pd
 from scipy import stats
 
 from benchmark.analysis import curve
-from benchmark.analysis.components import Bools
+from benchmark.analysis.arrays import Bools, Floats
 from benchmark.analysis.level import Level, level, run_noise, single_runs
 from benchmark.analysis.residuals import by_scale
-from benchmark.analysis.settings import CELL, Floats, Tuned, rows, table, tuned
+from benchmark.analysis.settings import CELL, Tuned, rows, table, tuned
 from benchmark.analysis.speedup import speedups
 
 GPT3_LR = 6e-4  # peak rate of the 125M model in the GPT-3 report (arXiv 2005.14165, table 2.1)

@@ -92,7 +92,7 @@ class Studies:
         return self._all(lambda study: study.flips)
 
     def bands(self) -> pd.DataFrame:
-        """The ranks that each optimizer may have on a task (`analysis.flips.rank_bands`)."""
+        """The ranks that each optimizer may have on a task (`analysis.rank_bands.rank_bands`)."""
         return self._all(lambda study: study.rank_bands)
 
     def costs(self) -> pd.DataFrame:

@@ -11,7 +11,18 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis import best_of_k, choosing, cost, edges, flips, laws, speedup, tuning, whatif
+from benchmark.analysis import (
+    best_of_k,
+    choosing,
+    cost,
+    edges,
+    flips,
+    laws,
+    rank_bands,
+    speedup,
+    tuning,
+    whatif,
+)
 from benchmark.analysis.evidence import Evidence
 from benchmark.described import NO_FACTS, Described, TaskFacts
 from benchmark.frames import known, rows, where
@@ -168,10 +179,10 @@ class Study(Described):
 
     @cached_property
     def rank_bands(self) -> pd.DataFrame:
-        """analysis.flips.rank_bands of what is ranked, with a `task` column."""
+        """analysis.rank_bands.rank_bands of what is ranked, with a `task` column."""
         if not len(self.losses):
-            return _with_task(pd.DataFrame(columns=flips.BAND_COLUMNS))
-        return _with_task(flips.rank_bands(self.compared, self.noise_sd, self.choosing_sd))
+            return _with_task(pd.DataFrame(columns=rank_bands.COLUMNS))
+        return _with_task(rank_bands.rank_bands(self.compared, self.noise_sd, self.choosing_sd))
 
     @cached_property
     def bands(self) -> Mapping[tuple[str, str], tuple[int, int]]:

@@ -9,7 +9,9 @@ from scipy import stats
 
 from benchmark.analysis.best_of_k import budget_medians
 from benchmark.analysis.contrasts import contrasts, pair_level
-from benchmark.analysis.flips import BAND_COLUMNS, COLUMNS, along_training, flips, in_seconds, rank_bands
+from benchmark.analysis.flips import COLUMNS, along_training, flips, in_seconds
+from benchmark.analysis.rank_bands import COLUMNS as BAND_COLUMNS
+from benchmark.analysis.rank_bands import rank_bands
 from benchmark.analysis.residuals import check_losses, fit_scale
 from tools.simulate.flips import (
     REPLICATIONS,

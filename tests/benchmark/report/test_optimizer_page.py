@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from benchmark.analysis import laws
+from benchmark.analysis.law import fit
 from benchmark.frames import rows
 from benchmark.report.pages import optimizers
 from benchmark.report.table import Column
@@ -72,7 +73,7 @@ def test_searches_do_not_make_a_law_of_too_few_tasks(tuned: tuple[str, ...]) -> 
 
 
 def test_no_number_stands_for_what_is_not_known() -> None:
-    one = laws.fit("loss", np.array([(3e4, r, 3 * r**-0.1) for r in (1.0, 2.0, 4.0, 8.0)]))
+    one = fit("loss", np.array([(3e4, r, 3 * r**-0.1) for r in (1.0, 2.0, 4.0, 8.0)]))
     (shown,) = optimizers.law_table("", Column("key", ""), rows(laws.summary({"a": one})), False).shown()
     assert shown["B"] == "not fitted" and shown["E"] == "not fitted" and shown["C"].startswith("−0.10 [")
     assert shown["search_sd"] == shown["held_out"] == "–"

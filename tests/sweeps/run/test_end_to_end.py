@@ -12,7 +12,7 @@ import benchmark
 from benchmark import store
 from sweeps import __main__ as command
 from sweeps.__main__ import main
-from sweeps.run import calibrate, step_time
+from sweeps.run import calibrate, step_time, wanted
 from sweeps.run.options import parser
 
 ROOT = Path(__file__).parents[3]
@@ -96,7 +96,7 @@ def test_a_users_optimizer_joins_and_the_baseline_is_not_run_again(finished, tmp
     # and once timed, by rule and machine, it is not timed again
     monkeypatch.setattr(calibrate, "in_processes", lambda *_: pytest.fail("timed again"))
     args = parser("sweeps").parse_args(["smoke", *options, "--optimizer", str(mine)])
-    step_time.measure(command._sweep(args), tmp_path / "results" / "smoke", manifest["reused"])
+    step_time.measure(wanted.named_sweep(args), tmp_path / "results" / "smoke", manifest["reused"])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from benchmark.kit import __main__ as command
 from benchmark.kit import admission, cases, guard
 from benchmark.train import parameters, runner
 from optimizers.base import Optimizer
-from optimizers.user import files
+from optimizers.user import files, short_form
 
 RATES = 'space = {"peak_lr": (0.002, 0.004, 0.008)}\n'
 RULE = """import torch
@@ -138,10 +138,10 @@ MODES = """
 def test_a_rule_that_averages_runs_without_the_recipes_schedule(write: Write) -> None:
     text = RULE.format(**PARTS | {"before": "self.state['n']['n'] = 1"}) + MODES
     averaging = text.replace("DISTANCE", "1.0")
-    assert files.load(write(averaging)).recipe_fixed == files.UNSCHEDULED
+    assert files.load(write(averaging)).recipe_fixed == short_form.UNSCHEDULED
     assert files.load(write(text.replace("DISTANCE", "0.0"), "same.py")).recipe_fixed == {}
     assert files.load(write(averaging + "\nschedule = True\n", "kept.py")).recipe_fixed == {}
-    assert files.load("torch.optim:SGD?schedule=off").recipe_fixed == files.UNSCHEDULED
+    assert files.load("torch.optim:SGD?schedule=off").recipe_fixed == short_form.UNSCHEDULED
 
 
 OPTAX = f"import functools, optax\n{RATES}"

@@ -104,33 +104,6 @@ def speedup_by_ratio(study: Study, scale: str) -> Figure | None:
     )
 
 
-def loss_curves(study: Study, task: TaskFacts) -> Figure | None:
-    """Loss along training at one task: the mean over report seeds."""
-    frame = where(study.curves, task=task.name, use="report")
-    if not len(frame):
-        return None
-    by = frame.groupby(["optimizer", "tokens"], as_index=False)
-    mean = by.agg(loss=("val_loss", "mean"), n=("seed", "nunique"))
-    late = mean.loc[mean["tokens"] > 0.25 * task.tokens, "loss"]
-    if not len(late):
-        return None
-    tips = {"tokens": ".3s", "loss": ".4f", "n": "d"}
-    ends = (float(late.min()) - 0.01, float(late.max()) + 0.01)
-    return Figure(
-        f"curves-{task.name}",
-        f"Loss along training at {task.name}",
-        f"Line chart: validation loss against training tokens at {task.name}, one line per optimizer.",
-        f"Mean over report seeds {seeds(mean)} on the validation split; the first quarter of training may leave"
-        " the top.",
-        Lines(
-            Axis("Training tokens", labels="count"),
-            Axis(f"Validation {LOSS}", ends=ends),
-            series(study, mean, "tokens", "loss", tips),
-            tips,
-        ),
-    )
-
-
 def lr_sensitivity(study: Study, task: TaskFacts) -> Figure | None:
     """Loss against learning rate, every optimizer's own axis shifted to its best rate."""
     frame = where(study.lr_curves, task=task.name, diverged=False)

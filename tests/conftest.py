@@ -1,0 +1,37 @@
+"""What the whole suite shares: bytecode, and the order in which the test processes take files."""
+
+import os
+import sys
+
+import pytest
+
+# Some images set it. The tests start a hundred Pythons, each of which would compile our modules, and pytest would
+# rewrite every test file in each of its processes.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# Files of half a minute and more, the longest first: a file goes to one process as a whole (`--dist loadfile`),
+# so one of these at the end would leave the others idle. `make test ARGS=--durations=60` says where they belong.
+LONG = (
+    "optimizers/test_contract.py",
+    "sweeps/run/test_end_to_end.py",
+    "test_contributing.py",
+    "tools/test_bench.py",
+    "benchmark/report/test_site.py",
+    "benchmark/report/test_pages.py",
+    "benchmark/train/test_deep_jax.py",
+    "optimizers/test_user_file.py",
+    "optimizers/test_user_conventions.py",
+    "optimizers/test_user_kinds.py",
+    "benchmark/train/test_trainer_jax.py",
+    "test_docs.py",
+    "benchmark/data/test_corpora.py",
+    "benchmark/analysis/test_speedup_intervals.py",
+    "benchmark/report/test_browser.py",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The long files first, the others as they were; every process sorts alike."""
+    first = {config.rootpath / "tests" / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: first.get(item.path, len(LONG)))

@@ -1,17 +1,26 @@
-"""What the whole suite shares: bytecode, and the order in which the test processes take files."""
+"""What the whole suite shares: bytecode, compiled programs, and the order in which processes take files."""
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
-# Some images set it. The tests start a hundred Pythons, each of which would compile our modules, and pytest would
-# rewrite every test file in each of its processes.
+ROOT = Path(__file__).parents[1]
+# Some images set it. The tests start a hundred Pythons, each of which would compile our modules, and pytest
+# would rewrite every test file in each of its processes.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# Files of half a minute and more, the longest first: a file goes to one process as a whole (`--dist loadfile`),
-# so one of these at the end would leave the others idle. `make test ARGS=--durations=60` says where they belong.
+# Programs that jax took long to compile are kept for every later test process: two thirds of the time of the
+# conformance kit. Their key covers the program, the flags and the version. `make clean` removes them.
+if os.access(ROOT, os.W_OK):
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "compiled"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+# The files that take longest, in that order: a file goes to one process as a whole (`--dist loadfile`), so one
+# of these at the end would leave the others idle. `make test ARGS=--durations=60` says where they belong.
 LONG = (
     "optimizers/test_contract.py",
     "sweeps/run/test_end_to_end.py",
@@ -31,7 +40,7 @@ LONG = (
 )
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long files first, the others as they were; every process sorts alike."""
-    first = {config.rootpath / "tests" / name: place for place, name in enumerate(LONG)}
+    first = {ROOT / "tests" / name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: first.get(item.path, len(LONG)))

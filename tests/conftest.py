@@ -22,22 +22,13 @@ if os.access(ROOT, os.W_OK):
 # The files that take longest, in that order: a file goes to one process as a whole (`--dist loadfile`), so one
 # of these at the end would leave the others idle. `make test ARGS=--durations=60` says where they belong.
 LONG = (
-    "optimizers/test_contract.py",
-    "sweeps/run/test_end_to_end.py",
-    "test_contributing.py",
-    "tools/test_bench.py",
-    "benchmark/report/test_site.py",
-    "benchmark/report/test_pages.py",
-    "benchmark/train/test_deep_jax.py",
-    "optimizers/test_user_file.py",
-    "optimizers/test_user_conventions.py",
-    "optimizers/test_user_kinds.py",
-    "benchmark/train/test_trainer_jax.py",
-    "test_docs.py",
-    "benchmark/data/test_corpora.py",
-    "benchmark/analysis/test_speedup_intervals.py",
+    "optimizers/test_contract.py", "sweeps/run/test_end_to_end.py", "test_contributing.py",
+    "tools/test_bench.py", "benchmark/report/test_site.py", "benchmark/report/test_pages.py",
+    "benchmark/train/test_deep_jax.py", "optimizers/test_user_file.py", "optimizers/test_user_conventions.py",
+    "optimizers/test_user_kinds.py", "benchmark/train/test_trainer_jax.py", "test_docs.py",
+    "benchmark/data/test_corpora.py", "benchmark/analysis/test_speedup_intervals.py",
     "benchmark/report/test_browser.py",
-)
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -183,10 +183,10 @@ def examples() -> list[str]:
     return [*files, *(block for _, block in BLOCK.findall(page))]
 
 
-def damaged(count: int, seed: int = 0) -> Iterator[Damaged]:
-    """So many files, the same for the same seed."""
+def damaged(count: int, seed: int = 0, first: int = 0) -> Iterator[Damaged]:
+    """So many files, the same for the same seed and number."""
     texts = examples()
-    for number in range(count):
+    for number in range(first, first + count):
         coins = random.Random(f"{seed} {number}")
         content: str | bytes = coins.choice(texts)
         what = []
@@ -281,13 +281,13 @@ def preload() -> None:
     warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
 
 
-def run(n: int, seed: int) -> list[str]:
+def run(n: int, seed: int, first: int = 0) -> list[str]:
     """A line for each of n damaged files that was not taken as it should be; the last printed is a count."""
     preload()
     counts: Counter[str] = Counter()
     longest, failed = 0.0, []
     with tempfile.TemporaryDirectory() as root:
-        for number, file in enumerate(tqdm(damaged(n, seed), total=n, unit=" files")):
+        for number, file in enumerate(tqdm(damaged(n, seed, first), total=n, unit=" files"), first):
             begin = time.monotonic()
             train = number % EVERY == EVERY - 1
             status, said, wrong = judge(file, Path(root), train)

@@ -69,3 +69,19 @@ def test_the_judge_sees_a_traceback_a_hang_and_what_is_left(
     monkeypatch.setattr(files, "PATIENCE", 1)
     monkeypatch.setattr(files.contestants, "contestants", lambda *_: files.time.sleep(100))
     assert judge(well, tmp_path)[2] == "took longer than 0.3 s"
+
+
+def test_a_step_that_hangs_is_what_the_first_steps_are_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = next(t for t in files.examples() if "def step(self, closure=None):" in t)
+    step = "def step(self, closure=None):\n        "
+    hangs = text.replace(step, f"{step}import time; time.sleep(1000)\n        ", 1)
+    assert hangs != text
+    monkeypatch.setattr(files, "LIMIT_SECONDS", 1.0)
+    monkeypatch.setattr(files, "PATIENCE", 2)
+    monkeypatch.setattr(files, "STEPS_SECONDS", 1.0)
+    file = Damaged("mine.py", "", hangs.encode())
+    assert judge(file, tmp_path)[0] is None
+    status, said, wrong = files.judge_whole(file, tmp_path)
+    assert (status, wrong) == (1, "") and "has not taken its first steps after 1 seconds" in said

@@ -34,6 +34,7 @@ LIMIT_SECONDS = 10.0  # of processor time of a file that is loaded alone, with t
 PATIENCE = 6  # times as long by the clock, where other programs have their share
 HANG_SECONDS = 4.0  # by the clock, after which a file's import counts as hanging here
 EVERY = 25  # one in so many is trained for a few steps
+STEPS_SECONDS = 60.0  # by the clock, after which its first steps count as hanging here
 TRAINING_SECONDS = 120.0  # of processor time for those: everything is compiled
 BLOCK = re.compile(r"^```python\n# (\w+\.py)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -227,6 +228,13 @@ def judge(file: Damaged, folder: Path, train: bool = False) -> tuple[int | None,
     return status, said, ""
 
 
+def judge_whole(file: Damaged, folder: Path) -> tuple[int | None, str, str]:
+    """`judge`, and once more with its first steps where it hangs when it is loaded alone: a sweep reads what a
+    step needs only after those, and gives up on a step that does not end there."""
+    found = judge(file, folder)
+    return found if found[0] is not None else judge(file, folder, train=True)
+
+
 def _in_the_child(path: Path, backend: Backend, log: Path, train: bool) -> None:
     """What a sweep does with a file before its first trial, as its command does; ends the process."""
     status = 99
@@ -237,7 +245,7 @@ def _in_the_child(path: Path, backend: Backend, log: Path, train: bool) -> None:
         for standard in (1, 2):
             os.dup2(handle, standard)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        admission.START, admission.LOAD_SECONDS = "fork", HANG_SECONDS
+        admission.START, admission.LOAD_SECONDS, admission.LIMIT_SECONDS = "fork", HANG_SECONDS, STEPS_SECONDS
         if not train:
             admission.admit = lambda entry, backend: None
         try:
@@ -310,7 +318,7 @@ def run(n: int, seed: int, first: int = 0) -> list[str]:
         for number, file in enumerate(tqdm(damaged(n, seed, first), total=n, unit=" files"), first):
             before = _waited_for()
             train = number % EVERY == EVERY - 1
-            status, said, wrong = judge(file, Path(root), train)
+            status, said, wrong = judge(file, Path(root), True) if train else judge_whole(file, Path(root))
             if not train:
                 longest = max(longest, (_waited_for() - before, file.what))
             counts["bad" if wrong else "refused" if status else "admitted"] += 1

@@ -107,7 +107,23 @@ def _file(spec: Spec) -> ModuleType:
     path = Path(spec.where)
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # last, so that nothing of ours is hidden
+    if path.is_file():
+        _refuse_hidden(path)
     return modules.run(path, KIND)
+
+
+def _refuse_hidden(path: Path) -> None:
+    """Raises ValueError where what lies beside a file has the name of something in the current folder or of
+    ours: Python takes that one, and a rule would be judged by another's helper."""
+    ours = {Path.cwd(), Path(__file__).parents[2]} - {path.parent}
+    for name in sorted(identity.imported(path)):
+        places = [path.parent / f"{name}.py", path.parent / name / "__init__.py"]
+        beside = [place for place in places if place.is_file() and place != path]
+        taken = modules.found(name) if beside else None
+        if taken and (taken.parent.parent if taken.name == "__init__.py" else taken.parent) in ours:
+            raise ValueError(
+                f"{path}: Python takes {name} from {taken}, not from {beside[0]}: give the latter another name"
+            )
 
 
 Builds = tuple[Callable[..., Any] | None, Any]

@@ -198,6 +198,24 @@ def test_a_package_of_ones_own_and_names_that_are_not_ascii(write: Write, tmp_pa
     assert files.name(write(name="schön.py")) == "schön" and files.load(tmp_path / "schön.py")
 
 
+def test_a_helper_that_another_hides_is_told_and_the_remedy_works(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The current folder comes first in Python's path, and ours is there before any file of a user's."""
+    write("raise RuntimeError('the wrong one')\n", "here/helper_of_lab.py")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.syspath_prepend(str(tmp_path / "here"))
+    for helper in ("helper_of_lab", "tools"):
+        write("from optax import sgd as rule\n", f"lab/{helper}.py")
+        text = f"from NAME import rule\n{RATES}\ndef jax_optimizer(learning_rate): return rule(learning_rate)\n"
+        mine = write(text.replace("NAME", helper), "lab/mine.py")
+        with pytest.raises(ValueError, match=f"takes {helper} from .*, not from .*: give the latter") as raised:
+            files.load(mine)
+        assert "\n" not in str(raised.value)
+        (tmp_path / "lab" / f"{helper}.py").rename(tmp_path / "lab" / f"{helper}_renamed.py")
+        assert files.load(write(text.replace("NAME", f"{helper}_renamed"), "lab/mine.py"))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

@@ -26,7 +26,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray's own sockets and processes
 ]
 RAY = Path(sys.executable).parent / "ray"
-TRIALS = 36
 
 
 @contextlib.contextmanager
@@ -48,8 +47,9 @@ def sweep(folder: Path, address: str, *options: str) -> dict[str, Record]:
     )
     assert run.returncode == 0, run.stderr
     manifest = json.loads((folder / "smoke" / "sweep.json").read_text())
-    assert len(manifest["trial_ids"]) == TRIALS
-    return {r.trial.trial_id: r for _, r in store.records(folder)}
+    found = {r.trial.trial_id: r for _, r in store.records(folder)}
+    assert found.keys() == set(manifest["trial_ids"])
+    return found
 
 
 def spans(records: dict[str, Record]) -> list[tuple[float, float]]:
@@ -67,7 +67,7 @@ def test_both_nodes_train_and_a_shared_disk_has_every_record(tmp_path):
     with cluster(head_cpus=1) as made:
         made.add_node(num_cpus=1)  # one trial at a time each: two at once are on two nodes
         records = sweep(tmp_path, made.address)
-    assert len(records) == TRIALS and {r.status for r in records.values()} == {"finished"}
+    assert {r.status for r in records.values()} == {"finished"}
     times = spans(records)
     assert overlap(times) > 0.3 * sum(end - begin for begin, end in times) / 2
 
@@ -81,7 +81,7 @@ def at_once(spans: list[tuple[float, float]]) -> int:
 def test_as_many_trials_share_a_gpu_as_it_has_slots(tmp_path):
     with cluster(head_cpus=4, gpus=1) as made:
         records = sweep(tmp_path, made.address, "--slots-per-gpu", "2")
-    assert len(records) == TRIALS
+    assert records
     assert at_once(spans(records)) == 2  # not four, for which there are cores, nor one
 
 
@@ -111,4 +111,4 @@ def blind_node(tmp_path) -> Iterator[tuple[Cluster, Path]]:
 def test_a_node_that_does_not_see_the_disk_sends_its_records_home(blind_node):
     made, results = blind_node
     records = sweep(results, made.address)
-    assert len(records) == TRIALS and {r.status for r in records.values()} == {"finished"}
+    assert {r.status for r in records.values()} == {"finished"}

@@ -42,10 +42,14 @@ class Devices:
 
     def on_all(self, tree: Tree) -> Tree:
         """The arrays of a tree, whole on every device."""
-        return jax.tree.map(self._put, tree)
+        return jax.tree.map(lambda array: self._put(array, WHOLE), tree)
 
-    def _put(self, array: Any) -> jax.Array:
-        sharding = NamedSharding(self.mesh, WHOLE)
+    def batches(self, chunk: np.ndarray) -> jax.Array:
+        """Batches, [steps, B, T + 1], whole on every device; over several processes each device has its part."""
+        return self._put(chunk, WHOLE if jax.process_count() == 1 else PartitionSpec(None, AXIS))
+
+    def _put(self, array: Any, spec: PartitionSpec) -> jax.Array:
+        sharding = NamedSharding(self.mesh, spec)
         if sharding.is_fully_addressable:
             return jax.device_put(array, sharding)
         whole = np.asarray(array)  # each process has all of it, and puts it on its own devices

@@ -109,7 +109,7 @@ def programs(
 
         losses = jnp.zeros(CHUNK, jnp.float32)
         values, rule_state, losses = jax.lax.fori_loop(0, count, step, (*carry, losses))
-        return (values, rule_state), losses
+        return (values, rule_state), over.whole(losses)  # whoever reads them may have a part of the devices
 
     def evaluate(values: Tree, rule_state: Tree, setting: Tree, sequences: jax.Array) -> jax.Array:
         def losses(values: Tree, rows: jax.Array) -> jax.Array:

@@ -23,7 +23,8 @@ Saved = tuple[Progress, list[np.ndarray]]
 def join(address: str, count: int, number: int, seconds: int = 300) -> None:
     """Join `count` processes as number `number`; number 0 listens at `address`, HOST:PORT, and there alone.
 
-    To be called before jax has started. Raises RuntimeError where the others have not come after so many seconds.
+    To be called before jax has started. Raises RuntimeError where the others have not come after so
+    many seconds.
     """
     jax.distributed.initialize(
         address,

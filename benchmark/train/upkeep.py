@@ -59,8 +59,8 @@ class Upkeep:
         state: Callable[[], list[np.ndarray]],
         agreed: Callable[[Sequence[int]], list[int]] = list,
     ) -> None:
-        """path: where a long run's state is kept, None for nowhere. state: copies of its arrays. agreed: numbers
-        of this process -> the largest of all processes that train the run, for they must go on alike."""
+        """path: where a long run's state is kept, None for nowhere. state: copies of its arrays. agreed: this
+        process's numbers -> the largest of all processes that train the run, for they must go on alike."""
         self.trials, self.watch, self.state, self.agreed = trials, watch, state, agreed
         first = trials[0]
         step = parameters.flops_per_token(scales.get(first.scale)) * first.batch_size * first.seq_len

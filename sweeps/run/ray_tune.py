@@ -1,8 +1,8 @@
 """Run a sweep through Ray Tune: on the cores and GPUs of this machine, or on the cluster at RAY_ADDRESS.
 
 The searcher is a thin adapter: a free slot gets the plan's next pack, or a short wait where none is ready.
-Workers are long-lived (`reuse_actors`), hold a core each and write their own records. The only file that
-imports ray; its environment must be set before that.
+Workers are long-lived (`reuse_actors`), hold a core each and write their own records. This file and ray_group.py
+alone import ray; its environment must be set before that.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import secrets
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from ray.tune.search import Searcher
 
 from benchmark import hidden, resources, stopping
 from benchmark.recorded import record_from_json
-from sweeps.run import advice, gpu_slot, let_go, scratch, trial_gpus, worker, workers_python
+from sweeps.run import advice, gpu_slot, let_go, ray_group, scratch, trial_gpus, worker, workers_python
 from sweeps.run.barrier import Barrier
 from sweeps.run.driver import Driver
 from sweeps.run.raylet import watched
@@ -52,6 +52,7 @@ class Slots:
 
     count: how many there are. spare: how many trials may wait beside theirs. cores: those to pin workers to,
     or none. gpu_share: of one GPU, 0.0 for none. barrier: name of the actor that knows who is there.
+    nodes: on how many a trial is trained, with `gpus` on each where these are several.
     """
 
     count: int
@@ -59,6 +60,8 @@ class Slots:
     cores: tuple[int, ...]
     gpu_share: float
     barrier: str
+    nodes: int = 1
+    gpus: int = 1
 
 
 class Worker(tune.Trainable):
@@ -68,7 +71,8 @@ class Worker(tune.Trainable):
         slots: Slots = config["slots"]
         if slots.cores:
             worker.hold_a_core(slots.cores)
-        self.on_gpu = slots.gpu_share > 0
+        self.group = ray_group.Group(slots.nodes, slots.gpus) if slots.nodes > 1 else None
+        self.on_gpu = slots.gpu_share > 0 and not self.group  # its members hold the GPUs
         if self.on_gpu:
             gpu_slot.take_memory(slots.gpu_share)
         stopping.listen(lambda: sys.exit(0))  # any other status Ray tells the user of
@@ -85,6 +89,8 @@ class Worker(tune.Trainable):
         if self.job is None:
             time.sleep(self.wait)
             return {"done": True, "records": []}
+        if self.group:
+            return {"done": True, **self.group.work(self.job)}
         try:
             if self.on_gpu:
                 gpu_slot.require(self.job.trials[0].backend)
@@ -92,6 +98,10 @@ class Worker(tune.Trainable):
         except (ValueError, OSError) as error:  # of this node or of the sweep, not of the trial
             return {"done": True, "error": str(error)}
         return {"done": True, "records": [record.to_json() for record in records]}
+
+    def cleanup(self) -> None:
+        if self.group:
+            self.group.end()
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict:
         return {}
@@ -157,7 +167,8 @@ class PlanSearcher(Searcher):
             if result and "error" in result:
                 raise ValueError(result["error"])
             if error or not result or "records" not in result:
-                self.driver.worker_died(job, "its worker died: killed, out of memory, or a crash")
+                died = (result or {}).get("died", "its worker died: killed, out of memory, or a crash")
+                self.driver.worker_died(job, died)
             else:
                 self.driver.receive([record_from_json(text) for text in result["records"]])
         except (OSError, ValueError) as problem:
@@ -280,12 +291,13 @@ def _only_installed() -> bool:
 
 def _fit(driver: Driver, slot: dict[str, float], workers: int | None, storage: str) -> PlanSearcher:
     """Let Tune run the plan to its end. Raises ValueError if Ray stops before."""
-    slots = _slots(driver, slot, workers)
+    nodes = round(driver.devices / slot["gpu"]) if driver.devices > 1 else 1
+    slots = _slots(driver, slot, workers, nodes)
     driver.workers = slots.count
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots.count)  # all workers start at once
     searcher = PlanSearcher(driver, slots)
     tuner = tune.Tuner(
-        tune.with_resources(Worker, slot),
+        tune.with_resources(Worker, slot if nodes == 1 else _on_nodes(nodes, slot)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             num_samples=-1,
@@ -308,11 +320,11 @@ def _fit(driver: Driver, slot: dict[str, float], workers: int | None, storage: s
     return searcher
 
 
-def _slots(driver: Driver, slot: dict[str, float], workers: int | None) -> Slots:
+def _slots(driver: Driver, slot: dict[str, float], workers: int | None, nodes: int = 1) -> Slots:
     # a pinned worker is one core; with GPUs, or on nodes whose cores we do not know, nothing is pinned
     pin = "gpu" not in slot and not advice.cluster()
     cores = resources.idle_first(resources.affinity()) if pin else []
-    there = _count(slot)
+    there = _count(slot, nodes)
     if workers and workers > there:
         print(f"sweeps: there is room for {there} workers, not for {workers}", file=sys.stderr)
     count = min(there, workers or there, driver.current.remaining)
@@ -323,20 +335,36 @@ def _slots(driver: Driver, slot: dict[str, float], workers: int | None) -> Slots
         )
     # where there is room for more, a trial that waits would start one more
     name = f"optimizer-benchmark-{uuid.uuid4().hex}"
-    return Slots(count, int(count == there), tuple(cores), min(1.0, slot.get("gpu", 0.0)), name)
+    gpus = slot.get("gpu", 0.0)
+    return Slots(count, int(count == there), tuple(cores), min(1.0, gpus), name, nodes, max(1, int(gpus)))
 
 
 def _slot(slots_per_gpu: int, gpus_per_trial: int = 1) -> dict[str, float]:
-    """What a worker asks Ray for. Raises ValueError where no node has as many GPUs as a trial is to have."""
+    """What a worker asks Ray for on each of its nodes. Raises ValueError where a trial cannot have its GPUs."""
     gpus = ray.cluster_resources().get("GPU", 0)
     if gpus_per_trial > 1:
-        most = max((node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
-        trial_gpus.require(gpus_per_trial, int(most), "each node" if advice.cluster() else "this machine")
-        return {"cpu": 1, "gpu": gpus_per_trial}
+        there = [int(node.get("GPU", 0)) for node in _nodes()]
+        return {"cpu": 1, "gpu": gpus_per_trial // trial_gpus.nodes(gpus_per_trial, there)}
     return {"cpu": 1, "gpu": 1 / slots_per_gpu} if gpus else {"cpu": 1}
 
 
-def _count(slot: dict[str, float]) -> int:
-    """How many of these slots the machine or the cluster has."""
-    there = ray.cluster_resources()
-    return max(1, min(int(there.get(name.upper(), 0) / share + 1e-6) for name, share in slot.items()))
+def _on_nodes(nodes: int, slot: dict[str, float]) -> tune.PlacementGroupFactory:
+    """A slot on each of so many nodes, for the members; the worker itself takes nothing and is on the first."""
+    bundle = {name.upper(): share for name, share in slot.items()}
+    return tune.PlacementGroupFactory([{}, *[bundle] * nodes], strategy="STRICT_SPREAD")
+
+
+def _count(slot: dict[str, float], nodes: int = 1) -> int:
+    """How many of these slots the machine or the cluster has, each of them on so many nodes."""
+    if nodes > 1:
+        return max(1, trial_gpus.at_once(nodes, [_room(slot, node) for node in _nodes()]))
+    return max(1, _room(slot, ray.cluster_resources()))
+
+
+def _room(slot: dict[str, float], there: Mapping[str, float]) -> int:
+    return min(int(there.get(name.upper(), 0) / share + 1e-6) for name, share in slot.items())
+
+
+def _nodes() -> list[dict[str, float]]:
+    """What each node has."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -19,8 +19,8 @@ def take_memory(share: float) -> None:
 
 
 def require(backend: str) -> None:
-    """Raise ValueError, with a remedy, where this process was given a GPU that its framework does not find, except
-    where devices of the CPU were made to stand for GPUs."""
+    """Raise ValueError, with a remedy, where this process was given a GPU that its framework does not find,
+    except where devices of the CPU were made to stand for GPUs."""
     if backend == "jax" and _stand_ins():
         return
     why = ""

@@ -1,9 +1,9 @@
 """One trial on the GPUs of several nodes: a process on each, placed by Ray and joined by jax.
 
 Tune reserves a bundle on each of so many nodes for a worker. That trains nothing itself here: it starts a
-member in every bundle, has them join (benchmark/train/processes_jax.py) and hands them its jobs. It outlives them, so
-that a member's death ends the others and becomes an answer. Ray Train's JaxTrainer is not used: it starts new
-processes for every run, which would compile anew, and its coordinator listens on all networks.
+member in every bundle, has them join (benchmark/train/processes_jax.py) and hands them its jobs. It outlives
+them, so that a member's death ends the others and becomes an answer. Ray Train's JaxTrainer is not used: it
+starts new processes for every run, which would compile anew, and its coordinator listens on all networks.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """Run a sweep through Ray Tune: on the cores and GPUs of this machine, or on the cluster at RAY_ADDRESS.
 
 The searcher is a thin adapter: a free slot gets the plan's next pack, or a short wait where none is ready.
-Workers are long-lived (`reuse_actors`), hold a core each and write their own records. This file and ray_group.py
-alone import ray; its environment must be set before that.
+Workers are long-lived (`reuse_actors`), hold a core each and write their own records. Only this file and
+ray_group.py import ray; its environment must be set before that.
 """
 
 import contextlib

@@ -51,7 +51,7 @@ def nodes(count: int, there: Sequence[int]) -> int:
 
 
 def at_once(number: int, rooms: Sequence[int]) -> int:
-    """How many trials run at once, each on `number` nodes, where each node has room for so many parts of them."""
+    """How many trials run at once, each on `number` nodes, where every node has room for so many parts."""
     most = 0
     while sum(min(room, most + 1) for room in rooms) >= (most + 1) * number:
         most += 1

@@ -104,7 +104,7 @@ def keep(job: Job, records: Sequence[Record]) -> None:
 
 
 def corpus(job: Job) -> Corpus:
-    """A job's corpus, from the cache or prepared. Raises OSError, ValueError where it is not the planned one."""
+    """A job's corpus, kept or prepared. Raises OSError, and ValueError where it is not the planned one."""
     first = job.trials[0]
     name = job.corpus or first.corpus
     found = _corpus(name, first.vocab, first.corpus_hash, first.tokenizer_hash, job.tokenizer, job.tokens)

@@ -76,9 +76,11 @@ def said(error: BaseException, logs: Path | None = None) -> str:
 def gist(error: BaseException) -> str:
     """An error's message in one line; of a traceback in it the last."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if lines[0].startswith("Traceback"):
+        return lines[-1]
     if lines[0].endswith(":") and len(lines) > 1:  # a list follows, as of the versions that differ
         return " ".join(lines[:4])
-    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
+    return lines[0]
 
 
 def _logged(pattern: str, logs: Path | None) -> str:

@@ -102,7 +102,7 @@ class Group:
             try:
                 found = self._trained(job)
             except RayError:
-                found = {"died": "a process of its died: killed, out of memory, or a crash"}
+                found = {"died": "one of its processes died: killed, out of memory, or a crash"}
                 self.end()
         if "records" in found:
             worker.keep(job, [record_from_json(text) for text in found["records"]])

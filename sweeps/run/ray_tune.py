@@ -2,7 +2,7 @@
 
 The searcher is a thin adapter: a free slot gets the plan's next pack, or a short wait where none is ready.
 Workers are long-lived (`reuse_actors`), hold a core each and write their own records. Only this file and
-ray_group.py import ray; its environment must be set before that.
+those beside it named ray_*.py import ray; its environment must be set before that.
 """
 
 import contextlib
@@ -35,7 +35,17 @@ from ray.tune.search import Searcher
 
 from benchmark import hidden, resources, stopping
 from benchmark.recorded import record_from_json
-from sweeps.run import advice, gpu_slot, let_go, ray_group, scratch, trial_gpus, worker, workers_python
+from sweeps.run import (
+    advice,
+    gpu_slot,
+    let_go,
+    ray_barrier,
+    ray_group,
+    scratch,
+    trial_gpus,
+    worker,
+    workers_python,
+)
 from sweeps.run.barrier import Barrier
 from sweeps.run.driver import Driver
 from sweeps.run.raylet import watched
@@ -43,7 +53,6 @@ from sweeps.run.worker import Job
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds; a wait backs off while nothing becomes ready
 OBJECT_BYTES = (80e6, 200e6)  # Ray's least, and what is plenty: only configurations and records pass through
-LONGEST_START = 60.0  # seconds in which all workers should be there
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,7 @@ class Slots:
     count: how many there are. spare: how many trials may wait beside theirs. cores: those to pin workers to,
     or none. gpu_share: of one GPU, 0.0 for none. barrier: name of the actor that knows who is there.
     nodes: on how many a trial is trained, with `gpus` on each where these are several.
+    far: others started Ray, so no signal of this command's reaches its workers.
     """
 
     count: int
@@ -62,6 +72,7 @@ class Slots:
     barrier: str
     nodes: int = 1
     gpus: int = 1
+    far: bool = False
 
 
 class Worker(tune.Trainable):
@@ -77,6 +88,8 @@ class Worker(tune.Trainable):
             gpu_slot.take_memory(slots.gpu_share)
         stopping.listen(lambda: sys.exit(0))  # any other status Ray tells the user of
         self.name, self.barrier = uuid.uuid4().hex, slots.barrier
+        if slots.far:
+            ray_barrier.obey(self.barrier, self.name)
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -85,19 +98,24 @@ class Worker(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        _wait_for_all(self.barrier, self.name, self.trial)
+        # Tune ends the experiment, with all of a result for its message, where one lacks the metric
+        return {"done": True, "records": [], **self._worked()}
+
+    def _worked(self) -> dict[str, Any]:
+        """The job's `records`, or an `error` of this node or the sweep, or how the worker `died`."""
+        ray_barrier.wait_for_all(self.barrier, self.name, self.trial)
         if self.job is None:
             time.sleep(self.wait)
-            return {"done": True, "records": []}
+            return {}
         if self.group:
-            return {"done": True, **self.group.work(self.job)}
+            return self.group.work(self.job)
         try:
             if self.on_gpu:
                 gpu_slot.require(self.job.trials[0].backend)
             records = worker.work(self.job)  # the driver saves those of a node that does not see its disk
         except (ValueError, OSError) as error:  # of this node or of the sweep, not of the trial
-            return {"done": True, "error": str(error)}
-        return {"done": True, "records": [record.to_json() for record in records]}
+            return {"error": str(error)}
+        return {"records": [record.to_json() for record in records]}
 
     def cleanup(self) -> None:
         if self.group:
@@ -108,24 +126,6 @@ class Worker(tune.Trainable):
 
     def load_checkpoint(self, checkpoint: dict | None) -> None:
         pass
-
-
-def _wait_for_all(barrier: str, name: str, trial: str) -> None:
-    """Wait until every worker has started, one that replaces a killed one too. One that finished a trial
-    before would be given the trial for which another is being started, and that other would be stopped: with
-    short trials it never came up."""
-    deadline = time.monotonic() + LONGEST_START
-    with contextlib.suppress(RayError, ValueError):  # the barrier is lost: go on without
-        actor = ray.get_actor(barrier)
-        while not ray.get(actor.arrive.remote(name, trial)):
-            if time.monotonic() > deadline:
-                ray.get(actor.settle.remote())  # such as a node that is gone
-            time.sleep(0.1)
-
-
-def _lost(barrier: str, trial: str) -> None:
-    with contextlib.suppress(RayError, ValueError):
-        ray.get_actor(barrier).lost.remote(trial)
 
 
 class PlanSearcher(Searcher):
@@ -159,14 +159,14 @@ class PlanSearcher(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         self.open.discard(trial_id)
         if error:
-            _lost(self.slots.barrier, trial_id)
+            ray_barrier.lost(self.slots.barrier, trial_id)
         job = self.jobs.pop(trial_id, None)
         if job is None or self.error:
             return
         try:
             if result and "error" in result:
                 raise ValueError(result["error"])
-            if error or not result or "records" not in result:
+            if error or not result or "died" in result:
                 died = (result or {}).get("died", "its worker died: killed, out of memory, or a crash")
                 self.driver.worker_died(job, died)
             else:
@@ -191,7 +191,7 @@ def run(driver: Driver, slots_per_gpu: int = 1, workers: int | None = None) -> N
     address = advice.cluster()
     with scratch.folder() as home, contextlib.nullcontext() if address else _alone():
         try:
-            with watched(), stopping.first(lambda: _let_go(driver)):
+            with watched(), stopping.first(lambda: _let_go(driver, bool(address))):
                 with hidden.shown():  # Ray counts GPUs, and its workers inherit what is set here
                     _connect(address) if address else _start(workers, home)
                 searcher = _fit(driver, _slot(slots_per_gpu, driver.devices), workers, str(home / "tune"))
@@ -203,10 +203,13 @@ def run(driver: Driver, slots_per_gpu: int = 1, workers: int | None = None) -> N
             stopping.end_all(started, patience=2.0)
 
 
-def _let_go(driver: Driver) -> None:
+def _let_go(driver: Driver, far: bool) -> None:
     """What is done first when the sweep is told to stop."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it takes the end of its workers for a failure
-    let_go.workers(driver.folder)
+    if far:
+        ray_barrier.end_workers(_barrier(driver))
+    else:
+        let_go.workers(driver.folder)
 
 
 def _connect(address: str) -> None:
@@ -334,9 +337,17 @@ def _slots(driver: Driver, slot: dict[str, float], workers: int | None, nodes: i
             file=sys.stderr,
         )
     # where there is room for more, a trial that waits would start one more
-    name = f"optimizer-benchmark-{uuid.uuid4().hex}"
     gpus = slot.get("gpu", 0.0)
-    return Slots(count, int(count == there), tuple(cores), min(1.0, gpus), name, nodes, max(1, int(gpus)))
+    spare, share = int(count == there), min(1.0, gpus)
+    far = bool(advice.cluster())
+    return Slots(
+        count, spare, tuple(cores), share, _barrier(driver), nodes=nodes, gpus=max(1, int(gpus)), far=far
+    )
+
+
+def _barrier(driver: Driver) -> str:
+    """What the actor is called that this sweep's workers meet at."""
+    return f"optimizer-benchmark-{driver.start}"
 
 
 def _slot(slots_per_gpu: int, gpus_per_trial: int = 1) -> dict[str, float]:

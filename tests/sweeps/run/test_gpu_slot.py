@@ -45,7 +45,7 @@ def test_a_worker_whose_gpu_is_not_found_says_the_remedy(monkeypatch, backend, s
 def test_a_ray_slot_with_a_gpu_that_is_none_ends_before_it_trains(monkeypatch, share):
     for name in gpu_slot._MEMORY:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(ray_tune, "_wait_for_all", lambda *_: None)
+    monkeypatch.setattr(ray_tune.ray_barrier, "wait_for_all", lambda *_: None)
     monkeypatch.setattr(ray_tune.stopping, "listen", lambda leave: None)
     monkeypatch.setattr(ray_tune.worker, "work", lambda job: [])
     worker = object.__new__(ray_tune.Worker)

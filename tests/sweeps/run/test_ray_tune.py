@@ -117,7 +117,7 @@ def test_a_node_s_own_error_ends_the_sweep_with_its_line_and_no_record(monkeypat
         raise raised
 
     monkeypatch.setattr(ray_tune.worker, "work", work)
-    monkeypatch.setattr(ray_tune, "_wait_for_all", lambda *_: None)
+    monkeypatch.setattr(ray_tune.ray_barrier, "wait_for_all", lambda *_: None)
     searcher = ray_tune.PlanSearcher(driver, ray_tune.Slots(1, 1, (), 1.0, "barrier"))
     trainable = object.__new__(ray_tune.Worker)
     trainable.name, trainable.barrier, trainable.on_gpu = "a", "barrier", False

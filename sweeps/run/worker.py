@@ -125,7 +125,8 @@ def train(job: Job) -> list[Record]:
     folder, shared = Path(job.folder), sees(job)
     here = folder if shared else cache_folder()
     watch = Watch(folder if shared else None, track=job.track, tracked=here)
-    how = (checkpoints(here), job.mark[:8], watch)
+    session = job.mark.rpartition(" ")[2][:8]  # of the start alone: a record names no host
+    how = (checkpoints(here), session, watch)
     with _watchdog(job, optimizer, shared):
         return runner.run(job.trials, optimizer, data, job.purposes, *how, devices=job.devices, nodes=job.nodes)
 

@@ -28,7 +28,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray's own sockets and processes
 ]
 RAY = Path(sys.executable).parent / "ray"
-TRIALS = 36
 
 
 @contextlib.contextmanager
@@ -64,8 +63,10 @@ def sweep(folder: Path, address: str, *options: str) -> dict[str, Record]:
     """Run `smoke` on the cluster; its records by id."""
     said(started(folder, address, "smoke", *options), 0)
     manifest = json.loads((folder / "smoke" / "sweep.json").read_text())
-    assert len(manifest["trial_ids"]) == TRIALS
-    return {r.trial.trial_id: r for _, r in store.records(folder)}
+    records = {r.trial.trial_id: r for _, r in store.records(folder)}
+    assert len(records) > 30 and set(manifest["trial_ids"]) == set(records)
+    assert {r.status for r in records.values()} == {"finished"}
+    return records
 
 
 def spans(records: dict[str, Record]) -> list[tuple[float, float]]:
@@ -83,7 +84,6 @@ def test_both_nodes_train_and_a_shared_disk_has_every_record(tmp_path):
     with cluster(head_cpus=1) as made:
         made.add_node(num_cpus=1)  # one trial at a time each: two at once are on two nodes
         records = sweep(tmp_path, made.address)
-    assert len(records) == TRIALS and {r.status for r in records.values()} == {"finished"}
     times = spans(records)
     assert overlap(times) > 0.3 * sum(end - begin for begin, end in times) / 2
 
@@ -104,7 +104,6 @@ def stand_ins(monkeypatch):
 def test_as_many_trials_share_a_gpu_as_it_has_slots(tmp_path, stand_ins):
     with cluster(head_cpus=4, gpus=1) as made:
         records = sweep(tmp_path, made.address, "--slots-per-gpu", "2")
-    assert len(records) == TRIALS
     assert at_once(spans(records)) == 2  # not four, for which there are cores, nor one
 
 
@@ -232,5 +231,4 @@ def blind_node(tmp_path) -> Iterator[tuple[Cluster, Path]]:
 
 def test_a_node_that_does_not_see_the_disk_sends_its_records_home(blind_node):
     made, results = blind_node
-    records = sweep(results, made.address)
-    assert len(records) == TRIALS and {r.status for r in records.values()} == {"finished"}
+    assert sweep(results, made.address)

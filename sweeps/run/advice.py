@@ -53,6 +53,10 @@ CAUSES: tuple[tuple[str, str], ...] = (
     ),
     (r"Invalid address|Malformed|address port|address family", "RAY_ADDRESS is auto or HOST:PORT"),
     (
+        r"Failed to connect to Ray cluster",  # though something listens there: see check_cluster
+        "if it asks for its token, as one of `ray start` does, set RAY_AUTH_MODE=token (docs/cluster.md)",
+    ),
+    (
         r"Failed to connect|Connection refused|ConnectionError|unreachable|no Ray cluster",
         "start the cluster, or unset RAY_ADDRESS to run on this machine",
     ),

@@ -140,6 +140,7 @@ class PlanSearcher(Searcher):
         self.error: Exception | None = None
 
     def suggest(self, trial_id: str) -> Any:
+        stopping.share()  # Tune has taken Ctrl-C; its workers are to hear of it first
         if self.driver.done or self.error:
             return Searcher.FINISHED
         if len(self.open) >= self.slots.count + self.slots.spare:
@@ -320,6 +321,8 @@ def _fit(driver: Driver, slot: dict[str, float], workers: int | None, storage: s
         ray.kill(barrier)
     except (RayError, tune.TuneError) as error:
         raise ValueError(f"Ray stopped ({advice.gist(error)}); what is finished is kept, run again") from None
+    finally:
+        stopping.again()
     return searcher
 
 

@@ -16,6 +16,8 @@ from jax.experimental import multihost_utils
 from benchmark.train import checkpoint
 from benchmark.train.checkpoint import Progress
 
+END_SECONDS = 2  # for which one that ends waits for the others, which may be gone
+
 Saved = tuple[Progress, list[np.ndarray]]
 """How far a run has come and the arrays of its state."""
 
@@ -26,6 +28,7 @@ def join(address: str, count: int, number: int, seconds: int = 300) -> None:
     To be called before jax has started. Raises RuntimeError where the others have not come after so
     many seconds.
     """
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM; stopping.py heeds that
     jax.distributed.initialize(
         address,
         count,
@@ -33,6 +36,7 @@ def join(address: str, count: int, number: int, seconds: int = 300) -> None:
         cluster_detection_method="deactivate",  # who belongs together is known, whatever started the nodes
         coordinator_bind_address=address,  # jax's own choice is every network that the machine is in
         initialization_timeout=seconds,
+        shutdown_timeout_seconds=END_SECONDS,
     )
 
 

@@ -30,6 +30,7 @@ JOIN_SECONDS = 120  # in which all members should have started jax
 GRACE_SECONDS = 15.0  # a member that has failed may not be the only one; the others could wait for it for ever
 LOOK_SECONDS = 0.5  # between two looks at what has come
 WAITING = "waiting"
+DIED = "one of its processes died: killed, out of memory, or a crash"
 
 Answer = tuple[str, Any]
 """What a member says: ("", what it was asked for), ("error", a line) of its node or of the sweep, ("failed",
@@ -102,7 +103,7 @@ class Group:
             try:
                 found = self._trained(job)
             except RayError:
-                found = {"died": "one of its processes died: killed, out of memory, or a crash"}
+                found = {"died": DIED}
                 self.end()
         if "records" in found:
             worker.keep(job, [record_from_json(text) for text in found["records"]])

@@ -93,7 +93,7 @@ def test_saving_takes_little_of_a_run(name: str, text: Corpus, tmp_path: Path, m
 
     monkeypatch.setattr(Upkeep, "_save", timed("copy", Upkeep._save))
     monkeypatch.setattr(Writer, "_run", timed("write", Writer._run))
-    _, outcome = trained(name, 200, text, tmp_path / "state.npz")
+    _, outcome = trained(name, 120, text, tmp_path / "state.npz")
     wall = outcome.cost.wall_seconds
     assert len(took["write"]) == len(took["copy"]) >= wall // (CHECKPOINT_SECONDS + 10) >= 1
     waited, written = sum(took["copy"]), sum(took["write"])

@@ -1,4 +1,4 @@
-"""A trial on several nodes: what members say, and what their worker makes of it. On real nodes: test_cluster.py."""
+"""A trial on several nodes: what members say, and what becomes of it. Real nodes are in test_cluster.py."""
 
 from typing import Any
 

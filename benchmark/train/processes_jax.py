@@ -5,21 +5,26 @@ clocks, signals and disks differ between them. The first process alone writes. I
 is exchanged.
 """
 
+import itertools
 import json
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jax._src import distributed  # what `jax.distributed` keeps of a process's client, which has no other name
 from jax.experimental import multihost_utils
 
 from benchmark.train import checkpoint
 from benchmark.train.checkpoint import Progress
 
+MEET_SECONDS = 3600  # in which the slowest should have compiled
 END_SECONDS = 2  # for which one that ends waits for the others, which may be gone
 
 Saved = tuple[Progress, list[np.ndarray]]
 """How far a run has come and the arrays of its state."""
+
+_meetings = itertools.count()
 
 
 def join(address: str, count: int, number: int, seconds: int = 300) -> None:
@@ -29,6 +34,10 @@ def join(address: str, count: int, number: int, seconds: int = 300) -> None:
     many seconds.
     """
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM; stopping.py heeds that
+    # on GPUs XLA has the processes share the choosing of kernels: one that finds its program on its disk, where
+    # another does not, would leave it waiting
+    jax.config.update("jax_enable_compilation_cache", False)
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
     jax.distributed.initialize(
         address,
         count,
@@ -38,6 +47,13 @@ def join(address: str, count: int, number: int, seconds: int = 300) -> None:
         initialization_timeout=seconds,
         shutdown_timeout_seconds=END_SECONDS,
     )
+
+
+def meet() -> None:
+    """Wait for the other processes, which all must call this: where one compiles or reads for longer than the
+    others, their exchange would give it up, on CPUs after half a minute."""
+    if (client := distributed.global_state.client) is not None:
+        client.wait_at_barrier(f"meeting {next(_meetings)}", MEET_SECONDS * 1000)
 
 
 def first() -> bool:
@@ -59,6 +75,7 @@ def of_first(found: Saved | None, like: Any) -> Saved | None:
     """
     if jax.process_count() == 1:
         return found
+    meet()
     text = checkpoint.meta(found[0]) if found and first() else b""
     size = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
     if not size:

@@ -21,6 +21,7 @@ from benchmark.train import (
     loss_jax,
     model_jax,
     parameters,
+    processes_jax,
 )
 from benchmark.train.devices_jax import Devices
 from benchmark.train.schedule import CHUNK, multiplier
@@ -50,6 +51,7 @@ class Programs:
             self._compiled[key] = self._functions[name].lower(*args).compile()
             self.compile_seconds += time.perf_counter() - start
             self.compilations += 1
+            processes_jax.meet()
         return self._compiled[key]
 
     def call(self, name: str, *args: Tree) -> Any:

@@ -33,8 +33,8 @@ WAITING = "waiting"
 DIED = "one of its processes died: killed, out of memory, or a crash"
 
 Answer = tuple[str, Any]
-"""What a member says: ("", what it was asked for), ("error", a line) of its node or of the sweep, ("failed",
-its records) of the trial, or ("stopped", None) where the trial ended because one of them was told to."""
+"""What a member says: ("", what it was asked for), ("error", a line) of its node or of the sweep, or ("failed",
+its records) of the trial."""
 
 
 class Member:
@@ -81,8 +81,8 @@ class Member:
             records = worker.train(job)
         except (ValueError, OSError) as error:
             return "error", f"{_line(error)} (node {get_node_ip_address()})"
-        except KeyboardInterrupt:
-            return "stopped", None
+        except KeyboardInterrupt:  # another was told to stop, and all have
+            sys.exit(0)
         failed = any(record.status == "failed" for record in records)
         return "failed" if failed else "", [record.to_json() for record in records]
 
@@ -119,9 +119,8 @@ class Group:
             answers = self._ask(method, words)
             if any(kind for kind, _ in answers):
                 self.end()  # what jax holds of it elsewhere is not to be trusted
-            for kind, said in answers:
-                if kind in ("error", "stopped"):
-                    return {"error": said} if kind == "error" else {"died": "it was told to stop"}
+            if line := next((said for kind, said in answers if kind == "error"), ""):
+                return {"error": line}
         return {"records": next(said for kind, said in answers if kind != WAITING)}
 
     def _start(self) -> str:

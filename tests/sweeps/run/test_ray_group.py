@@ -44,7 +44,6 @@ class Told(Group):
         ({"train": [("failed", ["first"]), ("failed", ["second"])]}, {"records": ["first"]}, True),
         ({"train": [("", ["first"]), ("failed", ["late"])]}, {"records": ["first"]}, True),
         ({"train": [(WAITING, None), ("error", "no mine.py")]}, {"error": "no mine.py"}, True),
-        ({"train": [("stopped", None), (WAITING, None)]}, {"died": "it was told to stop"}, True),
         ({"train": RayActorError()}, {"died": ray_group.DIED}, True),
         ({"prepare": [("", None), ("error", "no GPU")]}, {"error": "no GPU"}, True),
         ({"join": [(WAITING, None), ("error", "nobody came")]}, {"error": "nobody came"}, True),

@@ -22,12 +22,14 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from benchmark import stopping
 from benchmark.recorded import record_from_json
+from benchmark.train.upkeep import SAVING_SECONDS
 from sweeps.run import gpu_slot, worker
 from sweeps.run.worker import Job
 
 LOOPBACK = "127.0.0.1"
 JOIN_SECONDS = 120  # in which all members should have started jax
-GRACE_SECONDS = 15.0  # a member that has failed may not be the only one; the others could wait for it for ever
+# after one has failed or died the others may write the state, or fail too, or wait for it for ever
+GRACE_SECONDS = SAVING_SECONDS
 LOOK_SECONDS = 0.5  # between two looks at what has come
 WAITING = "waiting"
 DIED = "one of its processes died: killed, out of memory, or a crash"
@@ -121,6 +123,8 @@ class Group:
                 self.end()  # what jax holds of it elsewhere is not to be trusted
             if line := next((said for kind, said in answers if kind == "error"), ""):
                 return {"error": line}
+            if any(kind == "died" for kind, _ in answers):
+                return {"died": DIED}
         return {"records": next(said for kind, said in answers if kind != WAITING)}
 
     def _start(self) -> str:
@@ -138,8 +142,8 @@ class Group:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def _ask(self, method: str, words: list[tuple]) -> list[Answer]:
-        """The members' answers in their order. Where one fails, those who do not end soon are still WAITING.
-        Raises RayError where one dies."""
+        """The members' answers in their order, "died" among them. Where one fails or dies, those who do not end
+        soon are still WAITING."""
         calls = {
             getattr(member, method).remote(*each): number
             for number, (member, each) in enumerate(zip(self.members, words, strict=True))
@@ -153,7 +157,10 @@ class Group:
                     os.kill(self.first, signal.SIGTERM)  # they agree on where to stop
             ready, pending = ray.wait(pending, timeout=LOOK_SECONDS)
             for call in ready:
-                answers[calls[call]] = ray.get(call)
+                try:
+                    answers[calls[call]] = ray.get(call)
+                except RayError:
+                    answers[calls[call]] = "died", None
                 if answers[calls[call]][0]:
                     deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
         return answers

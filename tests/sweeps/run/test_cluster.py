@@ -183,7 +183,7 @@ def test_a_trial_on_two_nodes_ends_with_its_state_goes_on_and_survives_a_kill(tm
     words = (short(tmp_path, "4"), "--gpus-per-trial", "8", "--own-tuning")
     folder = tmp_path / "short"
     run = started(tmp_path, two_nodes, *words)
-    said_step = furthest(run, folder, beyond=300)
+    said_step = furthest(run, folder, beyond=100)
     run.send_signal(signal.SIGINT)
     assert "long trials keep their state" in said(run, 130) and not members()
     (path,) = folder.glob("checkpoints/*.npz")

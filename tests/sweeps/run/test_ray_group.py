@@ -44,7 +44,10 @@ class Told(Group):
         ({"train": [("failed", ["first"]), ("failed", ["second"])]}, {"records": ["first"]}, True),
         ({"train": [("", ["first"]), ("failed", ["late"])]}, {"records": ["first"]}, True),
         ({"train": [(WAITING, None), ("error", "no mine.py")]}, {"error": "no mine.py"}, True),
-        ({"train": RayActorError()}, {"died": ray_group.DIED}, True),
+        # the death of one makes the others fail, which is no fault of the trial's
+        ({"train": [("failed", ["why"]), ("died", None)]}, {"died": ray_group.DIED}, True),
+        ({"train": [("died", None), (WAITING, None)]}, {"died": ray_group.DIED}, True),
+        ({"train": [("died", None), ("error", "no disk")]}, {"error": "no disk"}, True),
         ({"prepare": [("", None), ("error", "no GPU")]}, {"error": "no GPU"}, True),
         ({"join": [(WAITING, None), ("error", "nobody came")]}, {"error": "nobody came"}, True),
         ({"join": RayActorError()}, {"died": ray_group.DIED}, True),

@@ -42,10 +42,14 @@ class Devices:
 
     def on_all(self, tree: Tree) -> Tree:
         """The arrays of a tree, whole on every device."""
-        return jax.tree.map(self._put, tree)
+        return jax.tree.map(lambda array: self._put(array, WHOLE), tree)
 
-    def _put(self, array: Any) -> jax.Array:
-        sharding = NamedSharding(self.mesh, WHOLE)
+    def batches(self, chunk: np.ndarray) -> jax.Array:
+        """Batches, [steps, B, T + 1], whole on every device; of several processes each has its part of them."""
+        return self._put(chunk, WHOLE if jax.process_count() == 1 else PartitionSpec(None, AXIS))
+
+    def _put(self, array: Any, spec: PartitionSpec) -> jax.Array:
+        sharding = NamedSharding(self.mesh, spec)
         if sharding.is_fully_addressable:
             return jax.device_put(array, sharding)
         whole = np.asarray(array)  # each process has all of it, and puts it on its own devices
@@ -66,10 +70,12 @@ def devices(count: int, batch: int, pack: int = 1) -> Devices | None:
         raise ValueError(f"a trial is to have {count} devices, but jax sees {len(there)} here")
     if pack > 1:
         raise ValueError(f"a pack of {pack} trials trains on one device, not on {count}")
-    used = math.gcd(count, batch)
-    if used < count and jax.process_count() > 1:
-        raise ValueError(f"a batch of {batch} sequences cannot be cut over {count} devices of several nodes")
-    return Devices(Mesh(np.array(there[:used]), (AXIS,))) if used > 1 else None
+    used, processes = math.gcd(count, batch), jax.process_count()
+    if used % processes:
+        raise ValueError(f"a batch of {batch} sequences cannot be cut over {processes} nodes")
+    mine = [[d for d in there if d.process_index == number] for number in range(processes)]
+    chosen = [device for each in mine for device in each[: used // processes]]
+    return Devices(Mesh(np.array(chosen), (AXIS,))) if used > 1 else None
 
 
 class One:

@@ -21,6 +21,7 @@ from benchmark.train import (
     loss_jax,
     model_jax,
     parameters,
+    processes_jax,
 )
 from benchmark.train.devices_jax import Devices
 from benchmark.train.schedule import CHUNK, multiplier
@@ -50,6 +51,7 @@ class Programs:
             self._compiled[key] = self._functions[name].lower(*args).compile()
             self.compile_seconds += time.perf_counter() - start
             self.compilations += 1
+            processes_jax.meet()
         return self._compiled[key]
 
     def call(self, name: str, *args: Tree) -> Any:
@@ -109,7 +111,7 @@ def programs(
 
         losses = jnp.zeros(CHUNK, jnp.float32)
         values, rule_state, losses = jax.lax.fori_loop(0, count, step, (*carry, losses))
-        return (values, rule_state), losses
+        return (values, rule_state), over.whole(losses)  # whoever reads them may have a part of the devices
 
     def evaluate(values: Tree, rule_state: Tree, setting: Tree, sequences: jax.Array) -> jax.Array:
         def losses(values: Tree, rows: jax.Array) -> jax.Array:

@@ -72,7 +72,8 @@ class Driver:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._mark = f"{os.getpid()} {socket.gethostname()} {uuid.uuid4().hex}"
+        self.start = uuid.uuid4().hex  # names this start of the sweep
+        self._mark = f"{os.getpid()} {socket.gethostname()} {self.start}"
         self._lock = _lock(mark_file(self.folder), self._mark)
         _clear_temporary(self.folder)
         self._learn(self.committed)

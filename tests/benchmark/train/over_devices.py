@@ -6,9 +6,12 @@ The last line of the output is the answer, as JSON. A NAME is a registered optim
 """
 
 import dataclasses
+import functools
 import json
 import math
 import re
+import socket
+import subprocess
 import sys
 import tempfile
 import unittest.mock
@@ -22,7 +25,7 @@ import numpy as np
 from benchmark import scales
 from benchmark.data import batches
 from benchmark.spec import Trial
-from benchmark.train import devices_jax, parameters, programs_jax, trainer_jax
+from benchmark.train import devices_jax, parameters, processes_jax, programs_jax, trainer_jax
 from optimizers.base import Optimizer
 from sweeps.search.contestants import optimizer_class
 from tests.benchmark.train.test_trainer_jax import TinyCorpus, trial
@@ -101,6 +104,30 @@ def resumed(names: list[str]) -> dict[str, Any]:
     return found
 
 
+def together(names: list[str]) -> dict[str, Any]:
+    """A run on eight devices of this process, and one on those of two processes that is resumed in its middle
+    from a disk which only the first of them sees."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    module = [sys.executable, "-W", "ignore", "-m", "tests.benchmark.train.over_devices", "member"]
+    start = functools.partial(subprocess.Popen, stdout=subprocess.PIPE, text=True)
+    members = [start([*module, address, str(number), *names]) for number in (0, 1)]
+    whole = {name: run(name, "13k", 8) for name in names}
+    found = [json.loads(each.communicate()[0].splitlines()[-1]) for each in members]
+    return {name: [float(np.abs(each[name] - whole[name].losses).max()) for each in found] for name in names}
+
+
+def member(words: list[str]) -> dict[str, Any]:
+    address, number, *names = words
+    processes_jax.join(address, 2, int(number), 60)
+    found = {}
+    for name in names:
+        path = Path(tempfile.mkdtemp()) / "state.npz"
+        assert run(name, "13k", 8, path, max_steps=STEPS // 2) is None and path.exists() == (number == "0")
+        found[name] = run(name, "13k", 8, path).losses.tolist()
+    return found
+
+
 def collectives(names: list[str]) -> dict[str, Any]:
     """How often devices exchange something in a step, by layers."""
     kinds = r" (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
@@ -134,8 +161,8 @@ def in_float64() -> None:
 
 if __name__ == "__main__":
     job, *given = sys.argv[1:]
-    jax.config.update("jax_num_cpu_devices", 8)
+    jax.config.update("jax_num_cpu_devices", 4 if job == "member" else 8)
     jax.config.update("jax_enable_x64", True)
     in_float64()
-    jobs = {f.__name__: f for f in (alike, resumed, collectives)}
+    jobs = {f.__name__: f for f in (alike, resumed, together, member, collectives)}
     print(json.dumps(jobs[job](given)))

@@ -65,6 +65,17 @@ def test_other_runs_go_on_on_fewer_devices_too(name):
     assert whole / 8 <= part < 1.05 * whole / 8
 
 
+def test_two_processes_train_as_one_does_and_go_on_together():
+    found = over_devices("together", "muon")
+    assert len(found["muon"]) == 2 and max(found["muon"]) < 1e-5, found
+
+
+@pytest.mark.slow
+def test_two_processes_train_every_optimizer(optax_file):
+    found = over_devices("together", *optimizers.entrants(), optax_file)
+    assert len(found) == 12 and max(max(each) for each in found.values()) < 1e-5, found
+
+
 @pytest.mark.slow
 def test_eight_devices_train_as_one_does(optax_file):
     found = over_devices("alike", *optimizers.entrants(), optax_file)

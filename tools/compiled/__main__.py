@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         scale = scales.get(args.scale)
-        h100_jax.prepare(args.compiler)  # before an optimizer's file imports jax
+        h100_jax.prepare(args.compiler)  # before an optimizer's file uses jax
         optimizer = at_start(contestants((args.optimizer,))[0], scale)
         from tools.compiled import step_jax
 

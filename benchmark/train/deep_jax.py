@@ -90,6 +90,8 @@ def _decoded(stack: Stack, tokens_BT: jax.Array, scale: Scale, dtype: Any, atten
     rotation = rope(tokens_BT.shape[1], scale.width // scale.heads, jnp.promote_types(dtype, jnp.float32))
 
     def one(x_BTD: jax.Array, weights: Mapping[str, jax.Array]) -> tuple[jax.Array, None]:
+        # cut out of the layers' inputs by one kernel, instead of by each that reads it
+        x_BTD = jax.lax.optimization_barrier(x_BTD)
         return layer(weights, x_BTD, rotation, scale.heads, attention), None
 
     # in a scan nothing merges the two forward passes, so no barrier has to keep them apart

@@ -13,7 +13,6 @@ from pathlib import Path
 from benchmark import scales, steps
 from benchmark.arguments import Parser, existing_folder, one_of, whole
 from benchmark.train import parameters
-from sweeps.search.contestants import at_start, contestants
 from tools.compiled import h100_jax, traffic
 
 
@@ -42,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         scale = scales.get(args.scale)
-        h100_jax.prepare(args.compiler)  # before an optimizer's file uses jax
+        h100_jax.prepare(args.compiler)  # before jax is imported, by an optimizer's file or here
+        from sweeps.search.contestants import at_start, contestants
+
         optimizer = at_start(contestants((args.optimizer,))[0], scale)
         from tools.compiled import step_jax
 

@@ -60,7 +60,7 @@ gpu_device_info {
 
 
 def prepare(folder: Path | None) -> None:
-    """Find the compiler, in `folder` or among the installed packages; call this before jax is first used.
+    """Find the compiler, in `folder` or among the installed packages; call this before jax is imported.
 
     Raises ValueError, one line, where there is none.
     """
@@ -76,9 +76,7 @@ def prepare(folder: Path | None) -> None:
     flags = (f"--xla_gpu_cuda_data_dir={nvcc[0]}", "--xla_gpu_autotune_level=0")
     os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags]).strip()
     os.environ["PATH"] = os.pathsep.join([str(nvcc[0] / "bin"), os.environ.get("PATH", "")])
-    import jax  # an optimizer's file may have done so already, and then the environment says nothing
-
-    jax.config.update("jax_platforms", "cpu")
+    os.environ["JAX_PLATFORMS"] = "cpu"
 
 
 def _installing() -> str:

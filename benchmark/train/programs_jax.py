@@ -68,7 +68,7 @@ def programs(
     """Programs for an optimizer whose float hyperparameters are blank: they arrive traced, in `settings`."""
     params = parameters.roles(scale)
     dtype = jnp.dtype(precision)
-    over = devices_jax.laid_over(devices, params, blank.shards_state)
+    over = devices_jax.laid_over(devices, params, blank.shards_state, scale.deep)
 
     def build(setting: Tree) -> tuple[Optimizer, optax.GradientTransformationExtraArgs]:
         optimizer = blank.replace(**setting["hyperparameters"])
@@ -102,10 +102,11 @@ def programs(
             loss_fn = over.loss(loss_of, batch)
             trained = functools.partial(loss_of, attention=attention)  # cuDNN's has no second derivative
             loss, grads = over.value_and_grad(trained, batch)(values)
-            grads = _clip(grads, params, optimizer.clip_roles, setting["clip_norm"])
+            grads = _clip(grads, params, optimizer.clip_roles, setting["clip_norm"], over.norm)
             updates, rule_state = rule.update(grads, rule_state, values, loss_fn=loss_fn, value=loss)
             updates = over.updates(_scaled(updates, params, setting["ratios"]))
-            return optax.apply_updates(values, updates), over.state(rule_state), losses.at[i].set(loss)
+            values = over.values(optax.apply_updates(values, updates))
+            return values, over.state(rule_state), losses.at[i].set(loss)
 
         losses = jnp.zeros(CHUNK, jnp.float32)
         values, rule_state, losses = jax.lax.fori_loop(0, count, step, (*carry, losses))
@@ -175,12 +176,18 @@ def normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...]) -> jax.
     return jax.random.normal(jax.random.fold_in(named, step), shape)
 
 
-def _clip(grads: Tree, params: Mapping[str, Param], roles: Sequence[str], clip_norm: jax.Array) -> Tree:
+def _clip(
+    grads: Tree,
+    params: Mapping[str, Param],
+    roles: Sequence[str],
+    clip_norm: jax.Array,
+    norm_of: Callable[[Tree], jax.Array] = optax.tree.norm,
+) -> Tree:
     """Scale the gradients of these roles so that their joint L2 norm is at most clip_norm (0: leave them)."""
     clipped = {name: g for name, g in grads.items() if params[name].role in roles}
     if not clipped:
         return grads
-    norm = optax.tree.norm(clipped)
+    norm = norm_of(clipped)
     factor = jnp.where((clip_norm > 0) & (norm > clip_norm), clip_norm / norm, 1.0)
     return {**grads, **{name: g * factor for name, g in clipped.items()}}
 

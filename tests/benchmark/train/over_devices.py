@@ -86,6 +86,22 @@ def alike(names: list[str]) -> dict[str, Any]:
     return {name: apart(run(name, "27k", 1), run(name, "27k", 8)) for name in names}
 
 
+def deep(names: list[str]) -> dict[str, Any]:
+    """As `alike`, of a model of six layers; and its parameters' bytes on one of eight devices and in all."""
+    scales.SCALES["27k"] = dataclasses.replace(scales.get("27k"), layers=6)
+    values = []
+    judge = trainer_jax._Pack.outcomes
+
+    def outcomes(pack: Any, progress: Any) -> Any:
+        leaves = jax.tree.leaves(pack.carry[0])
+        values.append((sum(x.addressable_shards[0].data.nbytes for x in leaves), sum(x.nbytes for x in leaves)))
+        return judge(pack, progress)
+
+    with unittest.mock.patch.object(trainer_jax._Pack, "outcomes", outcomes):
+        found: dict[str, Any] = dict(alike(names))
+    return found | {f"{name} values": values[2 * i + 1] for i, name in enumerate(names)}
+
+
 def resumed(names: list[str]) -> dict[str, Any]:
     """A run on eight devices, and those that go on after half of it on fewer; the sizes on eight and on one."""
     found = {}
@@ -109,12 +125,14 @@ def collectives(names: list[str]) -> dict[str, Any]:
         one, optimizer = made(name, "27k")
         devices = devices_jax.devices(8, BATCH)
         assert devices is not None
-        for layers in (2, 4, 8):
+        for layers in (2, 4, 8, 12):  # the last two are deep
             scale = dataclasses.replace(scales.get("27k"), layers=layers)
             blank = optimizer.replace(**dict.fromkeys(optimizer.floats(), 0.0))
             programs = programs_jax.programs(blank, scale, "float64", 1, devices=devices)
             setting = trainer_jax._setting(one, optimizer)
-            values = devices.on_all(parameters.initial(scale, 0))
+            params = parameters.roles(scale)
+            over = devices_jax.laid_over(devices, params, blank.shards_state, scale.deep)
+            values = over.placed(parameters.initial(scale, 0))
             carry = (values, programs.call("init", values, setting))
             order = np.zeros((trainer_jax.CHUNK, BATCH), np.int32)
             words = (carry, setting, CORPUS.tokens("train"), order, np.int32(STEPS))
@@ -137,5 +155,5 @@ if __name__ == "__main__":
     jax.config.update("jax_num_cpu_devices", 8)
     jax.config.update("jax_enable_x64", True)
     in_float64()
-    jobs = {f.__name__: f for f in (alike, resumed, collectives)}
+    jobs = {f.__name__: f for f in (alike, deep, resumed, collectives)}
     print(json.dumps(jobs[job](given)))

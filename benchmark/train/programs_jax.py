@@ -76,7 +76,7 @@ def programs(
             params=params,
             steps=setting["steps"],
             multiplier=lambda step: multiplier(jnp, step, setting["steps"], **setting["schedule"]),
-            normal=functools.partial(normal, setting["key"]),
+            normal=functools.partial(normal, setting["key"], apart=scale.deep),
             clip_norm=setting["clip_norm"],
             spread=over.spread,
         )
@@ -170,10 +170,14 @@ def _packed(functions: Mapping[str, Callable]) -> dict[str, Callable]:
     return {"init": init, "advance": advance, "advance_chunk": advance_chunk, "evaluate": evaluate}
 
 
-def normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...]) -> jax.Array:
-    """The only randomness an optimizer has: a pure function of (seed, name, step)."""
+def normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...], apart: bool = False) -> jax.Array:
+    """The only randomness an optimizer has: a pure function of (seed, name, step).
+
+    apart: whether it is a kernel by itself: of a deep model XLA would merge hundreds of them, for hours.
+    """
     named = jax.random.fold_in(jax.random.wrap_key_data(key), zlib.crc32(name.encode()))
-    return jax.random.normal(jax.random.fold_in(named, step), shape)
+    drawn = jax.random.normal(jax.random.fold_in(named, step), shape)
+    return jax.lax.optimization_barrier(drawn) if apart else drawn
 
 
 def _clip(

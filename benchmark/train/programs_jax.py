@@ -173,11 +173,17 @@ def _packed(functions: Mapping[str, Callable]) -> dict[str, Callable]:
 def normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...], apart: bool = False) -> jax.Array:
     """The only randomness an optimizer has: a pure function of (seed, name, step).
 
-    apart: whether it is a kernel by itself: of a deep model XLA would merge hundreds of them, for hours.
+    apart: whether it is a branch by itself, though always taken: the hundreds of a deep model XLA would try to
+    merge, pair by pair, which takes it longer than the training of some models.
     """
     named = jax.random.fold_in(jax.random.wrap_key_data(key), zlib.crc32(name.encode()))
-    drawn = jax.random.normal(jax.random.fold_in(named, step), shape)
-    return jax.lax.optimization_barrier(drawn) if apart else drawn
+
+    def drawn() -> jax.Array:
+        return jax.random.normal(jax.random.fold_in(named, step), shape)
+
+    if not apart:
+        return drawn()
+    return jax.lax.cond(step >= 0, drawn, lambda: jnp.zeros(shape, jax.eval_shape(drawn).dtype))
 
 
 def _clip(

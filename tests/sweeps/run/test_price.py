@@ -139,6 +139,18 @@ def test_memory_is_the_kept_step_s_and_of_others_by_their_state(monkeypatch):
     assert found["soap"] > 5e8 + 4 * 2 * scale.total_params  # bases and factors
 
 
+@pytest.mark.parametrize("step", steps.known(), ids=lambda step: f"{step.scale} {step.optimizer}")
+def test_memory_is_within_15_percent_of_a_kept_step_that_is_not_known(step, monkeypatch):
+    """By the step of AdamW at the scale, and without any there."""
+    scale = scales.get(step.scale)
+    optimizer = at_start(contestants((step.optimizer,))[0], scale)
+    others = [one for one in steps.known() if (one.scale, one.optimizer) != (step.scale, step.optimizer)]
+    for known in (others, [one for one in others if one.scale != step.scale]):
+        monkeypatch.setattr(steps, "known", lambda known=tuple(known): known)
+        found = memory_bytes(optimizer, scale, scale.batch_size, step.precision, step.optimizer)
+        assert found == pytest.approx(step.memory, rel=0.15)
+
+
 def test_memory_rests_on_the_start_of_the_scale_not_on_the_defaults(monkeypatch):
     """Without blocks, as on the micro ladder, Soap's factors at 60m would be several times its parameters."""
     monkeypatch.setattr(steps, "known", lambda: ())

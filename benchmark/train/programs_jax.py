@@ -176,9 +176,9 @@ def normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...], apart: 
     apart: whether it is a branch by itself, though always taken: the hundreds of a deep model XLA would try to
     merge, pair by pair, which takes it longer than the training of some models.
     """
-    named = jax.random.fold_in(jax.random.wrap_key_data(key), zlib.crc32(name.encode()))
 
     def drawn() -> jax.Array:
+        named = jax.random.fold_in(jax.random.wrap_key_data(key), zlib.crc32(name.encode()))
         return jax.random.normal(jax.random.fold_in(named, step), shape)
 
     if not apart:

@@ -173,8 +173,8 @@ def _packed(functions: Mapping[str, Callable]) -> dict[str, Callable]:
 def normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...], apart: bool = False) -> jax.Array:
     """The only randomness an optimizer has: a pure function of (seed, name, step).
 
-    apart: whether it is a branch by itself, though always taken: the hundreds of a deep model XLA would try to
-    merge, pair by pair, which takes it longer than the training of some models.
+    apart: whether it is a branch by itself, though always taken. XLA would try to merge the hundreds of a deep
+    model pair by pair, and compile for hours.
     """
 
     def drawn() -> jax.Array:

@@ -216,7 +216,8 @@ class Optimizer:
 
     shards_state: ClassVar[bool] = False
     """jax: whether a trainer with several devices may cut the state over them, each array along one of its
-    axes. It changes no result. Without, every device keeps all of the state."""
+    axes, and the parameters and gradients of a deep model. It changes no result. Without, every device keeps all
+    of them."""
 
     def build_jax(self, run: Run) -> Any:
         """Return an optax.GradientTransformationExtraArgs over flat dicts; its updates are added to the

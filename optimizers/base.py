@@ -175,6 +175,10 @@ class Run:
     """(name, step, shape) -> standard normal array, a function of the trial's seed and nothing else, so that a
     resumed run draws the same noise. The only source of randomness an optimizer may use."""
 
+    normals: Callable[[tuple[str, ...], Any, tuple[int, ...]], Any] | None = None
+    """jax, of a deep model, else None: (names, step, shape) -> what `normal` gives of each, stacked. Used by
+    `normals` of optimizers/shared/stacks.py."""
+
     clip_norm: Any = 0.0
     """The trial's global clipping norm (0 = off, traced). The trainer has already clipped the roles in
     `Optimizer.clip_roles`; only a rule that clips something else reads this."""

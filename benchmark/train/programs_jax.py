@@ -76,7 +76,8 @@ def programs(
             params=params,
             steps=setting["steps"],
             multiplier=lambda step: multiplier(jnp, step, setting["steps"], **setting["schedule"]),
-            normal=functools.partial(normal, setting["key"], apart=scale.deep),
+            normal=functools.partial(normal, setting["key"]),
+            normals=functools.partial(normals, setting["key"]) if scale.deep else None,
             clip_norm=setting["clip_norm"],
             spread=over.spread,
         )
@@ -170,20 +171,21 @@ def _packed(functions: Mapping[str, Callable]) -> dict[str, Callable]:
     return {"init": init, "advance": advance, "advance_chunk": advance_chunk, "evaluate": evaluate}
 
 
-def normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...], apart: bool = False) -> jax.Array:
-    """The only randomness an optimizer has: a pure function of (seed, name, step).
+def normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...]) -> jax.Array:
+    """The only randomness an optimizer has: a pure function of (seed, name, step)."""
+    return _normal(key, zlib.crc32(name.encode()), step, shape)
 
-    apart: whether it is a branch by itself, though always taken. XLA would try to merge the hundreds of a deep
-    model pair by pair, and compile for hours.
-    """
 
-    def drawn() -> jax.Array:
-        named = jax.random.fold_in(jax.random.wrap_key_data(key), zlib.crc32(name.encode()))
-        return jax.random.normal(jax.random.fold_in(named, step), shape)
+def normals(key: jax.Array, names: Sequence[str], step: Any, shape: tuple[int, ...]) -> jax.Array:
+    """`normal` of several names, [names, *shape], in a loop. XLA takes hours to see how the generators of the
+    hundreds of arrays of a deep model could be merged."""
+    codes = jnp.asarray([zlib.crc32(name.encode()) for name in names], jnp.uint32)
+    return jax.lax.map(lambda code: _normal(key, code, step, shape), codes)
 
-    if not apart:
-        return drawn()
-    return jax.lax.cond(step >= 0, drawn, lambda: jnp.zeros(shape, jax.eval_shape(drawn).dtype))
+
+def _normal(key: jax.Array, code: Any, step: Any, shape: tuple[int, ...]) -> jax.Array:
+    named = jax.random.fold_in(jax.random.wrap_key_data(key), code)
+    return jax.random.normal(jax.random.fold_in(named, step), shape)
 
 
 def _clip(

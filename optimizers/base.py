@@ -175,10 +175,6 @@ class Run:
     """(name, step, shape) -> standard normal array, a function of the trial's seed and nothing else, so that a
     resumed run draws the same noise. The only source of randomness an optimizer may use."""
 
-    normals: Callable[[tuple[str, ...], Any, tuple[int, ...]], Any] | None = None
-    """jax, of a deep model, else None: (names, step, shape) -> what `normal` gives of each, stacked. Used by
-    `normals` of optimizers/shared/stacks.py."""
-
     clip_norm: Any = 0.0
     """The trial's global clipping norm (0 = off, traced). The trainer has already clipped the roles in
     `Optimizer.clip_roles`; only a rule that clips something else reads this."""
@@ -190,6 +186,10 @@ class Run:
     spread: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
     """jax, where a trial has several devices, else None: gives a function over stacks of matrices back as one
     that computes the same, each device whole matrices of its own. See optimizers/shared/whole.py."""
+
+    normals: Callable[[tuple[str, ...], Any, tuple[int, ...]], Any] | None = None
+    """jax, of a deep model, else None: (names, step, shape) -> what `normal` gives of each, stacked. Used by
+    `normals` of optimizers/shared/stacks.py."""
 
 
 def static(default: Value) -> Any:
@@ -220,8 +220,8 @@ class Optimizer:
 
     shards_state: ClassVar[bool] = False
     """jax: whether a trainer with several devices may cut the state over them, each array along one of its
-    axes, and the parameters and gradients of a deep model. It changes no result. Without, every device keeps all
-    of them."""
+    axes, and of a deep model parameters and gradients. It changes no result. Without, every device keeps all of
+    them."""
 
     def build_jax(self, run: Run) -> Any:
         """Return an optax.GradientTransformationExtraArgs over flat dicts; its updates are added to the

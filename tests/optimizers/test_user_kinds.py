@@ -251,7 +251,10 @@ def test_an_import_that_hangs_is_given_up(write: Write, monkeypatch: pytest.Monk
         admission.admit_named(str(write("while True: pass\n")), "torch")
 
 
-def test_the_kit_says_terms_and_hides_what_is_printed(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_kit_says_terms_and_hides_what_is_printed(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "load_named", lambda where: None)  # first loaded apart: see test_user_file.py
     path = write(before="print('step')", update="p.sub_(group['lr'] * p.grad) if p.dim() == 2 else 1 / 0")
     assert command.main([str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()

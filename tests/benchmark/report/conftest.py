@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from benchmark import scales, store, tasks
+from benchmark.report import build
 from benchmark.spec import Cost, Evaluation, Point, Record, Trial
 
 # Tokens an optimizer saves, and its best learning rate: what the pages must find again.
@@ -189,6 +190,12 @@ def study(
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with one complete sweep."""
     return write_sweep(tmp_path_factory.mktemp("results"), "quick", study())
+
+
+@pytest.fixture(scope="session")
+def site(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of `results`, to be read; a test that changes it takes a copy."""
+    return build(results, tmp_path_factory.mktemp("site")).parent
 
 
 @pytest.fixture(scope="session")

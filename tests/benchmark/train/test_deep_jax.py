@@ -36,6 +36,13 @@ def by_plain(params: Any) -> jax.Array:
     return model_jax.loss(params, jnp.asarray(TOKENS), DEEP)
 
 
+@functools.cache
+def plainly() -> tuple[jax.Array, Any]:
+    """The plain model's loss and gradient in float64, compiled once for all that is compared with them."""
+    with jax.enable_x64(True):
+        return jax.jit(jax.value_and_grad(by_plain))(values("float64"))
+
+
 def curvature(loss: Any, params: Any) -> Any:
     """Hessian times a fixed vector, as Sophia asks for it."""
     along = {name: jnp.cos(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape) for name, x in params.items()}
@@ -50,7 +57,7 @@ def test_loss_gradient_and_curvature_are_those_of_the_plain_model(monkeypatch, r
     with jax.enable_x64(True):
         params = values("float64")
         loss, grads = jax.jit(jax.value_and_grad(by_deep("float64")))(params)
-        expected, others = jax.jit(jax.value_and_grad(by_plain))(params)
+        expected, others = plainly()
         assert float(loss) == pytest.approx(float(expected), abs=1e-12)
         for name in params:
             np.testing.assert_allclose(grads[name], others[name], rtol=0, atol=1e-10, err_msg=name)

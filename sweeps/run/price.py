@@ -95,7 +95,7 @@ def memory_bytes(optimizer: Optimizer, scale: Scale, batch: int, precision: str,
 
 def _of_the_rule(precision: str, name: str) -> float:
     """Bytes for each parameter that a step of this optimizer holds beside parameters and state, by the kept
-    step of its largest scale; 0 without one. Where this is more than AdamW's, it is the rule that holds them."""
+    step of its largest scale; 0 without one. Where this is more than AdamW's, the rule itself holds them."""
     own = [scales.get(s.scale) for s in steps.known() if (s.precision, s.optimizer) == (precision, name)]
     if not own:
         return 0.0

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from benchmark import scales
@@ -130,7 +129,8 @@ class _Pack:
         self.data = data_jax.data(trials, corpus, CHUNK, devices)
         self.settings = self._stack([_setting(t, o) for t, o in zip(trials, optimizers, strict=True)])
         params = self._stack([parameters.initial(self.scale, t.seed) for t in trials])
-        params = devices.on_all(params) if devices else jax.tree.map(jnp.asarray, params)
+        over = devices_jax.laid_over(devices, parameters.roles(self.scale), blank.shards_state, self.scale.deep)
+        params = over.placed(params)
         # copied, because advance() donates its input and an untouched parameter would share its buffer
         self.carry = (params, self.programs.call("init", params, self.settings))
 

@@ -49,11 +49,13 @@ def made(name: str, scale: str) -> tuple[Trial, Optimizer]:
 @dataclasses.dataclass
 class Ran:
     """losses: of every step, and of some sequences afterwards. logits: numbers in the largest array with a
-    vocabulary axis. state: bytes of the optimizer's state. The last two are of one device."""
+    vocabulary axis. state, values: bytes of the optimizer's state and of parameters. The last three are of one
+    device."""
 
     losses: np.ndarray
     logits: int
     state: int
+    values: int
 
 
 def run(name: str, scale: str, devices: int, path: Path | None = None, max_steps: int | None = None) -> Any:
@@ -66,9 +68,11 @@ def run(name: str, scale: str, devices: int, path: Path | None = None, max_steps
         shapes = re.findall(r"f64\[([\d,]+)\]", program.as_text())
         arrays = [tuple(map(int, shape.split(","))) for shape in shapes]
         logits = max(math.prod(shape) for shape in arrays if shape[-1] == VOCAB)
-        state = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(pack.carry[1]))
+        values, state = (
+            sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(tree)) for tree in pack.carry
+        )
         steps = np.asarray(progress.train_losses)[:, 0]
-        found.append(Ran(np.append(steps, pack.evaluate(progress, "test", 4)), logits, state))
+        found.append(Ran(np.append(steps, pack.evaluate(progress, "test", 4)), logits, state, values))
         return judge(pack, progress)
 
     one, optimizer = made(name, scale)
@@ -89,8 +93,16 @@ def alike(names: list[str]) -> dict[str, Any]:
     return {name: apart(run(name, "27k", 1), run(name, "27k", 8)) for name in names}
 
 
+def deep(names: list[str]) -> dict[str, Any]:
+    """As `alike`, of a model of six layers."""
+    scales.SCALES["27k"] = dataclasses.replace(scales.get("27k"), layers=6)
+    return alike(names)
+
+
 def resumed(names: list[str]) -> dict[str, Any]:
-    """A run on eight devices, and those that go on after half of it on fewer; the sizes on eight and on one."""
+    """A deep model's run on eight devices, and those that go on after half of it on fewer; the sizes on eight
+    and on one."""
+    scales.SCALES["13k"] = dataclasses.replace(scales.get("13k"), layers=5)
     found = {}
     for name in names:
         whole = other = run(name, "13k", 8)
@@ -101,6 +113,7 @@ def resumed(names: list[str]) -> dict[str, Any]:
             found[f"{name} {fewer}"] = apart(whole, other)
         found[f"{name} logits"] = (whole.logits, other.logits)
         found[f"{name} state"] = (whole.state, other.state)
+        found[f"{name} values"] = (whole.values, other.values)
     return found
 
 
@@ -136,12 +149,14 @@ def collectives(names: list[str]) -> dict[str, Any]:
         one, optimizer = made(name, "27k")
         devices = devices_jax.devices(8, BATCH)
         assert devices is not None
-        for layers in (2, 4, 8):
+        for layers in (2, 4, 8, 12):  # the last two are deep
             scale = dataclasses.replace(scales.get("27k"), layers=layers)
             blank = optimizer.replace(**dict.fromkeys(optimizer.floats(), 0.0))
             programs = programs_jax.programs(blank, scale, "float64", 1, devices=devices)
             setting = trainer_jax._setting(one, optimizer)
-            values = devices.on_all(parameters.initial(scale, 0))
+            params = parameters.roles(scale)
+            over = devices_jax.laid_over(devices, params, blank.shards_state, scale.deep)
+            values = over.placed(parameters.initial(scale, 0))
             carry = (values, programs.call("init", values, setting))
             order = np.zeros((trainer_jax.CHUNK, BATCH), np.int32)
             words = (carry, setting, CORPUS.tokens("train"), order, np.int32(STEPS))
@@ -164,5 +179,5 @@ if __name__ == "__main__":
     jax.config.update("jax_num_cpu_devices", 4 if job == "member" else 8)
     jax.config.update("jax_enable_x64", True)
     in_float64()
-    jobs = {f.__name__: f for f in (alike, resumed, together, member, collectives)}
+    jobs = {f.__name__: f for f in (alike, deep, resumed, together, member, collectives)}
     print(json.dumps(jobs[job](given)))

@@ -139,6 +139,24 @@ def test_memory_is_the_kept_step_s_and_of_others_by_their_state(monkeypatch):
     assert found["soap"] > 5e8 + 4 * 2 * scale.total_params  # bases and factors
 
 
+@pytest.mark.parametrize("step", steps.known(), ids=lambda step: f"{step.scale} {step.optimizer}")
+def test_memory_is_a_kept_step_s_and_within_15_percent_of_it_where_it_is_not_known(step, monkeypatch):
+    """By AdamW's step at the scale and by its own of another scale, and by the latter alone."""
+    scale = scales.get(step.scale)
+    optimizer = at_start(contestants((step.optimizer,))[0], scale)
+
+    def found(known: list[steps.Step]) -> float:
+        monkeypatch.setattr(steps, "known", lambda: tuple(known))
+        return memory_bytes(optimizer, scale, scale.batch_size, step.precision, step.optimizer)
+
+    everything = list(steps.known())
+    assert found(everything) == step.memory
+    others = [one for one in everything if (one.scale, one.optimizer) != (step.scale, step.optimizer)]
+    if step.optimizer in {one.optimizer for one in others}:
+        assert found(others) == pytest.approx(step.memory, rel=0.15)
+        assert found([one for one in others if one.scale != step.scale]) == pytest.approx(step.memory, rel=0.15)
+
+
 def test_memory_rests_on_the_start_of_the_scale_not_on_the_defaults(monkeypatch):
     """Without blocks, as on the micro ladder, Soap's factors at 60m would be several times its parameters."""
     monkeypatch.setattr(steps, "known", lambda: ())

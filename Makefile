@@ -17,6 +17,8 @@ EXTRAS :=
 
 given := SWEEP OPTIMIZERS OPTIMIZER TASKS RESULTS OUT FILE EXTRAS PYTHON
 $(foreach name,$(given),$(eval export GIVEN_$(name) := $$(value $(name))))
+# make would expand what its command line says once more for the shell, and run a $(shell ...) that stands in it
+unexport $(given) VENV ARGS
 option = $${GIVEN_$1:+"--$2=$$GIVEN_$1"}
 folders := $(call option,RESULTS,results) $(call option,OUT,out)
 
@@ -43,6 +45,7 @@ reads := $(foreach goal,$(goals),$($(goal)_reads)) $(all_read)
 # of what is written there, all that is not known
 named := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 strange := $(filter-out $(reads) $(environment),$(named))
+$(foreach name,$(filter $(environment) FAULTS FAULTS_SEED,$(named)),$(eval export override $(name) := $$(value $(name))))
 stray := $(filter-out $(targets),$(goals))
 quoted = '$(subst ','\'',$1)'
 nearest := import difflib, sys; word, *known = sys.argv[1:]; like = {k.lower(): k for k in known}; \

@@ -49,7 +49,10 @@ class Parser(argparse.ArgumentParser):
         return found
 
     def error(self, message: str) -> Never:
-        super().error(" ".join(message.split()))
+        said = " ".join(message.split())
+        if lacking := re.fullmatch(r"argument (--[a-z-]+): expected one argument", said):
+            said = f"argument {lacking[1]}: expected a value; one that begins with a dash: {lacking[1]}=VALUE"
+        super().error(said)
 
     def _strange(self, name: str, options: set[str]) -> Never:
         from optimizers.shared.near import near  # not before: it must be ours (see report/__main__.py)

@@ -1,12 +1,16 @@
-"""Reading files that anybody may have written: plain files only, so much at a time, each line by itself.
+"""Reading files that anybody may have written, and writing files that anybody may read meanwhile.
 
-A link that leads nowhere, a folder, a pipe that never ends or a line of a gigabyte is one ValueError.
+Plain files only are read, so much at a time, each line by itself: a link that leads nowhere, a folder, a pipe
+that never ends or a line of a gigabyte is one ValueError. What is written is there whole or not at all.
 """
 
+import contextlib
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 LONGEST_LINE = 8 * 2**20  # bytes; a record has about two thousand
 LARGEST = 64 * 2**20  # bytes of a file that is read in one piece: manifests of ours have a quarter of a million
@@ -53,6 +57,34 @@ def name(path: Path) -> str:
     """A path for a message: on one line, whatever is in it."""
     text = str(path)
     return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write to `path` so that a reader, or a crash, sees the old file or the new one, never half."""
+    with atomic_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that takes its place at `path` whole when the block ends, and not if it raises."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide results from other readers
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the rename itself must survive a power cut
+    finally:
+        os.close(folder)
 
 
 def _opened(path: Path) -> int:

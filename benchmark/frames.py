@@ -1,10 +1,17 @@
-"""Rows of frames, typed: what a study and its pages ask of a table again and again."""
+"""Rows of frames, typed, and the columns that name them: what is asked of a table again and again."""
 
 from collections.abc import Iterable
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+
+CELL = [
+    "optimizer",
+    "scale",
+    "chinchilla_ratio",
+]  # columns: which cell a row is of
+RUN = [*CELL, "search", "seed"]  # and which report run
 
 
 def where(frame: pd.DataFrame, **equal: Any) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmark import recorded, validate
-from benchmark.spec import SCHEMA
+from benchmark.spec import SCHEMA, task_name
 from benchmark.validate import Check, Wrong
 
 CELL = re.compile(r"(.+/.+?)(#[0-9]{1,6})?", re.DOTALL)  # optimizer/task, and the number of its search
@@ -46,7 +46,7 @@ def _task(value: Any) -> Mapping[str, Any]:
     task = _task_fields(value)
     if missing := _TASK.keys() - task.keys():
         raise Wrong("it is missing", min(missing))
-    if task["name"] != f"{task['scale']}-{task['chinchilla_ratio']:g}x":
+    if task["name"] != task_name(task["scale"], task["chinchilla_ratio"]):
         raise Wrong(f"{validate.shown(task['name'])} is not its scale and ratio", "name")
     return task
 

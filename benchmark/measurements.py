@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import files, validate
-from benchmark.store import write_atomically
+from benchmark.files import write_atomically
 
 SCHEMA = 2
 TOLERANCE = 0.15  # of a figure of one block, which shows no spread

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.store import write_atomically
+from benchmark.files import write_atomically
 
 FOLDER = "running"
 LARGE_BYTES, SAMPLES, LINE_BYTES = 200_000, 100, 2_000  # of a file that `read` does not read whole

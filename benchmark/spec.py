@@ -112,7 +112,7 @@ class Trial:
 
     @property
     def task(self) -> str:
-        return f"{self.scale}-{self.chinchilla_ratio:g}x"
+        return task_name(self.scale, self.chinchilla_ratio)
 
     @property
     def batch_size(self) -> int:
@@ -133,6 +133,11 @@ class Trial:
 def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields without those of LATER that say nothing."""
     return {name: value for name, value in fields.items() if value or name not in LATER}
+
+
+def task_name(scale: str, ratio: float) -> str:
+    """`27k-0.5x`: what a task is called, in records, on pages and on a command line."""
+    return f"{scale}-{ratio:g}x"
 
 
 def canonical(value: Any) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark import peaks
-from benchmark.store import write_atomically
+from benchmark.files import write_atomically
 
 FILE = Path(__file__).with_suffix(".json")
 DEVICE = "NVIDIA H100 SXM"

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ORDER_SECONDS = 8.0  # `docker stop` kills after ten
@@ -32,6 +33,7 @@ _held = 0  # blocks under way that ask by themselves
 _allowed = 0.0  # until when order may take, where somebody has asked for longer
 _first: list[Callable[[], None]] = []  # what is done before the main thread is told
 _listened: Callable[[], None] | None = None  # in a worker: how it leaves
+_theirs: Any = None  # a library's own handler of Ctrl-C, which is told by ours
 
 
 def run(main: Callable[[], int], line: str) -> int:
@@ -124,8 +126,20 @@ def listen(leave: Callable[[], None] | None = None) -> None:
 
 def again() -> None:
     """Take the signals back from a library that has taken them since. Does nothing outside run()."""
+    global _theirs
     if _working and threading.current_thread() is threading.main_thread():
+        _theirs = None
         _install()
+
+
+def share() -> None:
+    """As again(), but a library that has taken Ctrl-C is told of signals, once what comes `first` is done."""
+    global _theirs
+    theirs = signal.getsignal(signal.SIGINT)
+    here = _working and threading.current_thread() is threading.main_thread()
+    if here and callable(theirs) and theirs is not _heed:
+        again()
+        _theirs = theirs
 
 
 def descendants(pid: int) -> list[int]:
@@ -202,7 +216,7 @@ def _tell(frame: FrameType | None) -> None:
     _told = True
     for what in _first:
         what()
-    theirs = signal.getsignal(signal.SIGINT)  # Tune's, while it runs: it lets go of its workers
+    theirs = _theirs or signal.getsignal(signal.SIGINT)  # Tune's, while it runs: it lets go of its workers
     if theirs is _heed or not callable(theirs):
         raise KeyboardInterrupt
     theirs(signal.SIGINT, frame)

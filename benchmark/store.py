@@ -1,4 +1,4 @@
-"""Records on disk, and records as DataFrames: the seam between training and reading.
+"""Records on disk, and read from there as DataFrames: the seam between training and reading.
 
 results/<sweep>/trials/<trial_id>.json   one record a file, written once and never changed
 results/<sweep>/trials.jsonl             an archive: the same, one record a line, for committed results
@@ -9,47 +9,18 @@ Needs neither jax nor torch nor ray.
 
 import contextlib
 import os
-import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from benchmark import files, machine, manifests, scales, validate
+from benchmark import files, manifests, record_rows, timing, validate
 from benchmark.data import sources
+from benchmark.files import write_atomically
 from benchmark.recorded import record_from_json
 from benchmark.spec import Record
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write to `path` so that a reader, or a crash, sees the old file or the new one, never half."""
-    with atomic_file(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-
-
-@contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to that takes its place at `path` whole when the block ends, and not if it raises."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide results from other readers
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the rename itself must survive a power cut
-    finally:
-        os.close(folder)
 
 
 def save(record: Record, sweep_dir: Path) -> Path:
@@ -187,13 +158,6 @@ def compact(sweep_dir: Path) -> Path:
 
 
 MEASUREMENTS = "bench"  # the folder of figures of how fast the benchmark itself is, which are no sweep
-# One corpus, one backend, one precision: losses of different experiments are not compared.
-SAME = [
-    "corpus", "corpus_hash", "tokenizer_hash", "eval_corpus_hash",
-    "backend", "precision", "experiment", "eval_split",
-]  # fmt: skip
-RUN = ["optimizer", "scale", "chinchilla_ratio", "search", "seed"]
-LOSS_COLUMNS = [*RUN, "val_loss", "task", "status", "reason", "trial_id"]
 
 
 @dataclass(frozen=True)
@@ -224,13 +188,11 @@ class Results:
 def load(results: str | Path) -> Results:
     """Read a results folder, or one sweep's own. Raises ValueError if it is not there; damaged records are
     listed, not fatal."""
-    from benchmark import timing  # which itself writes with `write_atomically`
-
     results = Path(results)
     damaged: list[str] = []
     pairs = list(records(results, damaged))
-    runs = pd.DataFrame([_run_row(sweep, record) for sweep, record in pairs])
-    curves = pd.DataFrame([row for _, record in pairs for row in _curve_rows(record)])
+    runs = pd.DataFrame([record_rows.run_row(sweep, record) for sweep, record in pairs])
+    curves = pd.DataFrame([row for _, record in pairs for row in record_rows.curve_rows(record)])
     sweeps = {}
     for path in (folder / "sweep.json" for folder in _sweep_folders(results)):
         figures = path.parent.name == MEASUREMENTS and not any(sweep == MEASUREMENTS for sweep, _ in pairs)
@@ -255,120 +217,3 @@ def skipped(damaged: Sequence[str]) -> str:
         return ""
     more = f"; and {len(damaged) - 1:,} more" if len(damaged) > 1 else ""
     return f"skipped {len(damaged):,} of what is in the results, the rest is used: {damaged[0]}{more}"
-
-
-def _run_row(sweep: str, record: Record) -> dict[str, Any]:
-    trial = record.trial
-    row: dict[str, Any] = {
-        "trial_id": trial.trial_id,
-        "sweep": sweep,
-        "optimizer": trial.optimizer,
-        "rule": trial.rule,
-        "scale": trial.scale,
-        "num_params": scales.SCALES[trial.scale].num_params if trial.scale in scales.SCALES else None,
-        "chinchilla_ratio": trial.chinchilla_ratio,
-        "task": trial.task,
-        "tokens": trial.tokens,
-        "steps": trial.steps,
-        "batch_size": trial.batch_size,
-        "seed": trial.seed,
-        "use": trial.use,
-        "status": record.status,
-        "reason": record.reason,
-        "purpose": record.purpose,
-        "val_loss": record.val_loss,
-        "bits_per_byte": record.bits_per_byte,
-        "train_loss": record.train_loss,
-        "data_epochs": record.data_epochs,
-        "corpus": sources.shown(trial.corpus),
-        "corpus_hash": trial.corpus_hash,
-        "tokenizer_hash": trial.tokenizer_hash,
-        "eval_corpus": sources.shown(trial.eval_corpus),
-        "eval_corpus_hash": trial.eval_corpus_hash,
-        "backend": trial.backend,
-        "precision": trial.precision,
-        "experiment": trial.experiment,
-        "eval_split": trial.evaluation.split,
-        "machine": machine.machine(record.environment),
-        "cpu_type": machine.cpu_type(record.environment),
-        "conditions": machine.conditions(record.environment),
-        "gradients_per_step": _gradients(record),
-        "finished_at": record.finished_at,
-    }
-    row.update(asdict(record.cost))
-    row.update({f"hp.{name}": value for name, value in trial.hyperparameters.items()})
-    return row
-
-
-def _gradients(record: Record) -> float:
-    """Gradients of the batch that a step evaluates, a loss alone a third of one. Where an old record does not
-    say: one for an optimizer of the registry, as all of them had, and NaN for a user's."""
-    said = record.facts.get("gradients_per_step")
-    if isinstance(said, int | float):
-        return float(said)
-    return 1.0 if "@" in record.trial.rule else np.nan
-
-
-def _curve_rows(record: Record) -> Iterator[dict[str, Any]]:
-    trial = record.trial
-    for point in record.curve:
-        yield {
-            "trial_id": trial.trial_id,
-            "optimizer": trial.optimizer,
-            "scale": trial.scale,
-            "chinchilla_ratio": trial.chinchilla_ratio,
-            "task": trial.task,
-            "seed": trial.seed,
-            "use": trial.use,
-            "fraction": point.step / trial.steps,
-            **asdict(point),
-        }
-
-
-def report_losses(
-    runs: pd.DataFrame,
-    trial_ids: Collection[str] | None = None,
-    corpus: str | None = None,
-    backend: str | None = None,
-    precision: str | None = None,
-    searches: Mapping[str, Sequence[int]] | None = None,
-) -> pd.DataFrame:
-    """The report runs as a losses frame, what every comparison rests on.
-
-    val_loss is inf for a diverged run and NaN for a failed one: both stay rows, because a gap would hide them.
-
-    trial_ids: the runs of one sweep, as its manifest lists them; all if None.
-    corpus, backend, precision: keep these only.
-    searches: trial id -> the searches of its cell whose winner it ran: several where they chose alike. A run
-        that is not in it is of search 0.
-
-    Also returns task, status, reason and trial_id. Raises ValueError where the runs left are not of one
-    experiment, or where two of them are the same optimizer, task and seed with different settings.
-    """
-    wanted = (runs["use"] == "report").to_numpy()
-    if trial_ids is not None:
-        wanted = wanted & runs["trial_id"].isin(list(trial_ids)).to_numpy()
-    for column, value in (("corpus", corpus), ("backend", backend), ("precision", precision)):
-        if value is not None:
-            wanted = wanted & (runs[column] == value).to_numpy()
-    chosen = runs.loc[wanted].drop_duplicates(["trial_id", *SAME])  # the same run twice is one run
-    for column in SAME:
-        found = sorted({str(v) for v in chosen[column]})
-        if len(found) > 1:
-            raise ValueError(
-                f"report runs differ in {column} ({', '.join(found)}) and cannot be compared; choose one, "
-                "or pass one sweep's trial_ids"
-            )
-    owners = [tuple((searches or {}).get(i) or (0,)) for i in chosen["trial_id"]]
-    chosen = chosen.assign(search=owners).explode("search", ignore_index=True).astype({"search": int})
-    twice = chosen.duplicated(RUN).to_numpy()
-    if twice.any():
-        first = chosen.iloc[int(twice.argmax())]
-        raise ValueError(
-            f"{first['optimizer']} on {first['task']} has two report runs of seed {first['seed']} with "
-            "different settings; pass the trial_ids of one sweep"
-        )
-    loss = chosen["val_loss"].to_numpy(float, na_value=np.nan)
-    status = chosen["status"].to_numpy(str)
-    loss = np.where(status == "diverged", np.inf, np.where(status == "failed", np.nan, loss))
-    return chosen.assign(val_loss=loss).reindex(columns=LOSS_COLUMNS).sort_values(by=RUN, ignore_index=True)

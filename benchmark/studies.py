@@ -10,6 +10,7 @@ import pandas as pd
 
 from benchmark import files, scales, store
 from benchmark.frames import column, rows, together, where
+from benchmark.losses import SAME
 from benchmark.spec import Record
 from benchmark.store import Results
 from benchmark.study import Study
@@ -19,7 +20,7 @@ NEEDED = [  # of runs, where there are none
     "val_loss",
 ]  # fmt: skip
 MOST = {"optimizers": 200, "tasks": 100}  # of one sweep: every pair is compared, every cell is a page
-EXPERIMENT = [c for c in store.SAME if c != "eval_split"]  # what tells experiments apart, whatever the use
+EXPERIMENT = [c for c in SAME if c != "eval_split"]  # what tells experiments apart, whatever the use
 
 
 FORMER = {"role": "use"}  # columns that had another name
@@ -91,7 +92,7 @@ class Studies:
         return self._all(lambda study: study.flips)
 
     def bands(self) -> pd.DataFrame:
-        """The ranks that each optimizer may have on a task (`analysis.flips.rank_bands`)."""
+        """The ranks that each optimizer may have on a task (`analysis.rank_bands.rank_bands`)."""
         return self._all(lambda study: study.rank_bands)
 
     def costs(self) -> pd.DataFrame:

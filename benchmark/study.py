@@ -1,6 +1,6 @@
 """One sweep made ready for the pages: its runs, its losses, and what the analysis says of them.
 
-A page reads a Study and nothing else.
+A page reads a Study and nothing else. Each table is a cached property, so that it is computed once.
 """
 
 from collections.abc import Mapping
@@ -11,205 +11,56 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from benchmark import searched, store
-from benchmark.analysis import choosing, cost, flips, speedup, tuning
+from benchmark.analysis import (
+    best_of_k,
+    choosing,
+    cost,
+    edges,
+    flips,
+    laws,
+    rank_bands,
+    speedup,
+    tuning,
+    whatif,
+)
 from benchmark.analysis.evidence import Evidence
+from benchmark.described import NO_FACTS, Described, TaskFacts
 from benchmark.frames import known, rows, where
+from benchmark.losses import report_losses
 from benchmark.machine import losses_repeat
-from benchmark.published import fantastic as published
-from benchmark.spec import Record
+from benchmark.spec import Record, task_name
 
-NO_FACTS = {
-    "title": "", "paper": "", "url": "", "family": "", "summary": "", "rule": "", "space": {},
-    "ablation_of": "",
-}  # fmt: skip
-ASSUMED_NOISE_SD = 0.003  # nats; the study's own acceptance band (arXiv 2509.02046), for its single seeds
-# nats; what choosing adds where every cell is one search. Measured at 27k-1x, three searches of 40 trials each:
-# 0 for AdamW, .0165 for Muon (results/micro-27k-1x); their root mean square. Of others' results: their band.
-ASSUMED_CHOOSING_SD = 0.012
+GOOD = 0.01  # nats: a loss this close to the best still counts as well tuned
 
 
 @dataclass(frozen=True)
-class TaskFacts:
-    """A task as the manifest describes it."""
+class Study(Described):
+    """A sweep's manifest with exactly the runs it names. step_times: those measured in turns with the
+    baseline's (`timing.read`)."""
 
-    name: str
-    scale: str
-    ratio: float
-    tokens: int
-    num_params: int
-
-
-@dataclass(frozen=True)
-class Study:
-    """A sweep's manifest with exactly the runs it names. `name` is its folder below results; step_times: those
-    measured in turns with the baseline's (`timing.read`)."""
-
-    name: str
-    manifest: Mapping[str, Any] = field(repr=False)
     runs: pd.DataFrame = field(repr=False)
     curves: pd.DataFrame = field(repr=False)
     by_id: Mapping[str, Record] = field(repr=False)
     step_times: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
 
-    @property
-    def title(self) -> str:
-        return str(self.manifest.get("title") or self.name)
-
-    @property
-    def baseline(self) -> str:
-        return str(self.manifest.get("baseline", "adamw"))
-
-    @property
-    def theirs(self) -> bool:
-        """Whether the losses are published results of others, not our runs."""
-        return bool(self.manifest.get("published"))
-
-    @property
-    def not_stated(self) -> tuple[str, ...]:
-        """What others' runs do not state of themselves ("seed", "backend" ...): pages leave it blank."""
-        return tuple(str(name) for name in self.manifest.get("not_stated") or ())
-
-    @property
-    def is_source(self) -> bool:
-        """Whether these are the published results of arXiv 2509.02046, whose claims are judged."""
-        return self.theirs and self.manifest["name"] == published.NAME
-
-    @property
-    def loss_name(self) -> str:
-        """What a report run's final loss is: others' results need not be from a split that nobody tuned on."""
-        return "published loss" if self.is_source else "imported loss" if self.theirs else "test loss"
-
-    @cached_property
-    def optimizers(self) -> Mapping[str, Mapping[str, Any]]:
-        """An optimizer's facts by name: title, paper, url, family, summary, rule, space."""
-        return {name: {**NO_FACTS, **facts} for name, facts in self.manifest["optimizers"].items()}
-
-    @cached_property
-    def titles(self) -> dict[str, str]:
-        return {name: str(facts["title"] or name) for name, facts in self.optimizers.items()}
-
-    @property
-    def baseline_title(self) -> str:
-        return self.titles.get(self.baseline, self.baseline)
-
-    @property
-    def tuned_baseline(self) -> str:
-        """The baseline in a sentence, with whose tuning it is: we did not tune what others ran."""
-        if not self.theirs:
-            return f"tuned {self.baseline_title}"
-        return f"{self.baseline_title} as {'the study tuned it' if self.is_source else 'its publisher ran it'}"
-
-    @cached_property
-    def tasks(self) -> list[TaskFacts]:
-        """Smallest model first, then by token budget."""
-        found = [
-            TaskFacts(t["name"], t["scale"], t["chinchilla_ratio"], t["tokens"], t["num_params"])
-            for t in self.manifest["tasks"]
-        ]
-        return sorted(found, key=lambda t: (t.num_params, t.scale, t.ratio))
-
-    @cached_property
-    def scales(self) -> list[str]:
-        return list(dict.fromkeys(t.scale for t in self.tasks))
-
-    @cached_property
-    def sizes(self) -> dict[str, int]:
-        """Non-embedding parameters by scale, also where a scale is not on our ladders."""
-        return {t.scale: t.num_params for t in self.tasks}
-
-    @cached_property
-    def _searches(self) -> Mapping[str, list[Mapping[str, Any]]]:
-        """ "optimizer/task" -> the manifest's entry of each of its searches, in their order."""
-        return choosing.searches(self.manifest.get("cells", {}))
-
-    def searches(self, optimizer: str, task: str) -> list[Mapping[str, Any]]:
-        """The manifest's entries for an optimizer on a task, one per search; none where it has no such cell."""
-        return self._searches.get(f"{optimizer}/{task}", [])
-
-    def cell(self, optimizer: str, task: str) -> Mapping[str, Any]:
-        """The searches of an optimizer on a task taken together: budget, tuning, reports, complete and badges
-        (a badge that only some of them carry says which). Empty where it was not asked for."""
-        found = self.searches(optimizer, task)
-        if not found:
-            return {}
-        return {
-            "budget": sum(int(e.get("budget") or 0) for e in found),
-            "complete": all(bool(e.get("complete")) for e in found),
-            "badges": _badges([[str(b) for b in e.get("badges", ())] for e in found]),
-            **{k: list(dict.fromkeys(i for e in found for i in e.get(k, ()))) for k in ("tuning", "reports")},
-        }
-
     def winners(self, optimizer: str, task: str) -> list[Mapping[str, Any]]:
         """The hyperparameters that each search chose: the manifest's, or those of the report runs; empty
         without either."""
-        chosen = [e["winner"] for e in self.searches(optimizer, task) if e.get("winner")]
+        if chosen := [e["winner"] for e in self.searches(optimizer, task) if e.get("winner")]:
+            return chosen
         reported = where(self.losses, optimizer=optimizer, task=task)["trial_id"].tolist()
-        return chosen or [self.by_id[i].trial.hyperparameters for i in reported[:1]]
-
-    @cached_property
-    def challengers(self) -> list[str]:
-        """Who is compared with the baseline: neither its copies nor variants that lack one of its freedoms."""
-        named = {o: facts for o, facts in self.optimizers.items() if o != self.baseline and "~" not in o}
-        return [o for o, facts in named.items() if not facts["ablation_of"]]
-
-    @cached_property
-    def asked(self) -> list[str]:
-        """The optimizers that are not of the registry: whoever runs a sweep with one asks about it."""
-        own = [o for o, facts in self.optimizers.items() if "#" in str(facts["rule"]) and "~" not in o]
-        return [] if self.theirs or self.copies else own
-
-    @property
-    def copies(self) -> bool:
-        """Whether it is nothing but copies of one optimizer: a check of the sweep itself."""
-        return str(self.manifest["name"]).startswith("aa-")
-
-    def tuned_by(self, optimizer: str, task: str) -> set[str]:
-        """The tuning trials that an optimizer's settings on a task rest on: its own, and those of the searches
-        that it started from."""
-        found: set[str] = set()
-        for entry in self.searches(optimizer, task):
-            while entry:
-                found.update(entry.get("tuning", ()))
-                entry = self.manifest["cells"].get(entry.get("from", ""), {})
-        return found
-
-    @property
-    def again(self) -> str:
-        """The baseline's second entry, tuned anew like any contestant: what the same optimizer comes to. Empty
-        where the sweep has none."""
-        return next((o for o in self.optimizers if o.startswith(f"{self.baseline}~")), "")
+        return [self.by_id[i].trial.hyperparameters for i in reported[:1]]
 
     @cached_property
     def losses(self) -> pd.DataFrame:
-        """store.report_losses: report runs, one row per optimizer, scale, ratio, search and seed."""
-        return store.report_losses(self.runs, searches=choosing.owners(self.manifest.get("cells", {})))
+        """losses.report_losses: report runs, one row per optimizer, scale, ratio, search and seed."""
+        return report_losses(self.runs, searches=choosing.owners(self.manifest.get("cells", {})))
 
     @cached_property
     def compared(self) -> pd.DataFrame:
         """The losses of the baseline and of its challengers: what is ranked."""
         named = [*self.challengers, self.baseline]
         return cast(pd.DataFrame, self.losses.loc[self.losses["optimizer"].isin(named)])
-
-    @cached_property
-    def noise_sd(self) -> float | None:
-        """The assumed sd of one run: only for published results, which have one seed."""
-        return ASSUMED_NOISE_SD if self.theirs else None
-
-    @property
-    def choosing_sd(self) -> float:
-        """The assumed sd of what choosing adds: used only where no cell was searched twice."""
-        return ASSUMED_NOISE_SD if self.theirs else ASSUMED_CHOOSING_SD
-
-    @property
-    def looks(self) -> tuple[int, ...]:
-        """Report seeds at each look; empty where their number was fixed."""
-        return tuple(int(n) for n in self.manifest.get("protocol", {}).get("looks") or ())
-
-    @property
-    def baseline_times(self) -> int:
-        """How many times as many searches the baseline has as the others."""
-        return int(self.manifest.get("protocol", {}).get("baseline_times") or 1)
 
     @cached_property
     def band(self) -> float:
@@ -323,15 +174,15 @@ class Study:
 
     @cached_property
     def expected(self) -> pd.DataFrame:
-        """analysis.tuning.expected_best_of_k of the random-search runs."""
-        return tuning.expected_best_of_k(self.runs)
+        """analysis.best_of_k.expected_best_of_k of the random-search runs."""
+        return best_of_k.expected_best_of_k(self.runs)
 
     @cached_property
     def rank_bands(self) -> pd.DataFrame:
-        """analysis.flips.rank_bands of what is ranked, with a `task` column."""
+        """analysis.rank_bands.rank_bands of what is ranked, with a `task` column."""
         if not len(self.losses):
-            return _with_task(pd.DataFrame(columns=flips.BAND_COLUMNS))
-        return _with_task(flips.rank_bands(self.compared, self.noise_sd, self.choosing_sd))
+            return _with_task(pd.DataFrame(columns=rank_bands.COLUMNS))
+        return _with_task(rank_bands.rank_bands(self.compared, self.noise_sd, self.choosing_sd))
 
     @cached_property
     def bands(self) -> Mapping[tuple[str, str], tuple[int, int]]:
@@ -365,30 +216,77 @@ class Study:
                 return task
         return None
 
-    # ---- tables that pages share, each computed once: functions of benchmark/searched.py
-    best_so_far = cached_property(searched.best_so_far)
-    budget_swaps = cached_property(searched.budget_swaps)
-    transfer = cached_property(searched.transfer)
-    claimed = cached_property(searched.claimed)
-    edges = cached_property(searched.edges)
-    scaling_sensitive = cached_property(searched.scaling_sensitive)
-    choosing = cached_property(searched.choosing)
-    lr_tolerance = cached_property(searched.lr_tolerance)
-    laws = cached_property(searched.laws)
-    loss_laws = cached_property(searched.loss_laws)
-    # ---- end of the tables that pages share
+    @cached_property
+    def best_so_far(self) -> pd.DataFrame:
+        """analysis.best_of_k.best_so_far: the lowest validation loss after each tuning trial."""
+        return best_of_k.best_so_far(self.runs)
+
+    @cached_property
+    def budget_swaps(self) -> pd.DataFrame:
+        """analysis.best_of_k.budget_swaps: pairs whose order depends on the number of random-search trials."""
+        return best_of_k.budget_swaps(self.expected)
+
+    @cached_property
+    def transfer(self) -> pd.DataFrame:
+        """analysis.whatif.transfer_cost: what it costs to take another optimizer's learning rate."""
+        return whatif.transfer_cost(self.runs, ["peak_lr"], noise_sd=self.noise_sd)
+
+    @cached_property
+    def claimed(self) -> pd.DataFrame:
+        """analysis.whatif.claimed: speedups over the baseline left at each tried learning rate. Empty where
+        nothing is compared or the baseline was not tuned."""
+        if self.headline is None or not len(where(self.runs, use="tuning", optimizer=self.baseline)):
+            return pd.DataFrame()
+        return whatif.claimed(self.runs, self.losses, self.baseline, self.noise_sd)
+
+    @cached_property
+    def edges(self) -> pd.DataFrame:
+        """analysis.edges.edges: the best values that no trial brackets, as the badges say."""
+        spaces = {o: f["space"] for o, f in self.optimizers.items()}
+        return edges.edges(self.runs, spaces, self.manifest.get("cells", {}))
+
+    @cached_property
+    def scaling_sensitive(self) -> pd.DataFrame:
+        """analysis.tuning.scaling_sensitive, by the band that each search measured."""
+        return tuning.scaling_sensitive(self.runs, self.band, self.manifest["cells"])
+
+    @cached_property
+    def choosing(self) -> pd.DataFrame:
+        """analysis.choosing.choosing: repeated searches. Empty where no cell was searched twice."""
+        cells = self.manifest["cells"]
+        return choosing.choosing(self.runs, cells) if any("#" in key for key in cells) else pd.DataFrame()
+
+    @cached_property
+    def lr_tolerance(self) -> pd.DataFrame:
+        """analysis.tuning.lr_tolerance: how wide the range of learning rates within GOOD of the best is."""
+        return tuning.lr_tolerance(self.runs, GOOD)
+
+    @cached_property
+    def laws(self) -> list[dict[str, Any]]:
+        """analysis.laws.summary of the laws through each optimizer's best hyperparameters, as rows; of others'
+        results through what they reported."""
+        ours = self.manifest["cells"] and not self.theirs
+        best = self._sized(self.chosen_settings() if ours else self._reported)
+        return rows(laws.summary(laws.hyperparameter_laws(best) if len(best) else {}))
+
+    @cached_property
+    def loss_laws(self) -> list[dict[str, Any]]:
+        """analysis.laws.summary of the laws through each optimizer's losses, as rows."""
+        known = len(self._sized(self._reported))
+        return rows(laws.summary(laws.loss_laws(self._sized(self.losses)) if known else {}))
+
+    @property
+    def _reported(self) -> pd.DataFrame:
+        return where(self.runs, use="report", status="finished")
+
+    def _sized(self, runs: pd.DataFrame) -> pd.DataFrame:
+        """The runs with num_params, those left out of whose scale no size is known."""
+        if runs.empty:
+            return runs
+        runs = runs.assign(num_params=[float(self.sizes.get(s, 0)) for s in runs["scale"]])
+        return cast(pd.DataFrame, runs.loc[runs["num_params"] > 0])
 
 
 def _with_task(table: pd.DataFrame) -> pd.DataFrame:
-    names = [f"{s}-{r:g}x" for s, r in zip(table["scale"], table["chinchilla_ratio"], strict=True)]
+    names = list(map(task_name, table["scale"], table["chinchilla_ratio"]))
     return table.assign(task=names)
-
-
-def _badges(of_each: list[list[str]]) -> list[str]:
-    """The badges of a cell's searches, once each; one that not all of them carry names its searches."""
-    found = []
-    for badge in dict.fromkeys(b for badges in of_each for b in badges):
-        carriers = [str(i) for i, badges in enumerate(of_each, 1) if badge in badges]
-        among = "" if len(carriers) == len(of_each) else f" (search {', '.join(carriers)} of {len(of_each)})"
-        found.append(f"{badge}{among}")
-    return found

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from benchmark import scales
 from benchmark.scales import Scale
+from benchmark.spec import task_name
 
 TOKENS_PER_PARAMETER = 20  # Chinchilla's rule of thumb: what a ratio of 1 means (arXiv 2203.15556)
 
@@ -19,7 +20,7 @@ class Task:
 
     @property
     def name(self) -> str:
-        return f"{self.scale.name}-{self.chinchilla_ratio:g}x"
+        return task_name(self.scale.name, self.chinchilla_ratio)
 
     @property
     def tokens(self) -> int:

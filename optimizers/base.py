@@ -187,6 +187,10 @@ class Run:
     """jax, where a trial has several devices, else None: gives a function over stacks of matrices back as one
     that computes the same, each device whole matrices of its own. See optimizers/shared/whole.py."""
 
+    normals: Callable[[tuple[str, ...], Any, tuple[int, ...]], Any] | None = None
+    """jax, of a deep model, else None: (names, step, shape) -> what `normal` gives of each, stacked. Used by
+    `normals` of optimizers/shared/stacks.py."""
+
 
 def static(default: Value) -> Any:
     """A field that changes shapes or program structure: a new value compiles a new program."""
@@ -216,7 +220,8 @@ class Optimizer:
 
     shards_state: ClassVar[bool] = False
     """jax: whether a trainer with several devices may cut the state over them, each array along one of its
-    axes. It changes no result. Without, every device keeps all of the state."""
+    axes, and of a deep model parameters and gradients. It changes no result. Without, every device keeps all of
+    them."""
 
     def build_jax(self, run: Run) -> Any:
         """Return an optax.GradientTransformationExtraArgs over flat dicts; its updates are added to the

@@ -35,7 +35,7 @@ from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, stat
 from optimizers.shared.blocks import block_shape, gram
 from optimizers.shared.decoupled import decay_groups, decayed_step, floats
 from optimizers.shared.spaces import ADAM_ESSENTIAL, beta, decay, micro_decay, micro_momentum, micro_rate, rate
-from optimizers.shared.stacks import Stacks, one_by_one
+from optimizers.shared.stacks import Stacks, normals, one_by_one
 from optimizers.shared.whole import spread
 
 ANNEAL = 5.12  # the reference's 0.001 per step, at the 5120 steps of the published study's 130M at 1x
@@ -219,7 +219,7 @@ class Kron(Optimizer):
             due = self.due(count, run.steps, waited, jnp)
 
             def draw() -> dict[str, Any]:
-                noise = stacks.stack({n: run.normal(n, count, p.shape) for n, p in run.params.items()})
+                noise = stacks.stack(normals(run, count))
                 return {s: noise[s].astype(m.dtype) for s, m in state.m.items()}
 
             noise = jax.lax.cond(due, draw, lambda: stacks.zeros(params))

@@ -31,6 +31,7 @@ from optimizers.shared.spaces import (
     micro_rate,
     rate,
 )
+from optimizers.shared.stacks import normals
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def scale_by_sophia(opt: Sophia, interval: jax.Array, run: Run) -> optax.Gradien
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         def estimate() -> Any:
-            z = {n: run.normal(n, state.step, p.shape).astype(p.dtype) for n, p in params.items()}
+            z = {n: x.astype(params[n].dtype) for n, x in normals(run, state.step).items()}
             return average(opt.beta2, state.h, hessian_diagonal(extra["loss_fn"], params, z))
 
         m = average(opt.beta1, state.m, updates)

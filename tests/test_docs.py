@@ -66,6 +66,19 @@ def test_files_and_links_exist(request: pytest.FixtureRequest, text: str) -> Non
     assert not [path for path in named if not (ROOT / path).exists() and path not in EXAMPLES]
 
 
+def test_every_test_that_a_text_names_is_there(text: str) -> None:
+    for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text):
+        assert f"\ndef {name}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file}::{name}"
+
+
+def test_every_row_of_the_field_names_a_test() -> None:
+    page = (ROOT / "docs" / "field.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| found |")]
+    assert len(rows) > 39
+    for row in rows:
+        assert re.search(r"\| (`tests/[^`]+::\w+`(, )?)+ \|$|\| the same \|$", row), row
+
+
 def test_the_reading_path_is_short_and_its_lines_are_counted() -> None:
     path = readme.reading((ROOT / "README.md").read_text(encoding="utf-8"))
     assert 1 < len(path) <= 8

@@ -28,7 +28,24 @@ OURS = (
     "PYTHON",
     "VENV",
 )
-ODD = ["a b", "it's", 'a "b"', "größe", "-dash", "a$b", "a;b&c", "a*b", "~x", "100%", "a#b", "a\\b"]
+ODD = [
+    "a b",
+    "it's",
+    'a "b"',
+    "größe",
+    "-dash",
+    "a$b",
+    "a;b&c",
+    "a*b",
+    "~x",
+    "100%",
+    "a#b",
+    "a\\b",
+    "$(shell touch pwned)",
+    "a) $(error b",
+    "${x}$$y`touch pwned`",
+    "two\nlines",
+]
 
 
 @pytest.fixture(scope="module", params=["clone", "my 'clone' ü (1)/proj $x"])
@@ -67,6 +84,24 @@ def test_every_value_arrives_whole(clone: Path, odd: str) -> None:
     assert call[2:] == [*expected, f"--out={odd}", "--corpus", "local:my texts", "--", f"{odd}.py"]
     (call,) = called(make(clone, "check-optimizer", f"FILE={odd}.py"))
     assert call == ["-m", "benchmark.kit", "--", f"{odd}.py"]
+
+
+def test_nothing_in_a_value_is_run_or_put_in_the_environment_otherwise(clone: Path) -> None:
+    python = clone / ".venv" / "bin" / "python"
+    before = python.read_text()
+    python.write_text("#!/bin/sh\nenv\n")
+    try:
+        value = "a$b $(shell touch pwned) ${c} `touch pwned`"
+        done = make(
+            clone, "sweep", f"RESULTS={value}", f"TMPDIR={value}", f"JAX_CACHE={value}", "RAY_ADDRESS=x"
+        )
+        more = make(clone, "faults", "FAULTS=7", "ARGS=-k x")
+    finally:
+        python.write_text(before)
+    found = done.stdout.splitlines()
+    assert {f"TMPDIR={value}", f"JAX_CACHE={value}", f"GIVEN_RESULTS={value}", "RAY_ADDRESS=x"} <= set(found)
+    assert not any(line.startswith(("RESULTS=", "ARGS=")) for line in found)
+    assert "FAULTS=7" in more.stdout.splitlines() and not (clone / "pwned").exists()
 
 
 def test_what_is_not_given_is_not_said(clone: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.arguments import Parser
-from tools.bench import blocks, turns
+from tools.bench import blocks, trials, turns
 
 CAP = "--xla_cpu_max_isa=AVX2"
 SETTINGS = {"default": "", "capped": CAP}
@@ -37,10 +37,10 @@ def losses(flags: str, scale: str, steps: int) -> list[float]:
     from benchmark.train import runner
 
     size = scales.get(scale)
-    trial, rule = blocks.setting("adamw", size, steps + 1)
+    trial, rule = trials.at_defaults("adamw", size, steps + 1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.npz"
-        runner.trainer_of("jax").train([trial], [rule], blocks.random_corpus(size.vocab), path, max_steps=steps)
+        runner.trainer_of("jax").train([trial], [rule], trials.random_corpus(size.vocab), path, max_steps=steps)
         with np.load(path) as file:
             return [loss for (loss,) in json.loads(file["meta"].tobytes())["train_losses"]]
 

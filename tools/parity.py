@@ -21,9 +21,9 @@ from benchmark import scales
 from benchmark.arguments import Parser, path
 from benchmark.data import corpora
 from benchmark.data.corpora import Corpus
+from benchmark.files import write_atomically
 from benchmark.kit import cases, conformance
 from benchmark.spec import Evaluation, Outcome
-from benchmark.store import write_atomically
 from benchmark.train import runner
 
 SCHEMA = 1

@@ -21,6 +21,7 @@ from benchmark.analysis.claims_trials import transfer_unfair, undertuning_inflat
 from benchmark.analysis.contrasts import contrasts
 from benchmark.analysis.evidence import ABOUT, FEW, Evidence, Finding, Judgement, speed
 from benchmark.analysis.settings import cells, rows
+from benchmark.spec import task_name
 
 MOST = 0.9  # share of comparisons beyond noise that carries a claim about all of them
 VERDICTS = ("faster", "slower", "inseparable", "undecided")
@@ -213,7 +214,7 @@ def _largest(group: pd.DataFrame) -> dict[str, Any]:
 
 
 def _task(cell: Mapping[str, float]) -> str:
-    return f"{cell['scale']}-{cell['chinchilla_ratio']:g}x"
+    return task_name(str(cell["scale"]), cell["chinchilla_ratio"])
 
 
 CLAIMS: tuple[Callable[[Evidence], Judgement], ...] = (

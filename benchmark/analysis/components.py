@@ -9,81 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+from benchmark.analysis.arrays import Floats
+from benchmark.analysis.reml import SMALL, Means, Reduced, TaskRuns, inverted, reduced, scored
+
 PRIOR_DF = 4.0  # weight of the pool beside an optimizer's own runs: noise differs twofold (micro-27k-1x)
 FEW = 4  # degrees of freedom with which a choosing estimated as none says little
 _STEPS = 12
-_SMALL = 1e-9  # share of a variance, or of an eigenvalue, that is taken for nothing
-
-
-@dataclass(frozen=True)
-class TaskRuns:
-    """The finished runs of one task, one entry per run.
-
-    optimizer: index among those of the scale. row: index of the (optimizer, search) pair within the task.
-    seed: index among the task's seeds. paired: whether seeds connect all its optimizers.
-    """
-
-    optimizer: Ints
-    row: Ints
-    seed: Ints
-    loss: Floats
-    paired: bool
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Seeds at which the same rows were run. Differences between these seeds know nothing of optimizers and
-    searches: `count` independent ones, `square` (rows, rows) the sum of their cross products."""
-
-    optimizer: Ints
-    square: Floats
-    count: int
-    paired: bool
-
-
-@dataclass(frozen=True)
-class _Means:
-    """The mean of each row over the seeds of each block: all that is known of optimizers and searches.
-
-    size: runs behind each. rows: (means, rows), which row each is of. fixed: design of optimizers and seeds.
-    """
-
-    optimizer: Ints
-    size: Floats
-    rows: Floats
-    fixed: Floats
-    loss: Floats
-
-
-Reduced = tuple[list[_Block], _Means]
-
-
-def _reduce(task: TaskRuns, optimizers: int) -> Reduced:
-    """The runs without loss of information, which is independent of how many seeds there are."""
-    pattern: dict[tuple[int, ...], list[int]] = {}
-    for seed in np.unique(task.seed):
-        pattern.setdefault(tuple(np.sort(task.row[task.seed == seed])), []).append(int(seed))
-    loss = task.loss - task.loss.mean()
-    blocks, means = [], []
-    for number, (rows, seeds) in enumerate(pattern.items()):
-        at = np.isin(task.seed, seeds)
-        order = np.lexsort((task.seed[at], task.row[at]))
-        table = loss[at][order].reshape(len(rows), len(seeds))
-        own = task.optimizer[at][order].reshape(table.shape)[:, 0]
-        away = table - table.mean(axis=1, keepdims=True)
-        if len(seeds) > 1:
-            blocks.append(_Block(own, away @ away.T, len(seeds) - 1, task.paired))
-        means += [(o, r, number, len(seeds), m) for o, r, m in zip(own, rows, table.mean(axis=1), strict=True)]
-    optimizer, row, block, size, mean = (np.array(column) for column in zip(*means, strict=True))
-    fixed = np.eye(optimizers)[optimizer]
-    fixed = np.hstack([fixed, np.eye(len(pattern))[block]]) if task.paired else fixed
-    return blocks, _Means(optimizer, size.astype(float), np.eye(task.row.max() + 1)[row], fixed, mean)
 
 
 @dataclass(frozen=True)
@@ -134,29 +67,29 @@ def estimate(
 
     noise_sd, choosing_sd: standard deviations in nats that stand in where nothing can be estimated.
     """
-    data = [_reduce(task, optimizers) for task in tasks]
+    data = [reduced(task, optimizers) for task in tasks]
     theta = np.full(optimizers + 1, _start(tasks))
     theta[-1] = 0.0
-    info, _ = _score(data, theta)
-    searched = bool(info[-1, -1] * theta[0] ** 2 > _SMALL)
+    info, _ = scored(data, theta)
+    searched = bool(info[-1, -1] * theta[0] ** 2 > SMALL)
     if not searched:
         theta[-1] = choosing_sd**2 if choosing_sd is not None else 0.0
-    if info[:-1, :-1].sum() * theta[0] ** 2 <= _SMALL:
+    if info[:-1, :-1].sum() * theta[0] ** 2 <= SMALL:
         return _without_residual(theta, noise_sd)
     pool = _common(data, theta, searched)
     choosing_df = sum(_between(means) for _, means in data)
     differ = searched and (pool[-1] > 0 or choosing_df < FEW)
     if searched and not differ:  # then the runs of all searches tell the residual
         pool = _common(data, pool, False)
-    info, score = _score(data, pool)
+    info, score = scored(data, pool)
     merge = _merge(optimizers, differ)
-    both = 2 * _inverse(merge @ info @ merge.T)
+    both = 2 * inverted(merge @ info @ merge.T)
     pooled_df = 2 * pool[0] ** 2 / both[0, 0]
     raw, raw_df = _apart(info, score, pool)
     theta, covariance = pool, merge.T @ both @ merge
     if optimizers > 2:
         agrees = _belongs(raw, raw_df)
-        weight = agrees * np.where(np.isfinite(raw_df), raw_df, 0.0) + _SMALL
+        weight = agrees * np.where(np.isfinite(raw_df), raw_df, 0.0) + SMALL
         theta, covariance = _moderate(data, pool, PRIOR_DF * agrees, weight / weight.sum(), covariance, differ)
     with np.errstate(divide="ignore", invalid="ignore"):
         df = 2 * theta[:-1] ** 2 / np.diag(covariance)[:-1]
@@ -175,18 +108,18 @@ def _start(tasks: Sequence[TaskRuns]) -> float:
     """A positive variance to begin with: that of the runs about their (optimizer, search) means."""
     squares = [np.var(t.loss[t.row == r]) for t in tasks for r in np.unique(t.row) if (t.row == r).sum() > 1]
     everything = [np.var(t.loss) for t in tasks]
-    return float(max(np.mean(squares or [0.0]), _SMALL * np.max(everything, initial=0.0), 1e-16))
+    return float(max(np.mean(squares or [0.0]), SMALL * np.max(everything, initial=0.0), 1e-16))
 
 
 def _common(data: Sequence[Reduced], theta: Floats, searched: bool) -> Floats:
     """One residual variance for all optimizers, and the choosing's if there is something to tell it."""
     merge = _merge(len(theta) - 1, searched)
     for _ in range(_STEPS):
-        info, score = _score(data, theta)
+        info, score = scored(data, theta)
         given = 0.0 if searched else info[:, -1] * theta[-1]
-        solved = _inverse(merge @ info @ merge.T) @ (merge @ (score - given))
+        solved = inverted(merge @ info @ merge.T) @ (merge @ (score - given))
         new = theta.copy()
-        new[:-1] = max(solved[0], _SMALL * theta[0])
+        new[:-1] = max(solved[0], SMALL * theta[0])
         if searched:
             new[-1] = max(solved[1], 0.0)
         moved, theta = np.abs(new - theta).max(), new
@@ -200,49 +133,6 @@ def _merge(optimizers: int, searched: bool) -> Floats:
     merge = np.zeros((2, optimizers + 1))
     merge[0, :-1], merge[1, -1] = 1.0, 1.0
     return merge if searched else merge[:1]
-
-
-def _score(data: Sequence[Reduced], theta: Floats) -> tuple[Floats, Floats]:
-    """Twice the expected information of the components, and the quadratic forms that it predicts."""
-    size = len(theta)
-    info, score = np.zeros((size, size)), np.zeros(size)
-    for blocks, means in data:
-        for block in blocks:
-            own = np.eye(size - 1)[block.optimizer]
-            project = np.diag(1 / theta[block.optimizer])
-            if block.paired:
-                weight = 1 / theta[block.optimizer]
-                project = project - np.outer(weight, weight) / weight.sum()
-            info[:-1, :-1] += block.count * own.T @ (project * project) @ own
-            score[:-1] += own.T @ np.einsum("ij,jk,ki->i", project, block.square, project)
-        project = _projection(means, theta)
-        own = np.eye(size - 1)[means.optimizer] / means.size[:, None]
-        by_row = project @ means.rows
-        info[:-1, :-1] += own.T @ (project * project) @ own
-        cross = own.T @ (by_row * by_row).sum(axis=1)
-        info[:-1, -1] += cross
-        info[-1, :-1] += cross
-        info[-1, -1] += ((means.rows.T @ by_row) ** 2).sum()
-        residual = project @ means.loss
-        score[:-1] += own.T @ residual**2
-        score[-1] += ((means.rows.T @ residual) ** 2).sum()
-    return info, score
-
-
-def _projection(means: _Means, theta: Floats) -> Floats:
-    """REML's P: the inverse covariance of the means with the fixed effects taken out; (means, means)."""
-    precision = means.size / theta[means.optimizer]
-    inverse = np.diag(precision)
-    if theta[-1] > 0:
-        rows = means.rows * precision[:, None]
-        inverse -= (rows / (1 / theta[-1] + rows.sum(axis=0))) @ rows.T
-    fixed = means.fixed[:, means.fixed.any(axis=0)]
-    weighted = inverse @ fixed
-    return inverse - weighted @ np.linalg.pinv(fixed.T @ weighted, hermitian=True, rcond=1e-10) @ weighted.T
-
-
-def _inverse(info: Floats) -> Floats:
-    return np.asarray(np.linalg.pinv(info, hermitian=True, rcond=_SMALL), float)
 
 
 def _moderate(
@@ -261,23 +151,23 @@ def _moderate(
     theta, fixed = pool.copy(), pool[-1]
     active = len(theta) if searched else len(theta) - 1
     for _ in range(_STEPS):
-        info, score = _score(data, theta)
+        info, score = scored(data, theta)
         prior = np.append(prior_df / theta[:-1] ** 2, 0.0)
         target = np.append(np.full(len(prior_df), weight @ theta[:-1]), 0.0)
         score = score + prior * target - (0 if searched else info[:, -1] * fixed)
         whole = (info + np.diag(prior))[:active, :active]
         new = theta.copy()
-        new[:active] = _inverse(whole) @ score[:active]
+        new[:active] = inverted(whole) @ score[:active]
         new[:-1] = np.maximum(new[:-1], 0.02 * target[0])
         new[-1] = max(new[-1], 0.0)
         moved = np.abs(np.log(new[:-1] / theta[:-1])).max()
         theta = new
         if moved < 1e-3:
             break
-    info, _ = _score(data, theta)
+    info, _ = scored(data, theta)
     whole = (info + np.diag(np.append(prior_df / theta[:-1] ** 2, 0.0)))[:active, :active]
     covariance = np.zeros((len(theta), len(theta)))
-    inverse = _inverse(whole)
+    inverse = inverted(whole)
     own = inverse @ info[:active, :active]
     known = np.append(np.full(len(prior_df), weight @ theta[:-1] / pool[0]), 1.0)
     shared = (pool_covariance * np.outer(known, known))[:active, :active]
@@ -288,7 +178,7 @@ def _moderate(
 def _apart(info: Floats, score: Floats, pool: Floats) -> tuple[Floats, Floats]:
     """Each optimizer's variance without moderation, from the pooled fit, and its degrees of freedom."""
     inner = info[:-1, :-1]
-    inverse = _inverse(inner)
+    inverse = inverted(inner)
     raw = inverse @ (score[:-1] - info[:-1, -1] * pool[-1])
     with np.errstate(divide="ignore", invalid="ignore"):
         return raw, pool[:-1] ** 2 / np.diag(inverse)
@@ -320,7 +210,7 @@ def _bartlett(variance: Floats, df: Floats) -> float:
     return float(stats.chi2.sf(statistic / correction, len(d) - 1))
 
 
-def _between(means: _Means) -> int:
+def _between(means: Means) -> int:
     """Degrees of freedom between the searches of the same optimizer, beyond what seeds explain."""
     rank = np.linalg.matrix_rank
     return int(rank(np.hstack([means.fixed, means.rows])) - rank(means.fixed))

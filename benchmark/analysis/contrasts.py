@@ -18,7 +18,7 @@ from functools import cache
 import numpy as np
 from scipy import optimize, special, stats
 
-from benchmark.analysis.components import Bools, Floats, Ints
+from benchmark.analysis.arrays import Bools, Floats, Ints
 from benchmark.analysis.scale_model import ScaleModel
 
 ALPHA = 0.05  # of all intervals together

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import special
 
 from benchmark.analysis import curve
-from benchmark.analysis.components import Floats
+from benchmark.analysis.arrays import Floats
 from benchmark.analysis.contrasts import deviate
 
 REACH = np.log(64.0)  # beyond this many times the baseline's data nothing is converted: 0 or infinite

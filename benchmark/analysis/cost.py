@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from benchmark.analysis.speedup import verdicts
+from benchmark.frames import CELL
 
-CELL = ["optimizer", "scale", "chinchilla_ratio"]
 COLUMNS = [
     *CELL, "speedup", "lo", "hi", "machine", "seconds_per_token", "speedup_seconds", "lo_seconds", "hi_seconds",
     "verdict_seconds", "step_overhead", "flops_per_token", "optimizer_share", "speedup_flops", "lo_flops",

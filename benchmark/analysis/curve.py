@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from benchmark.analysis.arrays import Floats
+
 # B times the logarithm of (largest / smallest ratio): from a curve that gets steeper with data to a step
 _RANGE = (-5.0, 15.0)
 _GRID = 81

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.analysis.choosing import Searches, searches
-from benchmark.analysis.settings import CELL, Cell, cells, rows, table, tuned
+from benchmark.analysis.settings import CELL, Tuned, cells, rows, table, tuned
 from benchmark.recorded import SPACING
 from optimizers.base import Axis
 
@@ -103,14 +103,14 @@ def _judged(
         winner = cell.setting(cell.index(chosen) or 0)
         names = [n for n in space if isinstance(winner.get(n), float)]
 
-        def goes_on(name: str, upward: bool, cell: Cell = cell, winner: Setting = winner) -> bool:
+        def goes_on(name: str, upward: bool, cell: Tuned = cell, winner: Setting = winner) -> bool:
             return _goes_on(space[name], cell.column(name), winner[name], upward)
 
         return winner, unbracketed(winner, _tried(cell), names, goes_on, paired=True)
     return {}, {}
 
 
-def _tried(cell: Cell) -> list[tuple[Setting, Losses]]:
+def _tried(cell: Tuned) -> list[tuple[Setting, Losses]]:
     by_setting = (enumerate(losses.tolist()) for losses in cell.by_seed)
     return [
         (cell.setting(i), {seed: loss for seed, loss in by_seed if not math.isnan(loss)})

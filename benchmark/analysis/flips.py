@@ -1,4 +1,4 @@
-"""Does the order of two optimizers depend on where one looks? And which order is there at all?
+"""Does the order of two optimizers depend on where one looks?
 
 A flip is `confirmed` only where simultaneous intervals exclude zero on opposite sides; a changed sign alone is
 `possible`, and with noise and enough pairs there are always some. One task's pairs are in contrasts.py.
@@ -12,18 +12,18 @@ import numpy as np
 import pandas as pd
 
 from benchmark.analysis import curve
+from benchmark.analysis.best_of_k import budget_medians
 from benchmark.analysis.contrasts import Contrasts, Gap, contrasts
 from benchmark.analysis.cost import seconds_per_token
-from benchmark.analysis.residuals import KEY, by_scale, check_losses, checked_by_scale
+from benchmark.analysis.residuals import check_losses, checked_by_scale
 from benchmark.analysis.scale_model import ScaleModel
 from benchmark.analysis.settings import cells
-from benchmark.analysis.tuning import budget_medians
+from benchmark.frames import RUN
 
 COLUMNS = [
     "optimizer_a", "optimizer_b", "kind", "scale", "chinchilla_ratio", "where_1", "where_2", "diff_1", "diff_2",
     "lo_1", "hi_1", "lo_2", "hi_2", "status", "mechanism",
 ]  # fmt: skip
-BAND_COLUMNS = ["optimizer", "scale", "chinchilla_ratio", "n", "val_loss", "rank", "rank_lo", "rank_hi"]
 FRACTIONS = tuple(i / 10 for i in range(1, 11))  # of training
 MEDIAN = ["median", "lo", "hi"]
 SIZES = ["diff_1", "diff_2", "lo_1", "hi_1", "lo_2", "hi_2"]
@@ -71,42 +71,6 @@ def flips(
     table = pd.DataFrame(found, columns=pd.Index(COLUMNS))
     order = ["status", "kind", "scale", "chinchilla_ratio", "optimizer_a", "optimizer_b", "where_1"]
     return table.sort_values(by=order, ignore_index=True)
-
-
-def rank_bands(
-    losses: pd.DataFrame, noise_sd: float | None = None, choosing_sd: float | None = None
-) -> pd.DataFrame:
-    """The ranks each optimizer may have on a task, one row per (optimizer, scale, chinchilla_ratio).
-
-    rank_lo is 1 + the number of optimizers significantly better, rank_hi is K - the number significantly worse
-    (95 % at once for all pairs of the task). K counts the optimizers with a finished or diverged run; one whose
-    seeds all diverged is worse than every one that finished. Where the noise is unknown a band is 1 to K.
-    """
-    rows: Rows = []
-    for scale, model in by_scale(losses, noise_sd, choosing_sd):
-        for ratio in np.unique(model.ratio):
-            rows += [{"scale": scale, "chinchilla_ratio": ratio, **row} for row in _task_bands(model, ratio)]
-    order = ["scale", "chinchilla_ratio", "rank", "optimizer"]
-    return pd.DataFrame(rows, columns=pd.Index(BAND_COLUMNS)).sort_values(by=order, ignore_index=True)
-
-
-def _task_bands(model: ScaleModel, ratio: float) -> Rows:
-    pairs = contrasts(model, ratio)
-    here = model.ratio == ratio
-    lost = np.flatnonzero(here & np.isposinf(model.mean))
-    count = dict(zip(model.optimizer[here], model.n[here], strict=True))
-    total = len(pairs.names) + len(lost)
-    gap = pairs.mean[:, None] - pairs.mean[None, :]
-    better, worse = (gap > pairs.half_width).sum(axis=1), (-gap > pairs.half_width).sum(axis=1)
-    rank = 1 + (gap > 0).sum(axis=1)
-    rows: Rows = [
-        {"optimizer": name, "n": count[name], "val_loss": pairs.mean[i], "rank": rank[i]}
-        | {"rank_lo": 1 + better[i], "rank_hi": total - worse[i] - len(lost)}
-        for i, name in enumerate(pairs.names)
-    ]
-    last = {"n": 0, "val_loss": np.inf, "rank": len(pairs.names) + 1}
-    last |= {"rank_lo": len(pairs.names) + 1, "rank_hi": total}
-    return [*rows, *({"optimizer": model.optimizer[i], **last} for i in lost)]
 
 
 def _compare(one: Contrasts, two: Contrasts, **labels: object) -> Rows:
@@ -225,11 +189,11 @@ def along_training(curves: pd.DataFrame, losses: pd.DataFrame) -> dict[float, pd
         curves = curves.loc[curves["use"] == "report"]
     known = check_losses(losses).rename(columns={"val_loss": "final"}).dropna(subset=["final"])
     curves = _with_search(curves, losses)
-    points = curves.loc[:, [*KEY, "fraction", "val_loss"]].merge(known, on=KEY)
-    points = points.sort_values(by=[*KEY, "fraction"], ignore_index=True)
+    points = curves.loc[:, [*RUN, "fraction", "val_loss"]].merge(known, on=RUN)
+    points = points.sort_values(by=[*RUN, "fraction"], ignore_index=True)
     fraction, loss = points["fraction"].to_numpy(float), points["val_loss"].to_numpy(float)
-    first = np.flatnonzero(~points.duplicated(KEY).to_numpy())
-    cells = points.loc[first, KEY]
+    first = np.flatnonzero(~points.duplicated(RUN).to_numpy())
+    cells = points.loc[first, RUN]
     beyond = np.where(np.isposinf(points["final"].to_numpy(float)[first]), np.inf, np.nan)
     ends = np.append(first, len(points))[1:]
     at = np.full((len(first), len(FRACTIONS)), np.nan)

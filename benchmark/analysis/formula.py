@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.analysis import curve
-from benchmark.analysis.components import Floats
+from benchmark.analysis.arrays import Floats
 from benchmark.analysis.scale_model import ScaleModel
 
 LEVEL = 0.95

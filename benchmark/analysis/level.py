@@ -15,7 +15,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
-from benchmark.analysis.settings import Cell, Floats
+from benchmark.analysis.arrays import Floats
+from benchmark.analysis.settings import Tuned
 
 NEAR = (
     3.5  # run sds from the lowest within which a setting may be the best: 2.8 leaves a tenth of an sd of luck
@@ -24,7 +25,7 @@ PRIOR_DF = 4.0  # weight of all optimizers' replicates in the noise of one
 _GRID = np.linspace(-8.0, 8.0, 401)
 
 
-def single_runs(cell: Cell) -> Floats:
+def single_runs(cell: Tuned) -> Floats:
     """One run's loss of each setting: on the seed that most have, else its mean at that seed's level."""
     first = cell.by_seed[:, _commonest(cell.by_seed)]
     return np.where(np.isnan(first), cell.loss, first)
@@ -75,7 +76,7 @@ def _lowest(count: int) -> tuple[float, float]:
     return mean, float(np.sqrt(density @ (middle - mean) ** 2))
 
 
-def run_noise(cells: Sequence[Cell], noise_sd: float | None = None) -> Mapping[str, tuple[float, float]]:
+def run_noise(cells: Sequence[Tuned], noise_sd: float | None = None) -> Mapping[str, tuple[float, float]]:
     """The standard deviation of one tuning run and its df by optimizer: from settings that ran on several more
     seeds than the one that most have (see above), moderated towards all optimizers' by PRIOR_DF. `noise_sd`, or
     NaN, where no setting did, with infinite df."""

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis.components import Bools, Floats, Ints, estimate
+from benchmark.analysis.arrays import Bools, Floats, Ints
+from benchmark.analysis.components import estimate
 from benchmark.analysis.scale_model import ScaleModel
 from benchmark.analysis.two_way import TaskFit, block_diagonal, fit_task, shared_effects
+from benchmark.frames import CELL, RUN
 
-KEY = ["optimizer", "scale", "chinchilla_ratio", "search", "seed"]
-NEEDED = ["optimizer", "scale", "chinchilla_ratio", "seed", "val_loss"]
+NEEDED = [*CELL, "seed", "val_loss"]
 NOISE_COLUMNS = [
     "scale", "optimizer", "residual_sd", "residual_df", "pooled_sd", "pooled_df", "choosing_sd", "choosing_df",
     "heterogeneity_p",
@@ -33,16 +34,16 @@ def check_losses(losses: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(f"losses lack the column(s) {', '.join(missing)}; needed are {', '.join(NEEDED)}")
     if "search" not in losses.columns:
         losses = losses.assign(search=0)
-    frame = losses.reindex(columns=[*KEY, "val_loss"]).drop_duplicates().sort_values(by=KEY, ignore_index=True)
+    frame = losses.reindex(columns=[*RUN, "val_loss"]).drop_duplicates().sort_values(by=RUN, ignore_index=True)
     frame = frame.astype({"chinchilla_ratio": float, "val_loss": float})
     ratio, loss = frame["chinchilla_ratio"].to_numpy(), frame["val_loss"].to_numpy()
     if not (np.isfinite(ratio) & (ratio > 0)).all():
         raise ValueError("chinchilla_ratio must be positive and finite in every row")
     if np.isneginf(loss).any():
         raise ValueError("a val_loss of -inf is no loss; give inf for a diverged run, NaN for a failed one")
-    twice = frame.duplicated(KEY).to_numpy()
+    twice = frame.duplicated(RUN).to_numpy()
     if twice.any():
-        optimizer, scale, ratio, _, seed = frame[KEY].iloc[int(twice.argmax())]
+        optimizer, scale, ratio, _, seed = frame[RUN].iloc[int(twice.argmax())]
         raise ValueError(
             f"{twice.sum()} run(s) have two different losses, first {optimizer} at {scale} {ratio:g}x, "
             f"seed {seed}; keep one row per run"

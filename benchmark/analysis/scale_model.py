@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.analysis.components import Bools, Components, Floats, Ints
+from benchmark.analysis.arrays import Bools, Floats, Ints
+from benchmark.analysis.components import Components
 from benchmark.analysis.two_way import Shared
 
 
@@ -72,10 +73,6 @@ class ScaleModel:
         weights = own[:, None] + own[None, :] - 2 * self.weights
         error = np.sqrt(np.maximum(self.components.variance(weights), 0.0))
         return error, self.components.degrees(weights)
-
-    def standard_errors(self) -> Floats:
-        """Standard error of the difference of any two finite cells of one task: (finite, finite)."""
-        return self.differences()[0]
 
     def draw(self, draws: int, rng: np.random.Generator) -> Floats:
         """Draw means of the finite cells from their sampling distribution around the estimates.

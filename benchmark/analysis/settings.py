@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmark.analysis.arrays import Floats
+
 CELL = ["optimizer", "task", "scale", "chinchilla_ratio"]
 NEEDED = (*CELL, "use", "status", "seed", "val_loss", "trial_id")
 STUDY_BAND = 0.003  # nats, the band of arXiv 2509.02046: used where the noise was not measured
-Floats = NDArray[np.float64]
 
 
 def cells(frame: pd.DataFrame, by: Sequence[str] = CELL) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
@@ -56,7 +57,7 @@ def serve_all(near_best: Sequence[Collection[Any]]) -> set[Any]:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Tuned:
     """What one optimizer's tuning tried on one task; arrays run over its settings, the best first.
 
     labels: CELL by column. names: hyperparameters that this optimizer has. values: (settings, names), numbers
@@ -112,7 +113,7 @@ class Cell:
         return values[order], line[order]
 
 
-def tuned(runs: pd.DataFrame) -> list[Cell]:
+def tuned(runs: pd.DataFrame) -> list[Tuned]:
     """The cells of the tuning runs in which something finished; runs as in `store.Results.runs`.
 
     Runs that failed say nothing and are left out, and so is a seed that shares no setting with its cell's first
@@ -126,7 +127,7 @@ def tuned(runs: pd.DataFrame) -> list[Cell]:
     return [cell for cell in found if np.isfinite(cell.loss).any()]
 
 
-def _cell(labels: dict[str, Any], runs: pd.DataFrame) -> Cell:
+def _cell(labels: dict[str, Any], runs: pd.DataFrame) -> Tuned:
     names = [c for c in map(str, runs.columns) if c.startswith("hp.") and runs[c].notna().to_numpy().any()]
     columns = [[_plain(v) for v in runs[name]] for name in names]
     finished = runs["status"] == "finished"
@@ -146,7 +147,7 @@ def _cell(labels: dict[str, Any], runs: pd.DataFrame) -> Cell:
         values[i] = setting
         for seed, loss in losses[setting].items():
             by_seed[i, place[seed]] = loss
-    return Cell(
+    return Tuned(
         labels,
         tuple(name[3:] for name in names),
         values,

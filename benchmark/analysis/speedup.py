@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.analysis import conversion, curve, formula
-from benchmark.analysis.components import Bools, Floats
+from benchmark.analysis.arrays import Bools, Floats
 from benchmark.analysis.contrasts import ALPHA, Gaps, gaps
 from benchmark.analysis.quality import fit_quality as fit_quality
 from benchmark.analysis.residuals import by_scale

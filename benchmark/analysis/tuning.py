@@ -1,7 +1,8 @@
-"""What tuning was worth: searches as they went, sensitivity, edges, learning-rate tolerance.
+"""What tuning shows of hyperparameters: sensitivity, what must be tuned anew, learning-rate tolerance.
 
-Functions of frames like `store.Results.runs`. `band` is the noise in nats: settings within it of the best count
-as equal to it. The parts: settings.py, budget.py, choosing.py, edges.py, and whatif.py.
+Functions of frames like `store.Results.runs`. Beside it: best_of_k.py has what searches came to
+along their budget, choosing.py how repeated ones differ, edges.py the values that no trial brackets, and
+whatif.py what other settings would have cost.
 """
 
 from collections.abc import Mapping
@@ -10,30 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis.best_of_k import best_so_far, budget_medians, budget_swaps, expected_best_of_k
-from benchmark.analysis.choosing import choosing, first_searches
-from benchmark.analysis.edges import edges
+from benchmark.analysis.arrays import Floats
+from benchmark.analysis.choosing import first_searches
 from benchmark.analysis.level import level, run_noise, single_runs
-from benchmark.analysis.settings import CELL, STUDY_BAND, Floats, cells, serve_all, table, tuned
-from benchmark.analysis.whatif import claimed, transfer_cost
-
-__all__ = [
-    "best_so_far",
-    "budget_medians",
-    "budget_swaps",
-    "choosing",
-    "claimed",
-    "edges",
-    "expected_best_of_k",
-    "lr_curves",
-    "lr_tolerance",
-    "scaling_sensitive",
-    "sensitivity",
-    "transfer_cost",
-]
+from benchmark.analysis.settings import CELL, STUDY_BAND, cells, serve_all, table, tuned
 
 
-def sensitivity(runs: pd.DataFrame, band: float = 0.0, noise_sd: float | None = None) -> pd.DataFrame:
+def sensitivity(runs: pd.DataFrame, noise_sd: float | None = None) -> pd.DataFrame:
     """How much loss rises when one hyperparameter leaves the best setting and the others stay.
 
     noise_sd: of one run in nats, used where no setting ran on several seeds.
@@ -47,19 +31,18 @@ def sensitivity(runs: pd.DataFrame, band: float = 0.0, noise_sd: float | None = 
     known = tuned(runs)
     noise = run_noise(known, noise_sd)
     for cell in known:
-        best = cell.centre(band)
         sd, df = noise[cell.labels["optimizer"]]
         single = single_runs(cell)
         reference = level(single, sd, df)
         for name in cell.names:
-            _, line = cell.along(best, name)
-            line = line[line != best]
+            _, line = cell.along(0, name)
+            line = line[line != 0]
             rise = reference.rise(single[line])
             finite = rise[np.isfinite(rise)]
             low, middle, high = np.quantile(finite, [0, 0.5, 1]) if len(finite) else [np.nan] * 3
             counts = {"n": len(finite), "diverged": len(rise) - len(finite)}
             sizes = {"min_rise": low, "median_rise": middle, "max_rise": high}
-            what = {"hyperparameter": name, "best_value": cell.column(name)[best]}
+            what = {"hyperparameter": name, "best_value": cell.column(name)[0]}
             if len(rise):
                 error = float(np.hypot(sd, reference.error))
                 found.append({**cell.labels, **what, **counts, **sizes, "error": error})
@@ -100,7 +83,7 @@ def scaling_sensitive(
     return table(found, ["optimizer", "hyperparameter", "tasks", "agreed", "sensitive"])
 
 
-def lr_curves(runs: pd.DataFrame, band: float = 0.0) -> pd.DataFrame:
+def lr_curves(runs: pd.DataFrame) -> pd.DataFrame:
     """Loss against the peak learning rate with everything else at the best setting, aligned at the optimum.
 
     Returns CELL, peak_lr, octaves (log2 of the rate over the best of the curve), val_loss (infinite where it
@@ -108,7 +91,7 @@ def lr_curves(runs: pd.DataFrame, band: float = 0.0) -> pd.DataFrame:
     """
     found = []
     for cell in tuned(runs):
-        rates, line = cell.along(cell.centre(band), "peak_lr")
+        rates, line = cell.along(0, "peak_lr")
         loss, rates = cell.loss[line], rates.astype(float)
         best = int(np.argmin(loss))
         for rate, value, seeds in zip(rates, loss, cell.seeds[line], strict=True):
@@ -118,7 +101,7 @@ def lr_curves(runs: pd.DataFrame, band: float = 0.0) -> pd.DataFrame:
     return table(found, [*CELL, "peak_lr", "octaves", "val_loss", "rise", "diverged", "seeds"])
 
 
-def lr_tolerance(runs: pd.DataFrame, gap: float, band: float = 0.0) -> pd.DataFrame:
+def lr_tolerance(runs: pd.DataFrame, gap: float) -> pd.DataFrame:
     """How many octaves of learning rate stay within `gap` nats of the curve's lowest loss.
 
     Loss is interpolated linearly in log2 of the rate. Returns CELL, gap, rates (tried), low_lr, high_lr,
@@ -129,7 +112,7 @@ def lr_tolerance(runs: pd.DataFrame, gap: float, band: float = 0.0) -> pd.DataFr
     if not gap > 0:
         raise ValueError(f"gap must be a positive number of nats, not {gap}")
     found = []
-    for cell, curve in cells(lr_curves(runs, band)):
+    for cell, curve in cells(lr_curves(runs)):
         x, rise = curve["octaves"].to_numpy(float), curve["rise"].to_numpy(float)
         start = int(np.argmin(rise))
         low, low_end = _reach(-x[start::-1], rise[start::-1], gap)

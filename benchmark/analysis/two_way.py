@@ -9,7 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from benchmark.analysis.components import Floats, Ints, TaskRuns
+from benchmark.analysis.arrays import Floats, Ints
+from benchmark.analysis.reml import TaskRuns
 
 
 @dataclass(frozen=True)

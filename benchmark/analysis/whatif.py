@@ -12,10 +12,10 @@ import pandas as pd
 from scipy import stats
 
 from benchmark.analysis import curve
-from benchmark.analysis.components import Bools
+from benchmark.analysis.arrays import Bools, Floats
 from benchmark.analysis.level import Level, level, run_noise, single_runs
 from benchmark.analysis.residuals import by_scale
-from benchmark.analysis.settings import CELL, Cell, Floats, rows, table, tuned
+from benchmark.analysis.settings import CELL, Tuned, rows, table, tuned
 from benchmark.analysis.speedup import speedups
 
 GPT3_LR = 6e-4  # peak rate of the 125M model in the GPT-3 report (arXiv 2005.14165, table 2.1)
@@ -44,7 +44,7 @@ def transfer_cost(
     """
     cells = tuned(runs)
     noise = run_noise(cells, noise_sd)
-    by_task: dict[str, list[tuple[Cell, int]]] = {}
+    by_task: dict[str, list[tuple[Tuned, int]]] = {}
     for cell in cells:
         by_task.setdefault(cell.labels["task"], []).append((cell, cell.centre(band)))
     found = []
@@ -64,7 +64,7 @@ def transfer_cost(
     return table(found, [*TASK, *columns]).sort_values([*TASK, "source", "target"], ignore_index=True)
 
 
-def _transferred(cell: Cell, own: int, given: dict[str, Any], shared: Sequence[str] | None) -> dict[str, Any]:
+def _transferred(cell: Tuned, own: int, given: dict[str, Any], shared: Sequence[str] | None) -> dict[str, Any]:
     """Which of the cell's settings is the given one as far as it is carried; `at` is None where none is."""
     asked = cell.names if shared is None else shared
     mine = cell.setting(own)
@@ -81,7 +81,7 @@ def _transferred(cell: Cell, own: int, given: dict[str, Any], shared: Sequence[s
     return {**counts, "others": int(others[near]), "at": near}
 
 
-def _kept(cell: Cell, own: int, others: Bools) -> Bools:
+def _kept(cell: Tuned, own: int, others: Bools) -> Bools:
     """Which settings keep what was varied among `others` as it is in the setting `own`, but for one, or for
     half of it; what was not stated is not counted. What differs in more says nothing of one change: a model's
     search moves everything at once."""
@@ -92,7 +92,7 @@ def _kept(cell: Cell, own: int, others: Bools) -> Bools:
 
 
 def _cost(
-    cell: Cell, single: Floats, own: int, at: int | None, reference: Level, sd: float, df: float
+    cell: Tuned, single: Floats, own: int, at: int | None, reference: Level, sd: float, df: float
 ) -> dict[str, Any]:
     """What the trial cost, by one run of every setting."""
     if at is None:

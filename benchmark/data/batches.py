@@ -16,6 +16,8 @@ TOKENS_AT_ONCE = (
     8192  # of one forward and backward pass: the whole batch on the micro ladder, two sequences above
 )
 
+LOGITS_AT_ONCE = 2**29  # numbers of one chunk of a deep model's head: 2 GiB in float32
+
 
 def sequence_count(num_tokens: int, seq_len: int) -> int:
     """Whole sequences in a split, each with a token after its last to predict."""
@@ -36,6 +38,12 @@ def rows_at_once(batch_size: int, seq_len: int) -> int:
     """How many sequences of a batch go through the decoder at once. Gradients of larger batches are summed
     up part by part, because their logits over a large vocabulary fit no device."""
     return largest_part(batch_size, TOKENS_AT_ONCE // seq_len)
+
+
+def chunk_of_head(tokens: int, vocab: int) -> int:
+    """How many of so many tokens a deep model's head takes at once: equal chunks, each of at most
+    LOGITS_AT_ONCE logits."""
+    return largest_part(tokens, LOGITS_AT_ONCE // vocab)
 
 
 def largest_part(count: int, fitting: int) -> int:

@@ -20,7 +20,7 @@ from benchmark.data import bpe
 from benchmark.data.dedup import new_paragraphs
 from benchmark.data.sources.base import Document
 from benchmark.data.tokenizer import end_of_text
-from benchmark.store import write_atomically
+from benchmark.files import write_atomically
 
 PREPARATION = 1  # raise when the same text comes to give other tokens: what is cached is then made anew
 Split = Literal["train", "validation", "test"]

@@ -27,7 +27,7 @@ from benchmark.data.corpus import Corpus as Corpus
 from benchmark.data.corpus import load
 from benchmark.data.sources import find, identity, parse, shown, usage
 from benchmark.data.sources.base import Source
-from benchmark.store import write_atomically
+from benchmark.files import write_atomically
 
 MAX_EPOCHS = 4  # up to about here repeated data is worth nearly as much as new (arXiv 2305.16264)
 

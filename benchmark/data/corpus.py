@@ -13,7 +13,7 @@ import numpy as np
 from benchmark.data import batches
 from benchmark.data.build import SPLITS, Split, dtype
 from benchmark.data.shards import TYPES, Domains, Ids, Shard, Tokens
-from benchmark.store import write_atomically
+from benchmark.files import write_atomically
 
 Files = Mapping[str, tuple[Shard, ...]]  # split -> its shards
 

@@ -74,7 +74,13 @@ def _entries(folder: Path, left: LeftOut, seen: set[tuple[int, int]]) -> Iterato
         path = pending.pop()
         if path != folder and (path.name.startswith(".") or path.name.casefold() in CLUTTER):
             left.add("hidden, or of a system", path)
-        elif not path.is_dir():
+            continue
+        try:
+            is_folder = path.is_dir()
+        except OSError:  # a link into a folder of another user's
+            left.add("may not be looked at", path)
+            continue
+        if not is_folder:
             yield path
         else:
             stat = path.stat()

@@ -30,7 +30,7 @@ from benchmark.data import bpe, corpus, tokenizer
 from benchmark.data.ask import Ask
 from benchmark.data.build import PREPARATION, SPLITS, dtype, short_hash
 from benchmark.data.shards import TYPES, Shard
-from benchmark.store import write_atomically
+from benchmark.files import write_atomically
 
 SHARD = 2**24  # tokens of a file of training text, but the last one
 HELD_OUT = 10_000_000  # tokens of validation, and of test, at most: twice what an evaluation of the study reads

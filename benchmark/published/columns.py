@@ -29,7 +29,10 @@ ALIASES: dict[str, tuple[str, ...]] = {  # field -> other names, in small letter
     ),
     "tokens": ("traintokens", "trainingtokens", "numtokens", "ntokens", "tokenbudget", "totaltokens",
         "numtraintokens", "tokensseen"),
-    "tokens_per_parameter": ("tokensperparam", "tokenspernonembeddingparameter"),
+    "tokens_per_parameter": (
+        "tokensperparam", "tokenspernonembeddingparameter", "tokensparameter", "tokensparam", "tokparam",
+        "tokperparam", "tpp", "dn",
+    ),
     "steps": ("trainsteps", "numsteps", "numtrainsteps", "totalsteps", "trainingsteps"),
     "corpus": ("dataset", "datasetname", "data", "corpusname"),
     "family": (),
@@ -51,6 +54,8 @@ _PREFIX = re.compile(
     r"[./:\\]+(?=.)",
     re.IGNORECASE,
 )
+# a unit behind a name that is ours in any case; of other units the name is asked about
+_NATS = re.compile(r"\s*[(\[]\s*nats?(\s*(/|per)\s*token)?\s*[)\]]$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def by_hand(text: str) -> dict[str, str]:
         if not equals or not header.strip() or name not in ALIASES:
             known = ", ".join(sorted({*BY_HAND, *ALIASES} - set(BY_HAND.values())))
             raise ValueError(f"{shown(part)} is not FIELD=COLUMN; the fields are {known}")
-        found[name] = header.strip()
+        found[name] = " ".join(header.split())
     return found
 
 
@@ -118,7 +123,7 @@ def recognise(header: Sequence[str], named: Mapping[str, str], given: Mapping[st
 
 
 def _key(header: str) -> str:
-    name, before = header.strip(), ""
+    name, before = _NATS.sub("", header.strip()), ""
     while name != before:
         before, name = name, _PREFIX.sub("", name)
     return "".join(c for c in name.lower().removesuffix(".value") if c.isalnum())

@@ -172,11 +172,17 @@ def _short(of: str, text: str) -> str:
 
 def _ratio(row: Mapping[str, str], mark: Mark) -> float | None:
     text = row.get("chinchilla_ratio", "")
-    if text:
-        return _positive("chinchilla_ratio", {"chinchilla_ratio": text.rstrip("xX×")}, mark)
+    if each := _EACH.fullmatch(text):  # 20 tok/param
+        row = {"tokens_per_parameter": each[1]}
+    elif text:
+        return _positive("chinchilla_ratio", {"chinchilla_ratio": text.strip("xX× ")}, mark)
     if row.get("tokens_per_parameter"):
         return (_positive("tokens_per_parameter", row, mark) or 0.0) / TOKENS_PER_PARAMETER
     return None
+
+
+# tokens per parameter, where a ratio is expected
+_EACH = re.compile(r"([0-9.,]+)\s*(?:tok(?:en)?s?\s*(?:/|per)\s*param(?:eter)?s?\.?|tpp|t/p)", re.IGNORECASE)
 
 
 def _positive(

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from benchmark import scales, tasks
+from benchmark.frames import CELL
 from benchmark.published import folders
 from benchmark.published.progress import counted
 from benchmark.spec import SCHEMA, Evaluation, Point, Record, Trial, Use, Value
@@ -24,7 +25,6 @@ CORPUS = "dclm-mixture"
 STATED_CORPUS = "stated: DCLM-baseline 3.8, StarCoder 0.25, ProofPile-2 0.055"  # a hash is not published
 STATED_TOKENIZER = "stated: Llama-3 tokenizer"
 EXPERIMENT = 1  # of these records: others' experiments do not change with ours
-CELL = ["optimizer", "scale", "chinchilla_ratio"]
 RECIPE = ("adamw", "130m", 2, 0.0006)  # the GPT-3-style run of figure 1
 
 

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmark.files import write_atomically
 from benchmark.published.numbers import shown
-from benchmark.store import write_atomically
 
 RUNS, MANIFEST = "trials.jsonl", "sweep.json"
 UNDER_WAY = ".importing"  # below results: what is being written; no reader looks two folders deep

@@ -6,6 +6,7 @@ Nothing is understood here; columns.py says what the columns are.
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,14 @@ BOMS = (  # the longer ones first: UTF-32's begins as UTF-16's does
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+OTHERS = {  # how a file begins that is no text, or another kind of it
+    b"\x1f\x8b": "compressed by gzip", b"BZh": "compressed by bzip2", b"\xfd7zXZ": "compressed by xz",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd", b"PK\x03\x04": "an Excel workbook or a zip file",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook", b"PAR1": "a parquet file", b"SQLite format": "a database",
+    b"%PDF": "a PDF", b"{": "JSON", b"[{": "JSON", b"<": "HTML or XML",
+}  # fmt: skip
+_NAMED = re.compile(r'"?sep=([^\r\n])"?[ ]*(?:\r\n?|\n|$)', re.IGNORECASE)
+_RULE = re.compile(":?-*:?")
 
 
 @dataclass(frozen=True)
@@ -47,18 +56,28 @@ def content(path: Path) -> bytes:
 def read(path: Path, raw: bytes | None = None) -> Sheet:
     """The table in a file. Raises ValueError that names the file, the line and what is wrong."""
     raw = content(path) if raw is None else raw
+    kind = next((k for start, k in OTHERS.items() if raw.lstrip().startswith(start)), "")
+    if kind:
+        raise ValueError(f"{path}: {kind}, not a CSV; save the table in it as UTF-8 text with commas")
     text, encoding = _text(path, raw)
-    lines = text.split("\n", 1)
-    if lines[0].strip().lower().startswith("sep=") and len(lines[0].strip()) == 5:  # as Excel writes it
-        separator, text = lines[0].strip()[4], "\n" + (lines[1] if len(lines) > 1 else "")
+    if named := _NAMED.match(text):  # as Excel writes it
+        separator, text = named[1], text[named.end() :]
+        text = "\n" + text.removeprefix("\n")  # the line still counts
     else:
         separator = _separator(text)
     found = list(_records(path, text, separator))
     if not found:
         raise ValueError(f"{path}: not a CSV (it is empty); its first line names the columns")
     (_, header), *rest = found
+    header = [" ".join(name.split()) for name in header]
     while header and not header[-1]:
         header.pop()
+    below = rest[0][1] if rest else []
+    if len(header) == 1 and (header[0].count(" ") > 1 or set(SEPARATORS) & set("".join(below)) or below[1:]):
+        raise ValueError(
+            f"{path}: no table: the first line {shown(header[0])} has no comma, semicolon, tab or bar; it names"
+            " the columns"
+        )
     return Sheet(header, [_fit(path, row, header, separator) for row in rest], separator, encoding)
 
 
@@ -103,7 +122,8 @@ def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[
     try:
         for row in reader:
             cells = [cell.strip() for cell in row]
-            if any(cells) and not cells[0].startswith("#"):
+            ruled = all(_RULE.fullmatch(cell) for cell in cells)  # below a header in Markdown
+            if any(cells) and not cells[0].startswith("#") and not ruled:
                 yield reader.line_num, cells
     except csv.Error as error:
         raise ValueError(f"{path}: not a CSV (line {reader.line_num}: {error})") from None

@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 
 from benchmark import scales
+from benchmark.described import TaskFacts
 from benchmark.frames import rows as dicts
 from benchmark.frames import where
 from benchmark.machine import REPEATS
 from benchmark.report import text
-from benchmark.report.site import slug
-from benchmark.study import Study, TaskFacts
+from benchmark.report.addresses import slug
+from benchmark.study import Study
 
 BADGES = {  # what a badge means, by its words before a colon
     "optimum on edge": "the best value lies at the end of what was tried: a better one may lie beyond",

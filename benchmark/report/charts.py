@@ -5,11 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.described import TaskFacts
 from benchmark.frames import groups, known, rows, together, where
 from benchmark.report import style, text
 from benchmark.report.figures import Figure
 from benchmark.report.plot import Axis, Guide, Lines, Series
-from benchmark.study import Study, TaskFacts
+from benchmark.study import Study
 
 CEILING = 4.0  # speedups are drawn up to here; the end of a longer interval is in the table
 APART = 0.04  # octaves between optimizers at one ratio, so that their intervals do not hide each other
@@ -100,33 +101,6 @@ def speedup_by_ratio(study: Study, scale: str) -> Figure | None:
         f" set slightly apart. The dashed line at 1 is {base}.{cut(frame)}",
         plot,
         group="Against the token budget",
-    )
-
-
-def loss_curves(study: Study, task: TaskFacts) -> Figure | None:
-    """Loss along training at one task: the mean over report seeds."""
-    frame = where(study.curves, task=task.name, use="report")
-    if not len(frame):
-        return None
-    by = frame.groupby(["optimizer", "tokens"], as_index=False)
-    mean = by.agg(loss=("val_loss", "mean"), n=("seed", "nunique"))
-    late = mean.loc[mean["tokens"] > 0.25 * task.tokens, "loss"]
-    if not len(late):
-        return None
-    tips = {"tokens": ".3s", "loss": ".4f", "n": "d"}
-    ends = (float(late.min()) - 0.01, float(late.max()) + 0.01)
-    return Figure(
-        f"curves-{task.name}",
-        f"Loss along training at {task.name}",
-        f"Line chart: validation loss against training tokens at {task.name}, one line per optimizer.",
-        f"Mean over report seeds {seeds(mean)} on the validation split; the first quarter of training may leave"
-        " the top.",
-        Lines(
-            Axis("Training tokens", labels="count"),
-            Axis(f"Validation {LOSS}", ends=ends),
-            series(study, mean, "tokens", "loss", tips),
-            tips,
-        ),
     )
 
 

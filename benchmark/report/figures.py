@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from benchmark.report import text
+from benchmark.report.addresses import slug
 from benchmark.report.plot import Forest, Plot
 
 if TYPE_CHECKING:
@@ -59,7 +60,6 @@ def save(site: "Site", folder: str, key: str, plot: Plot | Forest) -> str:
     """Write a plot as KEY.svg and KEY.png below a folder of the site, unless an earlier build drew the same;
     return the SVG."""
     from benchmark.report import paper
-    from benchmark.report.site import slug
 
     name, mark = f"{folder}/{slug(key)}", site.mark(key, plot)
     if site.keep(f"{name}.png", mark) and site.keep(f"{name}.svg", mark):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmark import running
+from benchmark.report.addresses import slug
 
 EVERY = 20.0  # seconds between two builds at least
 REFRESH = 5.0  # seconds between two readings of what the trials that are running have come to
@@ -65,7 +66,6 @@ class Page:
         if self.child is not None or not (there or self.lists_trials):
             return  # a build is under way, or nothing takes long
         from benchmark.report import running_trials
-        from benchmark.report.site import slug
 
         self.lists_trials = there
         if not running_trials.refresh(self.out / slug(self.sweep) / "progress.html", folder) and due:
@@ -126,7 +126,7 @@ def build(results: Path, out: Path, sweep: str) -> Path:
     from benchmark import store
     from benchmark.report import pages, running_trials
     from benchmark.report.pages import progress
-    from benchmark.report.site import Site, slug
+    from benchmark.report.site import Site
     from benchmark.studies import studies
 
     loaded = store.load(results)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmark.store import write_atomically
+from benchmark.files import write_atomically
 
 FILES = "assets/files.json"  # lists every file that a build wrote: what makes a folder a site of ours
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark import running
+from benchmark.files import write_atomically
 from benchmark.running import Line
-from benchmark.store import write_atomically
 
 BEGIN, END = "<!-- running trials -->", "<!-- end of running trials -->"
 GONE_SECONDS = 3600.0  # a trial that has said nothing for so long is not running any more

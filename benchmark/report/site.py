@@ -7,8 +7,7 @@ import hashlib
 import itertools
 import json
 import posixpath
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -18,34 +17,31 @@ from typing import Any
 import jinja2
 
 from benchmark import measurements
+from benchmark.files import write_atomically
 from benchmark.report import parity, style, text
-from benchmark.report.pages import Page
+from benchmark.report.addresses import safe_url, slug
 from benchmark.report.place import FILES
-from benchmark.store import MEASUREMENTS, Results, write_atomically
+from benchmark.store import MEASUREMENTS, Results
 from benchmark.study import Study
 
 HERE = Path(__file__).parent
 PUBLISHED = 65  # the place in the head of others' results, among the pages' ORDER
 
 
-OURS = ("index", "index.html", "speed.html", "records", "assets")  # no sweep's folder, no optimizer's page
-
-
-def slug(name: str) -> str:
-    """A file name for any name: unchanged where it is harmless, else marked by a hash so that none collide."""
-    plain = name.replace("/", "--")
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip(".")[:80]
-    own = safe == plain and safe.lower() not in OURS and "--" not in name
-    return safe if own else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
-
-
-def safe_url(url: str) -> str:
-    """The address if it leads to the web; a harmless one for any other scheme."""
-    return url if re.match(r"https?://", url) else "#"
-
-
 def digest(content: str | bytes) -> str:
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a module of pages/ states. write: for one study; write_site: once."""
+
+    name: str
+    file: str
+    label: str
+    order: int
+    write: Callable[["Site", Study], None] | None
+    write_site: Callable[["Site"], None] | None
 
 
 @dataclass

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmark.described import TaskFacts
 from benchmark.frames import rows, where
 from benchmark.report import charts, text
 from benchmark.report.figures import Figure
 from benchmark.report.plot import Axis, Lines, Tiles
-from benchmark.study import Study, TaskFacts
+from benchmark.study import Study
 
 MOST_POINTS = 24  # of one line: what a reader can tell apart
 

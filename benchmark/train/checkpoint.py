@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.files import atomic_file
 from benchmark.spec import Point, Trial
-from benchmark.store import atomic_file
 
 
 @dataclass
@@ -54,7 +54,7 @@ def reached(path: Path) -> int:
 
 def save(path: Path, progress: Progress, arrays: Sequence[np.ndarray], trial_ids: Sequence[str] = ()) -> None:
     """Write state atomically; a crash leaves the previous checkpoint whole."""
-    _write(path, _meta(progress, trial_ids), arrays)
+    _write(path, meta(progress, trial_ids), arrays)
 
 
 def load(path: Path, count: int, trial_ids: Sequence[str] = ()) -> tuple[Progress, list[np.ndarray]] | None:
@@ -69,11 +69,10 @@ def load(path: Path, count: int, trial_ids: Sequence[str] = ()) -> tuple[Progres
             arrays = [file[f"array{i}"] for i in range(len(file.files) - 1)]
     except UNREADABLE:
         return None
-    owners = raw.pop("trial_ids", [])
+    owners = raw.get("trial_ids", [])
     if len(arrays) != count or (owners and trial_ids and owners != list(trial_ids)):
         return None
-    curves = [[Point(**point) for point in curve] for curve in raw.pop("curves")]
-    return Progress(**raw, curves=curves), arrays
+    return progress(raw), arrays
 
 
 class Writer:
@@ -90,8 +89,8 @@ class Writer:
     def start(self, progress: Progress, arrays: Sequence[np.ndarray]) -> None:
         """Write these arrays, which nobody may change any more, once the last ones are written."""
         self.wait()
-        meta = _meta(progress, self.trial_ids)  # here: the run's lists grow on
-        self._thread = threading.Thread(target=self._run, args=(meta, arrays), daemon=True)
+        said = meta(progress, self.trial_ids)  # here: the run's lists grow on
+        self._thread = threading.Thread(target=self._run, args=(said, arrays), daemon=True)
         self._thread.start()
 
     def wait(self) -> None:
@@ -109,10 +108,17 @@ class Writer:
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
-def _meta(progress: Progress, trial_ids: Sequence[str]) -> bytes:
+def meta(progress: Progress, trial_ids: Sequence[str] = ()) -> bytes:
+    """Everything of a state but its arrays, as JSON; `progress` reads it."""
     curves = [[dataclasses.asdict(point) for point in curve] for curve in progress.curves]
     plain = {f.name: getattr(progress, f.name) for f in dataclasses.fields(progress)}
     return json.dumps({**plain, "curves": curves, "trial_ids": list(trial_ids)}).encode()
+
+
+def progress(raw: dict[str, Any]) -> Progress:
+    """What `meta` said. Raises TypeError for anything else."""
+    kept = {name: value for name, value in raw.items() if name not in ("curves", "trial_ids")}
+    return Progress(**kept, curves=[[Point(**point) for point in curve] for curve in raw["curves"]])
 
 
 def _write(path: Path, meta: bytes, arrays: Sequence[np.ndarray]) -> None:

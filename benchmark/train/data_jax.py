@@ -57,7 +57,7 @@ class Ahead:
         first = trials[0]
         steps = stream.chunk_steps(first.batch_size, first.seq_len, chunk)
         streams = [stream.Stream(corpus.tokens("train"), t.seq_len, t.vocab, t.seed) for t in trials]
-        put = devices.on_all if devices else jax.device_put
+        put = devices.batches if devices else jax.device_put
         self.chunks = stream.Ahead(streams, first.batch_size, steps, first.steps, put)
         self.limit = self.chunks.limit
 

@@ -17,8 +17,6 @@ from benchmark.data import batches
 from benchmark.scales import Scale
 from benchmark.train.model_jax import Attention, layer, rms_norm, rope
 
-LOGITS_AT_ONCE = 2**29  # numbers of one chunk of the head: 2 GiB in float32
-
 Stack = Mapping[str, Any]
 """The flat dict with its layers stacked: embed, final_norm, head, and layers: part -> [layers, ...]."""
 
@@ -90,6 +88,8 @@ def _decoded(stack: Stack, tokens_BT: jax.Array, scale: Scale, dtype: Any, atten
     rotation = rope(tokens_BT.shape[1], scale.width // scale.heads, jnp.promote_types(dtype, jnp.float32))
 
     def one(x_BTD: jax.Array, weights: Mapping[str, jax.Array]) -> tuple[jax.Array, None]:
+        # cut out of the layers' inputs by one kernel, instead of by each that reads it
+        x_BTD = jax.lax.optimization_barrier(x_BTD)
         return layer(weights, x_BTD, rotation, scale.heads, attention), None
 
     # in a scan nothing merges the two forward passes, so no barrier has to keep them apart
@@ -104,8 +104,8 @@ def _kept(primitive: Any, *_: Any, **__: Any) -> bool:
 
 
 def _chunks(x_ND: jax.Array, targets_N: jax.Array, vocab: int) -> tuple[jax.Array, jax.Array]:
-    """Tokens in equal chunks [chunks, C, D] and [chunks, C], each with at most LOGITS_AT_ONCE logits."""
-    size = batches.largest_part(len(targets_N), LOGITS_AT_ONCE // vocab)
+    """Tokens in equal chunks [chunks, C, D] and [chunks, C]."""
+    size = batches.chunk_of_head(len(targets_N), vocab)
     return x_ND.reshape(-1, size, x_ND.shape[1]), targets_N.reshape(-1, size)
 
 

@@ -1,8 +1,10 @@
-"""One trial on several devices, for trainer_jax.py: its batch is cut, its parameters are on all of them, and
-the optimizer's state is cut where the optimizer allows it. No optimizer is named here, and none names a device.
+"""One trial on several devices, for trainer_jax.py: its batch is cut, and the optimizer's state where the
+optimizer allows it, with the parameters of a deep model. No optimizer is named here, and none names a device.
 
 - Loss and gradients: every device computes those of its own sequences by the code that one device would run,
   and they are averaged once a step. So a part of a batch has as many sequences on each device as on one.
+- Where parameters are cut, their copies for products are put together once a step, and of each part's gradients
+  a device keeps its piece: neither the parameters in float32 nor the sum of gradients is whole anywhere.
 - Parameters that differ only in their layer are exchanged as one array: more layers are no more exchanges.
 - A whole-matrix rule asks by `Run.spread` that each device computes whole matrices of a stack.
 
@@ -18,6 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from optimizers.base import Param
@@ -26,8 +29,9 @@ AXIS = "data"
 WHOLE, CUT = PartitionSpec(), PartitionSpec(AXIS)
 
 Tree = Any
-Loss = Callable[[Tree, jax.Array], jax.Array]
-"""(parameters, sequences [B, T + 1]) -> their mean loss."""
+Loss = Callable[..., jax.Array]
+"""(parameters, sequences [B, T + 1]) -> their mean loss; of a deep model with the keyword `exchange`, see
+loss_jax.py."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,14 @@ class Devices:
 
     def on_all(self, tree: Tree) -> Tree:
         """The arrays of a tree, whole on every device."""
-        return jax.tree.map(self._put, tree)
+        return jax.tree.map(lambda array: self._put(array, WHOLE), tree)
 
-    def _put(self, array: Any) -> jax.Array:
-        sharding = NamedSharding(self.mesh, WHOLE)
+    def batches(self, chunk: np.ndarray) -> jax.Array:
+        """Batches, [steps, B, T + 1], whole on every device; of several processes each has its part of them."""
+        return self._put(chunk, WHOLE if jax.process_count() == 1 else PartitionSpec(None, AXIS))
+
+    def _put(self, array: Any, spec: PartitionSpec) -> jax.Array:
+        sharding = NamedSharding(self.mesh, spec)
         if sharding.is_fully_addressable:
             return jax.device_put(array, sharding)
         whole = np.asarray(array)  # each process has all of it, and puts it on its own devices
@@ -66,10 +74,12 @@ def devices(count: int, batch: int, pack: int = 1) -> Devices | None:
         raise ValueError(f"a trial is to have {count} devices, but jax sees {len(there)} here")
     if pack > 1:
         raise ValueError(f"a pack of {pack} trials trains on one device, not on {count}")
-    used = math.gcd(count, batch)
-    if used < count and jax.process_count() > 1:
-        raise ValueError(f"a batch of {batch} sequences cannot be cut over {count} devices of several nodes")
-    return Devices(Mesh(np.array(there[:used]), (AXIS,))) if used > 1 else None
+    used, processes = math.gcd(count, batch), jax.process_count()
+    if used % processes:
+        raise ValueError(f"a batch of {batch} sequences cannot be cut over {processes} nodes")
+    mine = [[d for d in there if d.process_index == number] for number in range(processes)]
+    chosen = [device for each in mine for device in each[: used // processes]]
+    return Devices(Mesh(np.array(chosen), (AXIS,))) if used > 1 else None
 
 
 class One:
@@ -89,15 +99,25 @@ class One:
     def whole(self, tree: Tree) -> Tree:
         return tree
 
-    updates = state = whole
+    updates = state = values = whole
+
+    def placed(self, tree: Tree) -> Tree:
+        """Parameters that are on no device yet, where `values` has them."""
+        return jax.tree.map(jnp.asarray, tree)
+
+    def norm(self, tree: Tree) -> jax.Array:
+        """The L2 norm of all numbers together."""
+        return optax.tree.norm(tree)
 
 
 class Over(One):
     """Several devices. Everything here is called while a program is traced."""
 
-    def __init__(self, devices: Devices, params: Mapping[str, Param], cut: bool) -> None:
-        """cut: whether the optimizer's state may be."""
-        self.mesh, self.count, self.cut = devices.mesh, devices.count, cut
+    def __init__(self, devices: Devices, params: Mapping[str, Param], cut: bool, deep: bool) -> None:
+        """cut: whether the optimizer's state may be. deep: whether the model is (see Scale); if both, its
+        parameters are cut too."""
+        self.devices, self.mesh, self.count = devices, devices.mesh, devices.count
+        self.params, self.cut, self.cut_values = params, cut, cut and deep
         groups: dict[Any, list[str]] = {}
         for name, param in params.items():
             groups.setdefault((name.rsplit(".", 1)[-1], param.shape), []).append(name)
@@ -112,7 +132,9 @@ class Over(One):
         return lambda values: self._mapped(local, (WHOLE, CUT), WHOLE)(self._stacked(values), batch)
 
     def value_and_grad(self, loss: Loss, batch: jax.Array) -> Callable[[Tree], tuple[jax.Array, Tree]]:
-        """The mean loss of the batch and its gradients, whole on every device."""
+        """The mean loss of the batch and its gradients, whole on every device or cut as the parameters."""
+        if self.cut_values:
+            return lambda values: self._in_pieces(loss)(values, batch)
 
         def local(values: Tree, rows: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
             value, grads = jax.value_and_grad(loss)(values, rows)
@@ -123,6 +145,34 @@ class Over(One):
             return value, self._unstacked(stacks)
 
         return both
+
+    def _in_pieces(self, loss: Loss) -> Callable[[Tree, jax.Array], tuple[jax.Array, Tree]]:
+        def local(values: Tree, rows: jax.Array) -> tuple[jax.Array, Tree]:
+            value, grads = jax.value_and_grad(loss)(values, rows, exchange=self)
+            return jax.lax.pmean(value, AXIS), jax.tree.map(lambda g: g / self.count, grads)
+
+        pieces = {name: self._value(param) for name, param in self.params.items()}
+        return self._mapped(local, (pieces, CUT), (WHOLE, pieces))
+
+    def gathered(self, pieces: Tree, like: Tree) -> Tree:
+        """Inside a mapped function: arrays whole, of the shapes of `like`, of which a device has pieces."""
+
+        def one(piece: jax.Array, whole: Any) -> jax.Array:
+            axis = _differs(piece, whole)
+            return piece if axis is None else jax.lax.all_gather(piece, AXIS, axis=axis, tiled=True)
+
+        return jax.tree.map(one, pieces, like)
+
+    def scattered(self, wholes: Tree, like: Tree) -> Tree:
+        """Inside a mapped function: the device's pieces of the sum over devices, of the shapes of `like`."""
+
+        def one(whole: jax.Array, piece: Any) -> jax.Array:
+            whole, axis = whole.astype(jnp.promote_types(whole.dtype, jnp.float32)), _differs(whole, piece)
+            if axis is None:
+                return jax.lax.psum(whole, AXIS)
+            return jax.lax.psum_scatter(whole, AXIS, scatter_dimension=axis, tiled=True)
+
+        return jax.tree.map(one, wholes, like)
 
     def rows(self, function: Callable[[Tree, jax.Array], jax.Array]) -> Callable[[Tree, jax.Array], jax.Array]:
         """A function of (values, rows) with a number for each row; rows that do not divide are filled up."""
@@ -137,13 +187,36 @@ class Over(One):
         return jax.lax.with_sharding_constraint(tree, NamedSharding(self.mesh, WHOLE))
 
     def updates(self, tree: Tree) -> Tree:
-        """Updates by parameter, whole on every device, however the optimizer has left them."""
+        """Updates by parameter, where the parameters are, however the optimizer has left them."""
+        if self.cut_values:
+            return self.values(tree)
         stacks = [self._cut(x, first=1) for x in self._stacked(tree)]
         return self._unstacked(self.whole(stacks))
 
     def state(self, tree: Tree) -> Tree:
         """An optimizer's state, cut over the devices if it may be."""
         return jax.tree.map(self._cut, tree) if self.cut else self.whole(tree)
+
+    def values(self, tree: Tree) -> Tree:
+        """Parameters, or what is laid out like them: cut over the devices if they may be."""
+        return jax.tree.map(self._cut, tree) if self.cut_values else self.whole(tree)
+
+    def placed(self, tree: Tree) -> Tree:
+        return {name: self.devices._put(x, self._value(x)) for name, x in tree.items()}
+
+    def norm(self, tree: Tree) -> jax.Array:
+        if not self.cut_values:
+            return super().norm(tree)
+        # one exchange, where it would be one for each array
+        specs = {name: self._value(x) for name, x in tree.items()}
+
+        def norm(pieces: Tree) -> jax.Array:
+            whole = {name: x for name, x in pieces.items() if specs[name] == WHOLE}
+            cut = {name: x for name, x in pieces.items() if name not in whole}
+            squares = [optax.tree.norm(x, squared=True) for x in (cut, whole)]
+            return jnp.sqrt(jax.lax.psum(squares[0] + squares[1] / self.count, AXIS))
+
+        return self._mapped(norm, (specs,), WHOLE)(tree)
 
     def spread(self, function: Callable[..., Tree]) -> Callable[..., Tree]:
         """See Run.spread. What is exchanged is said here: left to XLA, it is each matrix by itself."""
@@ -206,6 +279,10 @@ class Over(One):
         axes = range(first, len(shape)) if len(shape) - first > 1 else ()
         return next((a for a in axes if shape[a] and shape[a] % self.count == 0), None)
 
+    def _value(self, array: Any) -> PartitionSpec:
+        """Where a parameter is cut."""
+        return self._spec(self._axis(array.shape, 0) if self.cut_values else None)
+
     def _place(self, array: Any) -> int | None:
         """Where an array of the state is cut."""
         return self._axis(array.shape, 0) if self.cut else None
@@ -228,5 +305,11 @@ class Over(One):
         return {name: stack[i] for names, stack in pairs for i, name in enumerate(names)}
 
 
-def laid_over(devices: Devices | None, params: Mapping[str, Param], cut: bool) -> One:
-    return Over(devices, params, cut) if devices else One()
+def _differs(one: Any, other: Any) -> int | None:
+    """The first axis along which two shapes differ."""
+    return next((a for a, (n, m) in enumerate(zip(one.shape, other.shape, strict=True)) if n != m), None)
+
+
+def laid_over(devices: Devices | None, params: Mapping[str, Param], cut: bool, deep: bool) -> One:
+    """See Over."""
+    return Over(devices, params, cut, deep) if devices else One()

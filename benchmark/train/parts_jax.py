@@ -19,12 +19,15 @@ def mean_of_parts(
     parts: jax.Array,
     prepare: Callable[[Tree], Tree] = lambda values: values,
     restore: Callable[[Tree, Tree], Tree] = lambda grads, values: grads,
+    reduce: Callable[[Tree], Tree] = lambda grads: grads,
 ) -> jax.Array:
     """Mean over the leading axis of `parts` of `loss(prepare(values), part)`, a scalar that can be
     differentiated as often as `loss`.
 
     prepare: what is done to the values once for all parts; it may lay them out anew and cast them, no more.
     restore: (gradients by prepare(values), values) -> gradients by the values, laid out like them.
+    reduce: what is done to each part's gradients before they are added up: where several devices share a batch,
+        one may keep a piece of their sum. `restore` is given such pieces.
     Gradients are added up in at least float32, and are not rounded to what `prepare` cast to.
     """
 
@@ -40,9 +43,10 @@ def mean_of_parts(
 
         def add(so_far: Any, part: jax.Array) -> tuple[Any, jax.Array]:
             one, grads = jax.value_and_grad(loss)(prepared, part)
-            return jax.tree.map(lambda a, b: a + b, so_far, grads), one
+            return jax.tree.map(lambda a, b: a + b, so_far, reduce(grads)), one
 
-        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.promote_types(x.dtype, jnp.float32)), prepared)
+        pieces = jax.eval_shape(reduce, prepared)
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.promote_types(x.dtype, jnp.float32)), pieces)
         sums, losses = jax.lax.scan(add, zeros, parts)
         grads = restore(sums, values)
         along = jax.tree.map(lambda g, t: jnp.sum(g * t) / len(parts), grads, tangents[0])

@@ -21,6 +21,7 @@ from benchmark.train import (
     loss_jax,
     model_jax,
     parameters,
+    processes_jax,
 )
 from benchmark.train.devices_jax import Devices
 from benchmark.train.schedule import CHUNK, multiplier
@@ -50,6 +51,7 @@ class Programs:
             self._compiled[key] = self._functions[name].lower(*args).compile()
             self.compile_seconds += time.perf_counter() - start
             self.compilations += 1
+            processes_jax.meet()
         return self._compiled[key]
 
     def call(self, name: str, *args: Tree) -> Any:
@@ -68,7 +70,7 @@ def programs(
     """Programs for an optimizer whose float hyperparameters are blank: they arrive traced, in `settings`."""
     params = parameters.roles(scale)
     dtype = jnp.dtype(precision)
-    over = devices_jax.laid_over(devices, params, blank.shards_state)
+    over = devices_jax.laid_over(devices, params, blank.shards_state, scale.deep)
 
     def build(setting: Tree) -> tuple[Optimizer, optax.GradientTransformationExtraArgs]:
         optimizer = blank.replace(**setting["hyperparameters"])
@@ -77,6 +79,7 @@ def programs(
             steps=setting["steps"],
             multiplier=lambda step: multiplier(jnp, step, setting["steps"], **setting["schedule"]),
             normal=functools.partial(normal, setting["key"]),
+            normals=functools.partial(normals, setting["key"]) if scale.deep else None,
             clip_norm=setting["clip_norm"],
             spread=over.spread,
         )
@@ -102,14 +105,15 @@ def programs(
             loss_fn = over.loss(loss_of, batch)
             trained = functools.partial(loss_of, attention=attention)  # cuDNN's has no second derivative
             loss, grads = over.value_and_grad(trained, batch)(values)
-            grads = _clip(grads, params, optimizer.clip_roles, setting["clip_norm"])
+            grads = _clip(grads, params, optimizer.clip_roles, setting["clip_norm"], over.norm)
             updates, rule_state = rule.update(grads, rule_state, values, loss_fn=loss_fn, value=loss)
             updates = over.updates(_scaled(updates, params, setting["ratios"]))
-            return optax.apply_updates(values, updates), over.state(rule_state), losses.at[i].set(loss)
+            values = over.values(optax.apply_updates(values, updates))
+            return values, over.state(rule_state), losses.at[i].set(loss)
 
         losses = jnp.zeros(CHUNK, jnp.float32)
         values, rule_state, losses = jax.lax.fori_loop(0, count, step, (*carry, losses))
-        return (values, rule_state), losses
+        return (values, rule_state), over.whole(losses)  # whoever reads them may have a part of the devices
 
     def average(averages: Tree, values: Tree, rule_state: Tree, setting: Tree, shares: Tree) -> Tree:
         sample = build(setting)[0].eval_params(rule_state, values)
@@ -198,16 +202,33 @@ def _packed(functions: Mapping[str, Callable]) -> dict[str, Callable]:
 
 def normal(key: jax.Array, name: str, step: Any, shape: tuple[int, ...]) -> jax.Array:
     """The only randomness an optimizer has: a pure function of (seed, name, step)."""
-    named = jax.random.fold_in(jax.random.wrap_key_data(key), zlib.crc32(name.encode()))
+    return _normal(key, zlib.crc32(name.encode()), step, shape)
+
+
+def normals(key: jax.Array, names: Sequence[str], step: Any, shape: tuple[int, ...]) -> jax.Array:
+    """`normal` of several names, [names, *shape], in a loop. XLA takes hours to see how the generators of the
+    hundreds of arrays of a deep model could be merged."""
+    codes = jnp.asarray([zlib.crc32(name.encode()) for name in names], jnp.uint32)
+    return jax.lax.map(lambda code: _normal(key, code, step, shape), codes)
+
+
+def _normal(key: jax.Array, code: Any, step: Any, shape: tuple[int, ...]) -> jax.Array:
+    named = jax.random.fold_in(jax.random.wrap_key_data(key), code)
     return jax.random.normal(jax.random.fold_in(named, step), shape)
 
 
-def _clip(grads: Tree, params: Mapping[str, Param], roles: Sequence[str], clip_norm: jax.Array) -> Tree:
+def _clip(
+    grads: Tree,
+    params: Mapping[str, Param],
+    roles: Sequence[str],
+    clip_norm: jax.Array,
+    norm_of: Callable[[Tree], jax.Array] = optax.tree.norm,
+) -> Tree:
     """Scale the gradients of these roles so that their joint L2 norm is at most clip_norm (0: leave them)."""
     clipped = {name: g for name, g in grads.items() if params[name].role in roles}
     if not clipped:
         return grads
-    norm = optax.tree.norm(clipped)
+    norm = norm_of(clipped)
     factor = jnp.where((clip_norm > 0) & (norm > clip_norm), clip_norm / norm, 1.0)
     return {**grads, **{name: g * factor for name, g in clipped.items()}}
 

@@ -29,6 +29,7 @@ def run(
     session: str = "",
     watch: Watch | None = None,
     devices: int = 1,
+    nodes: int = 1,
 ) -> list[Record]:
     """Train a pack and return its records; a trial that raises is a `failed` record with its reason.
 
@@ -37,7 +38,8 @@ def run(
     checkpoints: folder for the state of long runs, or None for none.
     watch: where to say what long runs have come to; the device is filled in here.
     session: what all runs of one start of a sweep share; seconds compare within it (`machine.conditions`).
-    devices: how many of its devices this process trains a trial on; jax only where more than one.
+    devices: how many devices train a trial, those of other nodes included; jax only where more than one.
+    nodes: on how many nodes these are.
     """
     trainer = trainer_of(trials[0].backend)
     started = time.perf_counter()
@@ -55,7 +57,7 @@ def run(
     where = environment.describe(trainer.device()) | ({"session": session} if session else {})
     where = {**where, "attention": trainer.attention(trials[0])}
     if devices > 1:
-        where = {**where, "devices": devices}
+        where = {**where, "devices": devices, **({"nodes": nodes} if nodes > 1 else {})}
     if corpus.name != trials[0].corpus:  # the label of the user's own text, which is no part of a trial
         where = {**where, "corpus": corpus.name}
     return [

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from benchmark import scales
@@ -28,6 +27,7 @@ from benchmark.train import (
     deep_jax,
     devices_jax,
     parameters,
+    processes_jax,
     programs_jax,
     state_jax,
 )
@@ -58,16 +58,20 @@ def train(
     checkpoint_path: where a long run keeps its state; removed when the run ends.
     max_steps: stop after this many steps as if killed (for tests of resuming); the outcomes are then empty.
     watch: where to say what a long run has come to.
-    devices: over how many of jax's devices a trial's batch and state are cut. Raises ValueError where there are
-        fewer, or where trials would be batched as well.
+    devices: over how many of jax's devices a trial's batch and state are cut, of all processes that train it
+        (processes_jax.py) together. Raises ValueError where there are fewer, or where trials would be batched
+        as well.
     """
+    if not processes_jax.first():
+        watch = None
     pack = _Pack(trials, optimizers, corpus, devices_jax.devices(devices, trials[0].batch_size, len(trials)))
     progress = pack.resume(checkpoint_path)
     first = trials[0]
     marks = evaluation_steps(first.steps, first.evaluation.curve_points)
     averaged = first.evaluation.averages
     stop = first.steps if max_steps is None else min(max_steps, first.steps)
-    with Upkeep(trials, checkpoint_path, watch, pack.state) as upkeep:
+    written = checkpoint_path if processes_jax.first() else None
+    with Upkeep(trials, written, watch, pack.state, processes_jax.largest) as upkeep:
         upkeep.begin(progress)
         while progress.step < stop:
             until = next(mark for mark in [*marks, first.steps] if mark > progress.step)
@@ -82,13 +86,12 @@ def train(
                 pack.add_points(progress)
             upkeep.after_call(progress)
         if progress.step < first.steps and max_steps is not None:
-            if checkpoint_path:
-                pack.save(checkpoint_path, progress)
+            pack.save(written, progress)
             return []
         upkeep.finish(progress)
         outcomes = pack.outcomes(progress)
-    if checkpoint_path:
-        checkpoint_path.unlink(missing_ok=True)
+    if written:
+        written.unlink(missing_ok=True)
     return outcomes
 
 
@@ -132,7 +135,8 @@ class _Pack:
         self.data = data_jax.data(trials, corpus, CHUNK, devices)
         self.settings = self._stack([_setting(t, o) for t, o in zip(trials, optimizers, strict=True)])
         params = self._stack([parameters.initial(self.scale, t.seed) for t in trials])
-        params = devices.on_all(params) if devices else jax.tree.map(jnp.asarray, params)
+        over = devices_jax.laid_over(devices, parameters.roles(self.scale), blank.shards_state, self.scale.deep)
+        params = over.placed(params)
         # copied, because advance() donates its input and an untouched parameter would share its buffer
         self.carry = (params, self.programs.call("init", params, self.settings))
         kept = averages.NAMES if first.evaluation.averages else ()
@@ -232,13 +236,17 @@ class _Pack:
         """Copies of all arrays of the state."""
         return state_jax.to_host((self.carry, self.averages))
 
-    def save(self, path: Path, progress: Progress) -> None:
-        checkpoint.save(path, progress, self.state(), [trial.trial_id for trial in self.trials])
+    def save(self, path: Path | None, progress: Progress) -> None:
+        arrays = self.state()  # of several processes all take part, and one has a path
+        if path:
+            checkpoint.save(path, progress, arrays, [trial.trial_id for trial in self.trials])
 
     def resume(self, path: Path | None) -> Progress:
         """Where the run stands: at a checkpoint if there is one, else at the beginning."""
         kept, ids = (self.carry, self.averages), [trial.trial_id for trial in self.trials]
-        found = checkpoint.load(path, len(jax.tree.leaves(kept)), ids) if path else None
+        count = len(jax.tree.leaves(kept))
+        found = checkpoint.load(path, count, ids) if path and processes_jax.first() else None
+        found = processes_jax.of_first(found, kept)
         if found is None:
             return Progress(curves=[[] for _ in self.trials])
         progress, arrays = found

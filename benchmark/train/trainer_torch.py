@@ -4,12 +4,9 @@ A pack is trained one run after the other. On a GPU the loss and its gradient ar
 eager, because torch.compile makes those of the micro ladder no faster and takes longer than a whole run.
 """
 
-import ctypes
 import functools
 import math
 import random
-import resource
-import sys
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -20,24 +17,31 @@ import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from benchmark import resources, scales
+from benchmark import scales
 from benchmark.data import batches, evaluated
 from benchmark.data.corpora import Corpus
 from benchmark.scales import Scale
 from benchmark.spec import Outcome, Point, Trial
-from benchmark.train import averages, checkpoint, data_torch, model_torch, parameters
+from benchmark.train import (
+    averages,
+    checkpoint,
+    data_torch,
+    model_torch,
+    parameters,
+    process_torch,
+    step_torch,
+)
 from benchmark.train.checkpoint import Progress
 from benchmark.train.outcome import EXPLODED, outcome
 from benchmark.train.parts_torch import sum_of_parts
 from benchmark.train.rules_torch import require_every_parameter_once, require_types
-from benchmark.train.schedule import CHUNK, DECAY_KINDS, evaluation_steps, multiplier
+from benchmark.train.schedule import CHUNK, evaluation_steps
 from benchmark.train.state_torch import state_from_array, state_to_array
 from benchmark.train.upkeep import Upkeep, Watch
-from optimizers.base import ROLE_RATIOS, Optimizer, Param, Run
+from optimizers.base import Optimizer, Run
 from optimizers.user.convention_torch import has_modes, set_mode, state_tensors
 from optimizers.user.convention_torch import step as take_step
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 EVAL_TOKENS = 2048  # in one evaluation call: small enough for the cache here and for the logits at any scale
 
 Values = Mapping[str, torch.Tensor]
@@ -60,7 +64,7 @@ def train(
     max_steps: stop every run after this many steps as if killed (for tests of resuming); no outcomes then.
     watch: where to say what a long run has come to.
     """
-    _use_own_cores()
+    process_torch.use_own_cores()
     outcomes = []
     paths = [checkpoint_path and checkpoint.part(checkpoint_path, k, len(trials)) for k in range(len(trials))]
     for trial, optimizer, path in zip(trials, optimizers, paths, strict=True):
@@ -75,22 +79,8 @@ def train(
 
 def set_up(cache: Path) -> None:
     """Prepare this process. Eager steps keep nothing in `cache`."""
-    _use_own_cores()
-    _keep_freed_memory()
-
-
-def _use_own_cores() -> None:
-    """No more threads than the cores that are ours: more would wait for each other."""
-    torch.set_num_threads(min(torch.get_num_threads(), resources.cores()))
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep what tensors free: it would give the pages of every step's logits back to the system, and
-    the next step would fault them in again, one by one."""
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if set_option:
-        set_option(M_MMAP_THRESHOLD, 32 * 2**20)  # the largest that it takes
-        set_option(M_TRIM_THRESHOLD, 2**30)
+    process_torch.use_own_cores()
+    process_torch.keep_freed_memory()
 
 
 def device() -> str:
@@ -108,7 +98,7 @@ def normal(seed: int) -> Normal:
 
     def draw(name: str, step: Any, shape: tuple[int, ...]) -> torch.Tensor:
         rng = np.random.default_rng([seed, zlib.crc32(name.encode()), int(step)])
-        return torch.from_numpy(rng.standard_normal(shape, np.float32)).to(_device())
+        return torch.from_numpy(rng.standard_normal(shape, np.float32)).to(process_torch.device())
 
     return draw
 
@@ -134,11 +124,12 @@ class TrainingRun:
         self.dtype = getattr(torch, trial.precision)
         start = parameters.initial(self.scale, trial.seed)
         self.values = {
-            name: torch.nn.Parameter(torch.from_numpy(array).to(_device())) for name, array in start.items()
+            name: torch.nn.Parameter(torch.from_numpy(array).to(process_torch.device()))
+            for name, array in start.items()
         }
-        self.multiplier = _schedule(trial)
+        self.multiplier = step_torch.schedule(trial)
         self.clip_norm = float(trial.hyperparameters["clip_norm"])
-        self.ratios = _ratios(trial, self.params)
+        self.ratios = step_torch.ratios(trial, self.params)
         self.run = Run(self.params, trial.steps, self.multiplier, draw or normal(trial.seed), self.clip_norm)
         seed_frameworks(trial.seed, 0)
         self.rule = optimizer.build_torch(self.values, self.run)
@@ -146,7 +137,7 @@ class TrainingRun:
         self.needs_graph = bool(getattr(self.rule, "needs_graph", False))
         self.gradients = self.first_step = 0  # what this process computed, and from which step on
         # a compiled loss has no second derivative
-        compiles = _device().type == "cuda" and not self.needs_graph
+        compiles = process_torch.device().type == "cuda" and not self.needs_graph
         self.compiled = torch.compile(model_torch.loss) if compiles else None
         self.compile_seconds = 0.0
         require_every_parameter_once(self.rule, self.values)
@@ -213,7 +204,7 @@ class TrainingRun:
             curve=tuple(progress.curves[0]),
             compile_seconds=self.compile_seconds,
             wall_seconds=time.perf_counter() - self.started,
-            peak_memory_bytes=_peak_memory(),
+            peak_memory_bytes=process_torch.peak_memory(),
             state_bytes=sum(tensor.nbytes for tensor in state_tensors(self.rule)),
             pack_size=1,
             counted_gradients=self._counted_gradients(),
@@ -244,7 +235,7 @@ class TrainingRun:
 
     def _losses(self, step: int, loss: Loss | None = None) -> list[Callable[[Values], torch.Tensor]]:
         """The loss of each part of a step's batch, as shares of the batch's; loss: a compiled one to use."""
-        batch = torch.from_numpy(self.data.batch(step).astype(np.int64)).to(_device())
+        batch = torch.from_numpy(self.data.batch(step).astype(np.int64)).to(process_torch.device())
         parts = batch.split(batches.rows_at_once(len(batch), self.scale.seq_len))
         return [
             functools.partial(self._part_loss, part=part, share=len(part) / len(batch), loss=loss)
@@ -265,7 +256,7 @@ class TrainingRun:
             take_step(self.rule, functools.partial(self._gradient, losses), loss)
         if step == self.first_step:
             require_types(self.rule, self.values)
-        _scale_steps(self.values, before, self.ratios)
+        step_torch.scale_steps(self.values, before, self.ratios)
         return loss
 
     @torch.enable_grad()
@@ -276,12 +267,12 @@ class TrainingRun:
             total = self._differentiable_gradient(losses)
         else:
             self.rule.zero_grad()
-            total = torch.zeros((), device=_device())
+            total = torch.zeros((), device=process_torch.device())
             for part_loss in losses:
                 summand = part_loss(self.values)
                 summand.backward()
                 total += summand.detach()
-        _clip(self.values, self.params, self.optimizer.clip_roles, self.clip_norm)
+        step_torch.clip(self.values, self.params, self.optimizer.clip_roles, self.clip_norm)
         return total
 
     def _differentiable_gradient(self, losses: Sequence[Callable[[Values], torch.Tensor]]) -> torch.Tensor:
@@ -316,7 +307,9 @@ class TrainingRun:
         values = model_torch.cast(of or self._evaluated(), self.dtype, self.scale)
         size = max(1, EVAL_TOKENS // self.scale.seq_len)
         losses = [
-            model_torch.token_losses(values, torch.from_numpy(part).long().to(_device()), self.scale).mean(1)
+            model_torch.token_losses(
+                values, torch.from_numpy(part).long().to(process_torch.device()), self.scale
+            ).mean(1)
             for part in np.split(sequences, range(size, count, size))
         ]
         means = torch.cat(losses).cpu().numpy().astype(np.float64)
@@ -367,48 +360,3 @@ class TrainingRun:
             for value, array in zip(kept, arrays[:-1], strict=True):
                 value.copy_(torch.from_numpy(array))
         state_from_array(self.rule, arrays[-1])
-
-
-def _schedule(trial: Trial) -> Callable[[Any], Any]:
-    """Step index -> factor on every rate, in float64."""
-    recipe = trial.hyperparameters
-    kind = DECAY_KINDS.index(str(recipe["decay_kind"]))
-    shape = {name: float(recipe[name]) for name in ("warmup_fraction", "decay_fraction", "final_lr_ratio")}
-    return lambda step: multiplier(np, step, trial.steps, decay_kind=kind, **shape)
-
-
-def _ratios(trial: Trial, params: Mapping[str, Param]) -> dict[str, float]:
-    """Parameter -> factor on its whole step; those with factor 1 are left out."""
-    named = {name: ROLE_RATIOS.get(param.role) for name, param in params.items()}
-    found = {name: float(trial.hyperparameters[ratio]) for name, ratio in named.items() if ratio}
-    return {name: ratio for name, ratio in found.items() if ratio != 1.0}
-
-
-@torch.no_grad()
-def _scale_steps(values: Values, before: Values, ratios: Mapping[str, float]) -> None:
-    """Move each parameter from where it was by `ratio` times the step it took; after the rule, because a rule
-    may fix the norm of its step whatever the gradient."""
-    for name, ratio in ratios.items():
-        values[name].copy_(before[name] + ratio * (values[name] - before[name]))
-
-
-def _clip(values: Values, params: Mapping[str, Param], roles: Sequence[str], clip_norm: float) -> None:
-    """Scale the gradients of these roles so that their joint L2 norm is at most clip_norm (0: leave them)."""
-    grads = [v.grad for name, v in values.items() if params[name].role in roles and v.grad is not None]
-    if clip_norm <= 0 or not grads:
-        return
-    norm = torch.stack([grad.detach().norm() for grad in grads]).norm()  # of graphs: a factor, not a function
-    factor = torch.where(norm > clip_norm, clip_norm / norm, 1.0)
-    for grad in grads:
-        grad.mul_(factor)
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _peak_memory() -> int:
-    """Peak bytes: of the device where there is one, else of this process since it started."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

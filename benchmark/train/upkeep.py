@@ -57,9 +57,11 @@ class Upkeep:
         path: Path | None,
         watch: Watch | None,
         state: Callable[[], list[np.ndarray]],
+        agreed: Callable[[Sequence[int]], list[int]] = list,
     ) -> None:
-        """path: where a long run's state is kept, None for nowhere. state: copies of its arrays."""
-        self.trials, self.watch, self.state = trials, watch, state
+        """path: where a long run's state is kept, None for nowhere. state: copies of its arrays. agreed: this
+        process's numbers -> the largest of all processes that train the run, for they must go on alike."""
+        self.trials, self.watch, self.state, self.agreed = trials, watch, state, agreed
         first = trials[0]
         step = parameters.flops_per_token(scales.get(first.scale)) * first.batch_size * first.seq_len
         self.flops = step * len(trials)  # of a step of the pack
@@ -83,9 +85,10 @@ class Upkeep:
 
     def until(self, progress: Progress, most: int) -> int:
         """The step to which the next call goes, at most `most`."""
-        if not self.pace:
-            return min(most, progress.step + (1 if self.flops > FIRST_FLOPS else FIRST_STEPS))
-        return min(most, progress.step + max(1, int(CALL_SECONDS / self.pace)))
+        first = 1 if self.flops > FIRST_FLOPS else FIRST_STEPS
+        own = max(1, int(CALL_SECONDS / self.pace)) if self.pace else first
+        (steps,) = self.agreed([min(own, most - progress.step)])
+        return progress.step + steps
 
     def after_call(self, progress: Progress) -> None:
         """Save and say what is due. Raises KeyboardInterrupt where the run is to end now."""
@@ -98,39 +101,45 @@ class Upkeep:
         if self.long and self.watch and now - self.said >= LINE_SECONDS:
             self._tell(progress, self.watch)
             self.said = now
-        if stopping.requested():
-            self._save_last(progress)
+        due = self.writer is not None and now - self.saved > self._interval()
+        loss = self.writer is not None and self.long and self.kept_step < progress.step
+        due, asked, loss = self.agreed([due, stopping.requested(), loss])
+        if asked:
+            if loss:
+                self._save_last(progress)
             raise KeyboardInterrupt
-        if self.writer and now - self.saved > self._interval():
-            self._save(progress, self.writer)
+        if due:
+            self._save(progress)
 
     def finish(self, progress: Progress) -> None:
         """The loop is over: keep a long run's end, so that the evaluation alone is to be done again."""
-        if (
-            self.writer
-            and self.kept_step < progress.step
-            and time.perf_counter() - self.began > CHECKPOINT_SECONDS
-        ):
-            self._save(progress, self.writer)
+        took = time.perf_counter() - self.began
+        due = self.writer is not None and self.kept_step < progress.step and took > CHECKPOINT_SECONDS
+        if any(self.agreed([due])):
+            self._save(progress)
         self.stack.close()
 
     def _interval(self) -> float:
         cost = self.kept + (self.writer.seconds if self.writer else 0.0)
         return min(max(CHECKPOINT_SECONDS, cost / SHARE), LONGEST_SECONDS)
 
-    def _save(self, progress: Progress, writer: Writer) -> None:
+    def _save(self, progress: Progress) -> None:
         began = time.perf_counter()
-        writer.start(progress, self.state())
+        arrays = self.state()  # a process that does not write takes part in putting them together
+        if self.writer:
+            self.writer.start(progress, arrays)
         self.saved = time.perf_counter()
         self.kept, self.kept_step = self.saved - began, progress.step
 
     def _save_last(self, progress: Progress) -> None:
-        """Keep the state of a run that ends here, unless it is no loss."""
-        if self.writer and self.path and self.long and self.kept_step < progress.step:
-            stopping.allow(SAVING_SECONDS)
+        """Keep the state of a run that ends here."""
+        stopping.allow(SAVING_SECONDS)
+        if self.writer:
             self.writer.wait()
+        arrays = self.state()
+        if self.path:
             with contextlib.suppress(OSError):  # on a full disk the previous one stays
-                save(self.path, progress, self.state(), self.ids)
+                save(self.path, progress, arrays, self.ids)
 
     def _tell(self, progress: Progress, watch: Watch) -> None:
         steps, seconds = progress.step - self.said_step, progress.train_seconds - self.said_seconds

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from optimizers.base import Param
+from optimizers.base import Param, Run
 from optimizers.shared.blocks import cut, join
 
 
@@ -64,6 +64,19 @@ class Stacks:
     def zeros(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """Zeros by stack, in the dtype of `arrays`."""
         return {s: jnp.zeros((self.count(s), *self.blocks[s][1:]), arrays[s].dtype) for s in self.members}
+
+
+def normals(run: Run, step: Any) -> dict[str, Any]:
+    """Standard normal arrays by parameter, in the default float type: see Run.normal."""
+    if run.normals is None:
+        return {name: run.normal(name, step, param.shape) for name, param in run.params.items()}
+    alike: dict[tuple[int, ...], list[str]] = {}
+    for name, param in run.params.items():
+        alike.setdefault(param.shape, []).append(name)
+    found = {}
+    for shape, names in alike.items():
+        found |= dict(zip(names, run.normals(tuple(names), step, shape), strict=True))
+    return {name: found[name] for name in run.params}
 
 
 def one_by_one(function: Callable[..., Any], *batches: Any) -> Any:

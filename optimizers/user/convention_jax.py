@@ -3,16 +3,13 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from optimizers.base import Run, describe
-
-if TYPE_CHECKING:
-    from optimizers.user.rule import UserRule
+from optimizers.base import Optimizer, Run, describe
 
 OFFERED = ("value", "grad", "value_fn", "grad_fn", "loss_fn")  # what optax itself names first
 
@@ -74,7 +71,7 @@ def _schedule_free(state: Any) -> list[Any]:
     return [part for part in parts if isinstance(part, ScheduleFreeState)]
 
 
-def is_schedule_free(rule: "UserRule") -> bool:
+def is_schedule_free(rule: Optimizer) -> bool:
     """Whether a rule's state is that of Schedule-Free. Errors are left to whoever runs the rule."""
     try:
         params, values = _tiny()
@@ -90,7 +87,7 @@ def _tiny() -> tuple[Any, dict[str, jax.Array]]:
     return params, {name: jnp.ones(param.shape) for name, param in params.items()}
 
 
-def untraceable(rule: "UserRule") -> list[str]:
+def untraceable(rule: Optimizer) -> list[str]:
     """The float hyperparameters whose values a function asks for while it builds its rule (`if weight_decay:`),
     so that they cannot be traced. Errors of any other kind are left to whoever runs the rule."""
     if not _asks_for_values(rule, list(rule.floats())):
@@ -99,7 +96,7 @@ def untraceable(rule: "UserRule") -> list[str]:
     return alone if not _asks_for_values(rule, [n for n in rule.floats() if n not in alone]) else []
 
 
-def _asks_for_values(rule: "UserRule", traced: list[str]) -> bool:
+def _asks_for_values(rule: Optimizer, traced: list[str]) -> bool:
     params, values = _tiny()
 
     def once(floats: dict[str, Any]) -> Any:

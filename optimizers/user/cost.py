@@ -4,12 +4,9 @@ the batch."""
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from optimizers.base import Param, Run, describe
-
-if TYPE_CHECKING:
-    from optimizers.user.rule import UserRule
+from optimizers.base import Optimizer, Param, Run, describe
 
 STEPS = 20  # over which evaluations are counted: some rules make one at every tenth step
 GRAPH_GRADIENTS = 2  # a derivative of a gradient that is there: 12 FLOPs per token and matrix, not 6
@@ -27,14 +24,14 @@ class MeasuredCost:
 
 
 @functools.lru_cache(maxsize=64)
-def measured(rule: "UserRule", params: tuple[Param, ...]) -> MeasuredCost:
+def measured(rule: Optimizer, params: tuple[Param, ...], in_jax: bool) -> MeasuredCost:
     """From shapes alone in jax, from one step in torch. A measurement that fails costs the figure, not the run:
     what a rule does in training is for the trainer to judge."""
     named = {param.name: param for param in params}
-    return _measured_jax(rule, named) if rule.function else _measured_torch(rule, named)
+    return _measured_jax(rule, named) if in_jax else _measured_torch(rule, named)
 
 
-def _measured_jax(rule: "UserRule", params: Mapping[str, Param]) -> MeasuredCost:
+def _measured_jax(rule: Optimizer, params: Mapping[str, Param]) -> MeasuredCost:
     import jax
     import jax.numpy as jnp
 
@@ -67,7 +64,7 @@ def _measured_jax(rule: "UserRule", params: Mapping[str, Param]) -> MeasuredCost
     return MeasuredCost(floats, float(cost.get("flops", 0.0)), evaluated["losses"], evaluated["gradients"])
 
 
-def _measured_torch(rule: "UserRule", params: Mapping[str, Param]) -> MeasuredCost:
+def _measured_torch(rule: Optimizer, params: Mapping[str, Param]) -> MeasuredCost:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -86,7 +83,7 @@ def _measured_torch(rule: "UserRule", params: Mapping[str, Param]) -> MeasuredCo
     return MeasuredCost(floats, flops, 0.0, gradients / STEPS)
 
 
-def _stepped_torch(rule: "UserRule", params: Mapping[str, Param], steps: int) -> tuple[Any, float]:
+def _stepped_torch(rule: Optimizer, params: Mapping[str, Param], steps: int) -> tuple[Any, float]:
     """An optimizer after some steps on a stand-in for a loss, and the gradients that it asked for: one for each
     call of its closure, and what GRAPH_GRADIENTS says for each derivative of the gradient that it was given."""
     import torch

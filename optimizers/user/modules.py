@@ -54,6 +54,15 @@ def named(module: str) -> ModuleType:
     return _imported(module, lambda: importlib.import_module(module))
 
 
+def found(module: str) -> Path | None:
+    """The file that a top-level module is imported from; None where there is none, or no module of the name."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):  # ValueError: it is there without a specification
+        return None
+    return Path(spec.origin).absolute() if spec and spec.origin else None
+
+
 def place(error: BaseException, path: Path) -> str:
     """`path:line` of the innermost call in the file, or the path alone where the error is not in its code."""
     frames = traceback.extract_tb(error.__traceback__)

@@ -151,7 +151,7 @@ class UserRule(Optimizer):
     def _measured(self, params: Mapping[str, Param]) -> Any:
         from optimizers.user.cost import measured
 
-        return measured(self, tuple(params.values()))
+        return measured(self, tuple(params.values()), in_jax=self.function is not None)
 
     def _arguments(self) -> dict[str, Any]:
         """The arguments of the constructor by name, the rate still called peak_lr."""

@@ -53,6 +53,10 @@ CAUSES: tuple[tuple[str, str], ...] = (
     ),
     (r"Invalid address|Malformed|address port|address family", "RAY_ADDRESS is auto or HOST:PORT"),
     (
+        r"Failed to connect to Ray cluster",  # though something listens there: see check_cluster
+        "if it asks for its token, as one of `ray start` does, set RAY_AUTH_MODE=token (docs/cluster.md)",
+    ),
+    (
         r"Failed to connect|Connection refused|ConnectionError|unreachable|no Ray cluster",
         "start the cluster, or unset RAY_ADDRESS to run on this machine",
     ),
@@ -76,9 +80,11 @@ def said(error: BaseException, logs: Path | None = None) -> str:
 def gist(error: BaseException) -> str:
     """An error's message in one line; of a traceback in it the last."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if lines[0].startswith("Traceback"):
+        return lines[-1]
     if lines[0].endswith(":") and len(lines) > 1:  # a list follows, as of the versions that differ
         return " ".join(lines[:4])
-    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
+    return lines[0]
 
 
 def _logged(pattern: str, logs: Path | None) -> str:

@@ -1,7 +1,13 @@
-"""Workers wait here until all have started. ray_tune.py runs a Barrier as an actor that all of them ask.
+"""Workers wait here until all have started, and hear here that they are to end. ray_tune.py runs a Barrier as
+an actor that all of them ask (ray_barrier.py).
 
 It is not in that file, because its process would then import Ray Tune too: two seconds of a core.
 """
+
+import time
+
+HEAR_SECONDS = 0.5  # how often a worker asks whether to end
+SILENT_SECONDS = 4.0  # one that has not asked for so long has ended
 
 
 class Barrier:
@@ -10,6 +16,8 @@ class Barrier:
     def __init__(self, count: int) -> None:
         self.count = count
         self.here: dict[str, str] = {}
+        self.heard: dict[str, float] = {}  # when each worker last asked
+        self.over = False
 
     def arrive(self, worker: str, trial: str) -> bool:
         """Note that a worker has taken a trial. Returns whether all workers are there."""
@@ -24,3 +32,16 @@ class Barrier:
     def settle(self) -> None:
         """Whoever is missing does not come."""
         self.count = len(self.here)
+
+    def hear(self, worker: str) -> bool:
+        """Note that a worker is still there. Returns whether it is to end."""
+        self.heard[worker] = time.monotonic()
+        return self.over
+
+    def stop(self) -> None:
+        """Every worker is to end."""
+        self.over = True
+
+    def there(self) -> int:
+        """How many workers have not ended, of those that ask whether to end."""
+        return sum(time.monotonic() - last < SILENT_SECONDS for last in self.heard.values())

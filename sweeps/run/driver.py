@@ -18,15 +18,15 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark import store
+from benchmark import files, store
 from benchmark.spec import Outcome, Record, Trial
 from benchmark.train import checkpoint, runner
 from sweeps.run import worker
 from sweeps.run.known import by_id
 from sweeps.run.worker import Job, checkpoints, mark_file
 from sweeps.search.contestants import optimizer_class
+from sweeps.search.manifest import manifest
 from sweeps.search.plan import Memory, Plan, plan
-from sweeps.search.summary import manifest
 from sweeps.search.sweep import Sweep
 
 # a trial whose worker died is tried once more: the cause may have been the machine. Deaths before which a
@@ -72,7 +72,8 @@ class Driver:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._mark = f"{os.getpid()} {socket.gethostname()} {uuid.uuid4().hex}"
+        self.start = uuid.uuid4().hex  # names this start of the sweep
+        self._mark = f"{os.getpid()} {socket.gethostname()} {self.start}"
         self._lock = _lock(mark_file(self.folder), self._mark)
         _clear_temporary(self.folder)
         self._learn(self.committed)
@@ -176,7 +177,7 @@ class Driver:
         for trial_id in reused:
             store.save(self.known[trial_id], self.folder)
         text = json.dumps({**content, "reused": sorted(reused)}, indent=1, sort_keys=True)
-        store.write_atomically(self.folder / "sweep.json", text + "\n")
+        files.write_atomically(self.folder / "sweep.json", text + "\n")
 
     def close(self) -> None:
         os.close(self._lock)

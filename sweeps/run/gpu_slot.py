@@ -19,7 +19,10 @@ def take_memory(share: float) -> None:
 
 
 def require(backend: str) -> None:
-    """Raise ValueError, with a remedy, where this process was given a GPU that its framework does not find."""
+    """Raise ValueError, with a remedy, where this process was given a GPU that its framework does not find,
+    except where devices of the CPU were made to stand for GPUs."""
+    if backend == "jax" and _stand_ins():
+        return
     why = ""
     try:
         found = runner.trainer_of(backend).device()
@@ -29,6 +32,12 @@ def require(backend: str) -> None:
         raise ValueError(
             f"this worker has a GPU, but {backend} finds none{why}: {'; '.join(_remedies(backend))}; {_WITHOUT}"
         )
+
+
+def _stand_ins() -> bool:
+    """Whether jax was told to make several devices of the CPU, as one does to rehearse (docs/gpu.md)."""
+    made = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    return os.environ.get("JAX_PLATFORMS") == "cpu" and (made or "JAX_NUM_CPU_DEVICES" in os.environ)
 
 
 def _remedies(backend: str) -> Iterator[str]:

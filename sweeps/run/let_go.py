@@ -1,8 +1,7 @@
 """Before a sweep on this machine stops, its workers are told, and those with a long trial may keep its state.
 
 Tune lets its workers be killed after five seconds, whatever they do. Workers of a cluster, which others
-started, are not reached from here: a node's own SIGTERM reaches them, or they lose what came after their last
-checkpoint.
+started, are told by ray_barrier.py.
 """
 
 import contextlib

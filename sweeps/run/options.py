@@ -140,7 +140,11 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     )
     how.add_argument("--slots-per-gpu", type=whole, default=1, metavar="N", help="trials that share a GPU")
     how.add_argument(
-        "--gpus-per-trial", type=whole, default=1, metavar="N", help="GPUs that train a trial together (jax)"
+        "--gpus-per-trial",
+        type=whole,
+        default=1,
+        metavar="N",
+        help="GPUs that train a trial together, of one node or of several (jax)",
     )
     how.add_argument(
         "--timeout",

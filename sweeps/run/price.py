@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from benchmark import steps
+from benchmark import scales, steps
 from benchmark.data import batches
 from benchmark.scales import Scale
 from benchmark.spec import Evaluation, Record
@@ -12,7 +12,7 @@ from optimizers.base import Optimizer
 from optimizers.shared.copies import rule_name
 from sweeps.run.calibrate import Speed
 from sweeps.search.cells import Cell, cells_of
-from sweeps.search.contestants import at_start
+from sweeps.search.contestants import at_start, contestants
 from sweeps.search.plan import Plan, plan
 from sweeps.search.sweep import Sweep
 
@@ -75,23 +75,53 @@ def total(phase: str, lines: list[Line]) -> Line:
 def memory_bytes(optimizer: Optimizer, scale: Scale, batch: int, precision: str, name: str = "") -> float:
     """Peak bytes of a training step's arrays.
 
-    By the figures that are kept of a step (benchmark/steps.py): those of the registry's optimizer of this name,
-    or AdamW's and by how much the optimizer's state is larger.
-    Without any an estimate. Of each parameter in float32 the value, the gradient and the update, and the
-    optimizer's state. Of each token that is in the decoder at once the logits with their gradient, and what the
-    backward pass needs of every layer; where layers are recomputed (more than four of them), their inputs and
-    one layer.
+    By the figures that are kept of steps (benchmark/steps.py): of the registry's optimizer of this name its own
+    at the scale; else parameters, the optimizer's state, and what AdamW's step holds beside them there, or, if
+    that is more, what the optimizer's own step of the largest scale holds for each parameter. Without any an
+    estimate.
     """
+    kept, params = steps.known(), scale.total_params
+    if step := steps.find(kept, scale.name, precision, name):
+        return step.memory
+    fixed = 4.0 * (params + optimizer.state_floats(parameters.roles(scale)))
+    if step := steps.find(kept, scale.name, precision, "adamw"):
+        loss = step.memory - 12.0 * params
+    else:
+        tokens = batches.rows_at_once(batch, scale.seq_len) * scale.seq_len
+        held = _deep_bytes if scale.deep else _shallow_bytes
+        loss = held(scale, tokens, 4.0 if precision == "float32" else 2.0)
+    return fixed + max(loss, _of_the_rule(precision, name) * params)
+
+
+def _of_the_rule(precision: str, name: str) -> float:
+    """Bytes for each parameter that a step of this optimizer holds beside parameters and state, by the kept
+    step of its largest scale; 0 without one. Where this is more than AdamW's, the rule itself holds them."""
+    own = [scales.get(s.scale) for s in steps.known() if (s.precision, s.optimizer) == (precision, name)]
+    if not own:
+        return 0.0
+    scale = max(own, key=lambda scale: scale.total_params)
+    step = steps.find(steps.known(), scale.name, precision, name)
+    optimizer = at_start(contestants((name,))[0], scale)
     state = optimizer.state_floats(parameters.roles(scale))
-    for whose, own in ((name, state), ("adamw", 2 * scale.total_params)):
-        if step := steps.find(steps.known(), scale.name, precision, whose):
-            return step.memory + 4.0 * (state - own)
-    fixed = 4.0 * (3 * scale.total_params + state)
-    narrow = 4.0 if precision == "float32" else 2.0
+    return (step.memory - 4.0 * (scale.total_params + state)) / scale.total_params if step else 0.0
+
+
+def _shallow_bytes(scale: Scale, tokens: int, narrow: float) -> float:
+    """What a step of a model whose layers are not recomputed holds beside parameters and state: gradient and
+    update, and of each token that is in the decoder at once the logits with their gradient, and what the
+    backward pass needs of every layer."""
     layer = 3.8 * (scale.heads * scale.seq_len + scale.width + scale.mlp)  # fitted to compiled programs
-    kept = scale.layers * layer if scale.layers <= 4 else scale.layers * scale.width + layer
-    tokens = batches.rows_at_once(batch, scale.seq_len) * scale.seq_len
-    return fixed + tokens * (narrow * kept + 4.0 * 2.3 * scale.vocab)
+    return 8.0 * scale.total_params + tokens * (narrow * scale.layers * layer + 4.0 * 2.3 * scale.vocab)
+
+
+def _deep_bytes(scale: Scale, tokens: int, narrow: float) -> float:
+    """The same of a deep model: the sum of gradients in float32, parameters and gradients of a part in the type
+    of products, a chunk's logits with their gradient, and each layer's input and its attention's result. In
+    float32 also the scores of one layer's attention, which cuDNN's never holds."""
+    chunk = batches.chunk_of_head(tokens, scale.vocab)
+    held = (4.0 + 2 * narrow) * scale.total_params + (4.0 + narrow) * chunk * scale.vocab
+    scores = 0.0 if narrow < 4 else 3 * 4.0 * tokens * scale.heads * scale.seq_len
+    return held + 2 * narrow * scale.layers * tokens * scale.width + scores
 
 
 def table(

@@ -1,8 +1,8 @@
 """Run a sweep through Ray Tune: on the cores and GPUs of this machine, or on the cluster at RAY_ADDRESS.
 
 The searcher is a thin adapter: a free slot gets the plan's next pack, or a short wait where none is ready.
-Workers are long-lived (`reuse_actors`), hold a core each and write their own records. The only file that
-imports ray; its environment must be set before that.
+Workers are long-lived (`reuse_actors`), hold a core each and write their own records. Only this file and
+those beside it named ray_*.py import ray; its environment must be set before that.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import secrets
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,17 @@ from ray.tune.search import Searcher
 
 from benchmark import hidden, resources, stopping
 from benchmark.recorded import record_from_json
-from sweeps.run import advice, gpu_slot, let_go, scratch, trial_gpus, worker, workers_python
+from sweeps.run import (
+    advice,
+    gpu_slot,
+    let_go,
+    ray_barrier,
+    ray_group,
+    scratch,
+    trial_gpus,
+    worker,
+    workers_python,
+)
 from sweeps.run.barrier import Barrier
 from sweeps.run.driver import Driver
 from sweeps.run.raylet import watched
@@ -43,7 +53,6 @@ from sweeps.run.worker import Job
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds; a wait backs off while nothing becomes ready
 OBJECT_BYTES = (80e6, 200e6)  # Ray's least, and what is plenty: only configurations and records pass through
-LONGEST_START = 60.0  # seconds in which all workers should be there
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,8 @@ class Slots:
 
     count: how many there are. spare: how many trials may wait beside theirs. cores: those to pin workers to,
     or none. gpu_share: of one GPU, 0.0 for none. barrier: name of the actor that knows who is there.
+    nodes: on how many a trial is trained, with `gpus` on each where these are several.
+    far: others started Ray, so no signal of this command's reaches its workers.
     """
 
     count: int
@@ -59,6 +70,9 @@ class Slots:
     cores: tuple[int, ...]
     gpu_share: float
     barrier: str
+    nodes: int = 1
+    gpus: int = 1
+    far: bool = False
 
 
 class Worker(tune.Trainable):
@@ -68,11 +82,14 @@ class Worker(tune.Trainable):
         slots: Slots = config["slots"]
         if slots.cores:
             worker.hold_a_core(slots.cores)
-        self.on_gpu = slots.gpu_share > 0
+        self.group = ray_group.Group(slots.nodes, slots.gpus) if slots.nodes > 1 else None
+        self.on_gpu = slots.gpu_share > 0 and not self.group  # its members hold the GPUs
         if self.on_gpu:
             gpu_slot.take_memory(slots.gpu_share)
         stopping.listen(lambda: sys.exit(0))  # any other status Ray tells the user of
         self.name, self.barrier = uuid.uuid4().hex, slots.barrier
+        if slots.far:
+            ray_barrier.obey(self.barrier, self.name)
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -81,41 +98,34 @@ class Worker(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        _wait_for_all(self.barrier, self.name, self.trial)
+        # Tune ends the experiment, with all of a result for its message, where one lacks the metric
+        return {"done": True, "records": [], **self._worked()}
+
+    def _worked(self) -> dict[str, Any]:
+        """The job's `records`, or an `error` of this node or the sweep, or how the worker `died`."""
+        ray_barrier.wait_for_all(self.barrier, self.name, self.trial)
         if self.job is None:
             time.sleep(self.wait)
-            return {"done": True, "records": []}
+            return {}
+        if self.group:
+            return self.group.work(self.job)
         try:
             if self.on_gpu:
                 gpu_slot.require(self.job.trials[0].backend)
             records = worker.work(self.job)  # the driver saves those of a node that does not see its disk
         except (ValueError, OSError) as error:  # of this node or of the sweep, not of the trial
-            return {"done": True, "error": str(error)}
-        return {"done": True, "records": [record.to_json() for record in records]}
+            return {"error": str(error)}
+        return {"records": [record.to_json() for record in records]}
+
+    def cleanup(self) -> None:
+        if self.group:
+            self.group.end()
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict:
         return {}
 
     def load_checkpoint(self, checkpoint: dict | None) -> None:
         pass
-
-
-def _wait_for_all(barrier: str, name: str, trial: str) -> None:
-    """Wait until every worker has started, one that replaces a killed one too. One that finished a trial
-    before would be given the trial for which another is being started, and that other would be stopped: with
-    short trials it never came up."""
-    deadline = time.monotonic() + LONGEST_START
-    with contextlib.suppress(RayError, ValueError):  # the barrier is lost: go on without
-        actor = ray.get_actor(barrier)
-        while not ray.get(actor.arrive.remote(name, trial)):
-            if time.monotonic() > deadline:
-                ray.get(actor.settle.remote())  # such as a node that is gone
-            time.sleep(0.1)
-
-
-def _lost(barrier: str, trial: str) -> None:
-    with contextlib.suppress(RayError, ValueError):
-        ray.get_actor(barrier).lost.remote(trial)
 
 
 class PlanSearcher(Searcher):
@@ -130,6 +140,7 @@ class PlanSearcher(Searcher):
         self.error: Exception | None = None
 
     def suggest(self, trial_id: str) -> Any:
+        stopping.share()  # Tune has taken Ctrl-C; its workers are to hear of it first
         if self.driver.done or self.error:
             return Searcher.FINISHED
         if len(self.open) >= self.slots.count + self.slots.spare:
@@ -149,15 +160,16 @@ class PlanSearcher(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         self.open.discard(trial_id)
         if error:
-            _lost(self.slots.barrier, trial_id)
+            ray_barrier.lost(self.slots.barrier, trial_id)
         job = self.jobs.pop(trial_id, None)
         if job is None or self.error:
             return
         try:
             if result and "error" in result:
                 raise ValueError(result["error"])
-            if error or not result or "records" not in result:
-                self.driver.worker_died(job, "its worker died: killed, out of memory, or a crash")
+            if error or not result or "died" in result:
+                died = (result or {}).get("died", "its worker died: killed, out of memory, or a crash")
+                self.driver.worker_died(job, died)
             else:
                 self.driver.receive([record_from_json(text) for text in result["records"]])
         except (OSError, ValueError) as problem:
@@ -180,7 +192,7 @@ def run(driver: Driver, slots_per_gpu: int = 1, workers: int | None = None) -> N
     address = advice.cluster()
     with scratch.folder() as home, contextlib.nullcontext() if address else _alone():
         try:
-            with watched(), stopping.first(lambda: _let_go(driver)):
+            with watched(), stopping.first(lambda: _let_go(driver, bool(address))):
                 with hidden.shown():  # Ray counts GPUs, and its workers inherit what is set here
                     _connect(address) if address else _start(workers, home)
                 searcher = _fit(driver, _slot(slots_per_gpu, driver.devices), workers, str(home / "tune"))
@@ -192,10 +204,13 @@ def run(driver: Driver, slots_per_gpu: int = 1, workers: int | None = None) -> N
             stopping.end_all(started, patience=2.0)
 
 
-def _let_go(driver: Driver) -> None:
+def _let_go(driver: Driver, far: bool) -> None:
     """What is done first when the sweep is told to stop."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it takes the end of its workers for a failure
-    let_go.workers(driver.folder)
+    if far:
+        ray_barrier.end_workers(_barrier(driver))
+    else:
+        let_go.workers(driver.folder)
 
 
 def _connect(address: str) -> None:
@@ -280,12 +295,13 @@ def _only_installed() -> bool:
 
 def _fit(driver: Driver, slot: dict[str, float], workers: int | None, storage: str) -> PlanSearcher:
     """Let Tune run the plan to its end. Raises ValueError if Ray stops before."""
-    slots = _slots(driver, slot, workers)
+    nodes = round(driver.devices / slot["gpu"]) if driver.devices > 1 else 1
+    slots = _slots(driver, slot, workers, nodes)
     driver.workers = slots.count
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots.count)  # all workers start at once
     searcher = PlanSearcher(driver, slots)
     tuner = tune.Tuner(
-        tune.with_resources(Worker, slot),
+        tune.with_resources(Worker, slot if nodes == 1 else _on_nodes(nodes, slot)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             num_samples=-1,
@@ -305,14 +321,16 @@ def _fit(driver: Driver, slot: dict[str, float], workers: int | None, storage: s
         ray.kill(barrier)
     except (RayError, tune.TuneError) as error:
         raise ValueError(f"Ray stopped ({advice.gist(error)}); what is finished is kept, run again") from None
+    finally:
+        stopping.again()
     return searcher
 
 
-def _slots(driver: Driver, slot: dict[str, float], workers: int | None) -> Slots:
+def _slots(driver: Driver, slot: dict[str, float], workers: int | None, nodes: int = 1) -> Slots:
     # a pinned worker is one core; with GPUs, or on nodes whose cores we do not know, nothing is pinned
     pin = "gpu" not in slot and not advice.cluster()
     cores = resources.idle_first(resources.affinity()) if pin else []
-    there = _count(slot)
+    there = _count(slot, nodes)
     if workers and workers > there:
         print(f"sweeps: there is room for {there} workers, not for {workers}", file=sys.stderr)
     count = min(there, workers or there, driver.current.remaining)
@@ -322,21 +340,45 @@ def _slots(driver: Driver, slot: dict[str, float], workers: int | None) -> Slots
             file=sys.stderr,
         )
     # where there is room for more, a trial that waits would start one more
-    name = f"optimizer-benchmark-{uuid.uuid4().hex}"
-    return Slots(count, int(count == there), tuple(cores), min(1.0, slot.get("gpu", 0.0)), name)
+    gpus = slot.get("gpu", 0.0)
+    spare, share = int(count == there), min(1.0, gpus)
+    far = bool(advice.cluster())
+    return Slots(
+        count, spare, tuple(cores), share, _barrier(driver), nodes=nodes, gpus=max(1, int(gpus)), far=far
+    )
+
+
+def _barrier(driver: Driver) -> str:
+    """What the actor is called that this sweep's workers meet at."""
+    return f"optimizer-benchmark-{driver.start}"
 
 
 def _slot(slots_per_gpu: int, gpus_per_trial: int = 1) -> dict[str, float]:
-    """What a worker asks Ray for. Raises ValueError where no node has as many GPUs as a trial is to have."""
+    """What a worker asks Ray for on each of its nodes. Raises ValueError where a trial cannot have its GPUs."""
     gpus = ray.cluster_resources().get("GPU", 0)
     if gpus_per_trial > 1:
-        most = max((node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
-        trial_gpus.require(gpus_per_trial, int(most), "each node" if advice.cluster() else "this machine")
-        return {"cpu": 1, "gpu": gpus_per_trial}
+        there = [int(node.get("GPU", 0)) for node in _nodes()]
+        return {"cpu": 1, "gpu": gpus_per_trial // trial_gpus.nodes(gpus_per_trial, there)}
     return {"cpu": 1, "gpu": 1 / slots_per_gpu} if gpus else {"cpu": 1}
 
 
-def _count(slot: dict[str, float]) -> int:
-    """How many of these slots the machine or the cluster has."""
-    there = ray.cluster_resources()
-    return max(1, min(int(there.get(name.upper(), 0) / share + 1e-6) for name, share in slot.items()))
+def _on_nodes(nodes: int, slot: dict[str, float]) -> tune.PlacementGroupFactory:
+    """A slot on each of so many nodes, for the members; the worker itself takes nothing and is on the first."""
+    bundle = {name.upper(): share for name, share in slot.items()}
+    return tune.PlacementGroupFactory([{}, *[bundle] * nodes], strategy="STRICT_SPREAD")
+
+
+def _count(slot: dict[str, float], nodes: int = 1) -> int:
+    """How many of these slots the machine or the cluster has, each of them on so many nodes."""
+    if nodes > 1:
+        return max(1, trial_gpus.at_once(nodes, [_room(slot, node) for node in _nodes()]))
+    return max(1, _room(slot, ray.cluster_resources()))
+
+
+def _room(slot: dict[str, float], there: Mapping[str, float]) -> int:
+    return min(int(there.get(name.upper(), 0) / share + 1e-6) for name, share in slot.items())
+
+
+def _nodes() -> list[dict[str, float]]:
+    """What each node has."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 
 from benchmark import resources
 from sweeps.run.calibrate import Speed
@@ -32,6 +33,29 @@ def require(count: int, there: int, where: str) -> None:
         has = f"{there} GPU{'s' * (there != 1)}" if there else "no GPU"
         remedy = f"give at most {there}" if there > 1 else "leave it out"
         raise ValueError(f"{OPTION} {count}, but {where} has {has}; {remedy}")
+
+
+def nodes(count: int, there: Sequence[int]) -> int:
+    """On how many nodes a trial's GPUs are: on one, or on as few as have equal parts of them.
+
+    there: GPUs of each node. Raises ValueError where that cannot be.
+    """
+    for number in range(1, count + 1):
+        if count % number == 0 and sum(gpus >= count // number for gpus in there) >= number:
+            return number
+    ordered = sorted(there, reverse=True)
+    best = max((number * gpus for number, gpus in enumerate(ordered, start=1)), default=0)
+    has = f"nodes with {', '.join(map(str, ordered[:8]))} GPUs" if best else "no GPU"
+    remedy = f"give {best}" if best > 1 else "leave it out"
+    raise ValueError(f"{OPTION} {count} cannot be had in equal parts: the cluster has {has}; {remedy}")
+
+
+def at_once(number: int, rooms: Sequence[int]) -> int:
+    """How many trials run at once, each on `number` nodes, where every node has room for so many parts."""
+    most = 0
+    while sum(min(room, most + 1) for room in rooms) >= (most + 1) * number:
+        most += 1
+    return most
 
 
 def slots(gpus: int, slots_per_gpu: int, count: int) -> int:

@@ -41,7 +41,7 @@ class Job:
     tokenizer, eval_corpus, tokens: `Sweep.tokenizer`, `Sweep.eval_corpus_at` or the trials' own, and
         `Sweep.tokens`, to prepare it with.
     track: the name of a tracker to tell of long trials, or "".
-    devices: how many of this process's devices train a trial together.
+    devices: how many devices train a trial together. nodes: on how many nodes they are, with a process on each.
     """
 
     trials: tuple[Trial, ...]
@@ -56,6 +56,7 @@ class Job:
     tokens: int = 0
     track: str = ""
     devices: int = 1
+    nodes: int = 1
 
 
 def data_of(sweep: Sweep) -> dict[str, Any]:
@@ -89,27 +90,45 @@ def checkpoints(folder: Path) -> Path:
 def work(job: Job) -> list[Record]:
     """Train a job's pack. On a disk shared with the driver the records are there before this returns, so that
     a kill of anything afterwards loses nothing; else, and where a write fails, it is left to the driver."""
+    records = train(job)
+    keep(job, records)
+    return records
+
+
+def keep(job: Job, records: Sequence[Record]) -> None:
+    """Save a job's records where this machine sees the driver's disk."""
+    if sees(job):
+        with contextlib.suppress(OSError):  # a full disk: the driver tries again and says so
+            for record in records:
+                store.save(record, Path(job.folder))
+
+
+def corpus(job: Job) -> Corpus:
+    """A job's corpus, kept or prepared. Raises OSError, and ValueError where it is not the planned one."""
     first = job.trials[0]
-    optimizer = optimizer_class(first.optimizer, job.source)
-    runner.trainer_of(first.backend).set_up(cache_folder() / "compiled")
     name = job.corpus or first.corpus
-    corpus = _corpus(name, first.vocab, first.corpus_hash, first.tokenizer_hash, job.tokenizer, job.tokens)
-    if (corpus.corpus_hash, corpus.tokenizer_hash) != (first.corpus_hash, first.tokenizer_hash):
+    found = _corpus(name, first.vocab, first.corpus_hash, first.tokenizer_hash, job.tokenizer, job.tokens)
+    if (found.corpus_hash, found.tokenizer_hash) != (first.corpus_hash, first.tokenizer_hash):
         raise ValueError(f"corpus {name!r} on this machine is not the one that was planned with")
     if first.eval_corpus:
         other = job.eval_corpus or first.eval_corpus
-        corpus = _evaluated(corpus, other, first.eval_corpus_hash, job.tokenizer)
+        found = _evaluated(found, other, first.eval_corpus_hash, job.tokenizer)
+    return found
+
+
+def train(job: Job) -> list[Record]:
+    """Train a job's pack, whose records are not saved. Raises what `corpus` raises."""
+    first = job.trials[0]
+    optimizer = optimizer_class(first.optimizer, job.source)
+    runner.trainer_of(first.backend).set_up(cache_folder() / "compiled")
+    data = corpus(job)
     folder, shared = Path(job.folder), sees(job)
     here = folder if shared else cache_folder()
     watch = Watch(folder if shared else None, track=job.track, tracked=here)
-    how = (checkpoints(here), job.mark[:8], watch)
+    session = job.mark.rpartition(" ")[2][:8]  # of the start alone: a record names no host
+    how = (checkpoints(here), session, watch)
     with _watchdog(job, optimizer, shared):
-        records = runner.run(job.trials, optimizer, corpus, job.purposes, *how, devices=job.devices)
-    if shared:
-        with contextlib.suppress(OSError):  # a full disk: the driver tries again and says so
-            for record in records:
-                store.save(record, folder)
-    return records
+        return runner.run(job.trials, optimizer, data, job.purposes, *how, devices=job.devices, nodes=job.nodes)
 
 
 @functools.lru_cache(maxsize=2)

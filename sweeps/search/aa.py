@@ -10,6 +10,7 @@ import dataclasses
 from scipy.stats import binomtest
 
 import sweeps
+from benchmark.spec import task_name
 from optimizers.user import files
 from sweeps.search import looks
 from sweeps.search.contestants import contestants, copy_of
@@ -73,8 +74,9 @@ def verdicts(sweep: Sweep, plan: Plan) -> list[str]:
     ]
     for row in rows:
         false += row["verdict"] in FALSE
+        task = task_name(row["scale"], row["chinchilla_ratio"])
         lines.append(
-            f"{titles[row['optimizer']]:<20} {row['scale']}-{row['chinchilla_ratio']:g}x  {row['n']:>2} seeds"
+            f"{titles[row['optimizer']]:<20} {task}  {row['n']:>2} seeds"
             f"  {row['gap']:+.4f} nats  {row['speedup']:.2f}x [{row['lo']:.2f}, {row['hi']:.2f}]"
             f"  {row['verdict'] or 'no verdict'}"
         )

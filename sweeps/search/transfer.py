@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from benchmark.analysis import laws
+from benchmark.analysis.law import fit
 from benchmark.analysis.settings import serve_all
 from benchmark.spec import RECIPE, Value
 from benchmark.tasks import TOKENS_PER_PARAMETER, Task
@@ -138,7 +138,7 @@ def _predict(
     positive = np.array([point for point in points if point[2] > 0], dtype=float)
     if len(positive) < 2:
         return None
-    law = laws.fit("hyperparameter", positive, draws=0)
+    law = fit("hyperparameter", positive, draws=0)
     size = task.scale.num_params
     value, _, _ = law.predict(size, TOKENS_PER_PARAMETER * size * task.chinchilla_ratio)
     seen = positive[:, 2]

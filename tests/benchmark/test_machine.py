@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmark import machine, store
+from benchmark import machine, record_rows, store
 from benchmark.train import environment
 
 ROOT = Path(__file__).parents[2]
@@ -90,5 +90,5 @@ def test_this_process_says_where_it_is_and_names_no_path(monkeypatch: pytest.Mon
 
 def test_committed_records_keep_their_mark_and_their_one_gradient() -> None:
     line = (ROOT / "results/reference/trials.jsonl").read_text().splitlines()[0]
-    row = store._run_row("reference", store.record_from_json(line))
+    row = record_rows.run_row("reference", store.record_from_json(line))
     assert (row["machine"], row["cpu_type"], row["gradients_per_step"]) == ("6d7910b3", "", 1.0)

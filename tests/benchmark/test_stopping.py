@@ -26,6 +26,8 @@ WORK = {
     "d = D()\ndel d\ntime.sleep(60)",
     "took the signal": "\nsignal.signal(signal.SIGTERM, signal.SIG_DFL)\nstopping.again()\n"
     "print('ready', flush=True); time.sleep(60)",
+    "shares with a library": "\nsignal.signal(signal.SIGINT, lambda *_: sys.exit(15))\nstopping.share()\n"
+    "with stopping.first(lambda: print('first', flush=True)):\n  print('ready', flush=True); time.sleep(60)",
     "has children": "\nimport subprocess\nsubprocess.Popen(['sh', '-c', 'sleep 61 & sleep 61'])\n"
     "stopping.ORDER_SECONDS = 0.2\ntime.sleep(0.5); print('ready', flush=True)\n"
     "while True:\n  try:\n    time.sleep(60)\n  except KeyboardInterrupt: pass",
@@ -52,7 +54,12 @@ def command(work: str) -> subprocess.Popen:
 
 @pytest.mark.parametrize(
     ("work", "number"),
-    [*((name, signal.SIGTERM) for name in WORK), ("works", signal.SIGHUP), ("works", signal.SIGINT)],
+    [
+        *((name, signal.SIGTERM) for name in WORK),
+        ("works", signal.SIGHUP),
+        ("works", signal.SIGINT),
+        ("shares with a library", signal.SIGINT),
+    ],
 )
 def test_a_signal_ends_a_command_with_its_line_and_status(work, number):
     process = command(WORK[work])
@@ -61,6 +68,7 @@ def test_a_signal_ends_a_command_with_its_line_and_status(work, number):
     process.send_signal(number)
     out, error = process.communicate(timeout=30)
     assert (process.returncode, error.strip()) == (128 + number, LINE)
+    assert ("first" in out) == (work == "shares with a library")
     assert ("in order" in out) == (work == "puts in order")
     deadline = time.monotonic() + 10
     while any(map(stopping.alive, children)) and time.monotonic() < deadline:

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from adam_mini import Adam_mini as AdamMiniOracle
 
 from benchmark.kit import cases, drive_jax, drive_torch
 from optimizers.adam_mini import AdamMini
@@ -17,12 +16,14 @@ THEIR_NAMES = {"q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "o_proj", "head
 
 
 def oracle(opt: AdamMini, values: drive_torch.Values) -> list[torch.optim.Optimizer]:
+    from adam_mini import Adam_mini  # brings torch.distributed: a second of every collection
+
     theirs = {}
     for name, value in values.items():
         stem, _, part = name.rpartition(".")
         part = THEIR_NAMES.get(part, f"mlp.{part}" if part in ("gate", "up", "down") else part)
         theirs[f"{stem}.{part}.weight"] = value
-    rule = AdamMiniOracle(
+    rule = Adam_mini(
         theirs.items(),
         lr=opt.peak_lr,
         betas=(opt.beta1, opt.beta2),

@@ -11,7 +11,7 @@ from benchmark.kit import __main__ as command
 from benchmark.kit import admission, cases, guard
 from benchmark.train import parameters, runner
 from optimizers.base import Optimizer
-from optimizers.user import files
+from optimizers.user import files, short_form
 
 RATES = 'space = {"peak_lr": (0.002, 0.004, 0.008)}\n'
 RULE = """import torch
@@ -138,10 +138,10 @@ MODES = """
 def test_a_rule_that_averages_runs_without_the_recipes_schedule(write: Write) -> None:
     text = RULE.format(**PARTS | {"before": "self.state['n']['n'] = 1"}) + MODES
     averaging = text.replace("DISTANCE", "1.0")
-    assert files.load(write(averaging)).recipe_fixed == files.UNSCHEDULED
+    assert files.load(write(averaging)).recipe_fixed == short_form.UNSCHEDULED
     assert files.load(write(text.replace("DISTANCE", "0.0"), "same.py")).recipe_fixed == {}
     assert files.load(write(averaging + "\nschedule = True\n", "kept.py")).recipe_fixed == {}
-    assert files.load("torch.optim:SGD?schedule=off").recipe_fixed == files.UNSCHEDULED
+    assert files.load("torch.optim:SGD?schedule=off").recipe_fixed == short_form.UNSCHEDULED
 
 
 OPTAX = f"import functools, optax\n{RATES}"
@@ -198,6 +198,24 @@ def test_a_package_of_ones_own_and_names_that_are_not_ascii(write: Write, tmp_pa
     assert files.name(write(name="schön.py")) == "schön" and files.load(tmp_path / "schön.py")
 
 
+def test_a_helper_that_another_hides_is_told_and_the_remedy_works(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The current folder comes first in Python's path, and ours is there before any file of a user's."""
+    write("raise RuntimeError('the wrong one')\n", "here/helper_of_lab.py")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.syspath_prepend(str(tmp_path / "here"))
+    for helper in ("helper_of_lab", "tools"):
+        write("from optax import sgd as rule\n", f"lab/{helper}.py")
+        text = f"from NAME import rule\n{RATES}\ndef jax_optimizer(learning_rate): return rule(learning_rate)\n"
+        mine = write(text.replace("NAME", helper), "lab/mine.py")
+        with pytest.raises(ValueError, match=f"takes {helper} from .*, not from .*: give the latter") as raised:
+            files.load(mine)
+        assert "\n" not in str(raised.value)
+        (tmp_path / "lab" / f"{helper}.py").rename(tmp_path / "lab" / f"{helper}_renamed.py")
+        assert files.load(write(text.replace("NAME", f"{helper}_renamed"), "lab/mine.py"))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -251,7 +269,10 @@ def test_an_import_that_hangs_is_given_up(write: Write, monkeypatch: pytest.Monk
         admission.admit_named(str(write("while True: pass\n")), "torch")
 
 
-def test_the_kit_says_terms_and_hides_what_is_printed(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_kit_says_terms_and_hides_what_is_printed(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "load_named", lambda where: None)  # first loaded apart: see test_user_file.py
     path = write(before="print('step')", update="p.sub_(group['lr'] * p.grad) if p.dim() == 2 else 1 / 0")
     assert command.main([str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()

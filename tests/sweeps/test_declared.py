@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 import sweeps
-from sweeps import __main__ as command
-from sweeps.run import options
+from sweeps.run import options, wanted
+from sweeps.search import aa
 from sweeps.search.plan import plan
 from sweeps.search.sweep import Sweep
 
@@ -23,7 +23,7 @@ SWEEP = dataclasses.replace(
 def asked(*words: str) -> Sweep:
     """The sweep that the command would price."""
     args = options.parser().parse_args([*words, "--dry-run", "--optimizers", "adamw,muon"])
-    return command._prepared(command._sweep(args), args)
+    return wanted.prepared(wanted.named_sweep(args), args)
 
 
 def trained(sweep: Sweep) -> tuple[set[str], set[str], str]:
@@ -55,12 +55,12 @@ def test_a_sweep_of_ones_own_trains_as_it_declares(tmp_path: Path):
 
 @pytest.mark.parametrize("name", sweeps.names())
 def test_every_sweep_keeps_what_it_declares(name: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(command, "_with_corpus", lambda sweep: sweep)
+    monkeypatch.setattr(wanted, "_with_corpus", lambda sweep: sweep)
     declared, got = sweeps.get(name), asked(name)
     fields: Any = ("backend", "precision", "corpus", "protocol", "stages")
     assert {f: getattr(got, f) for f in fields} == {f: getattr(declared, f) for f in fields}
     copies = options.parser().parse_args(["aa", "--sweep", name, "--dry-run"])
-    own = command.aa.sweep(copies)
+    own = aa.sweep(copies)
     assert (own.backend, own.precision, own.protocol.search) == (
         declared.backend,
         declared.precision,

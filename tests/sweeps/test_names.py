@@ -12,8 +12,8 @@ import sweeps
 from sweeps.__main__ import main
 from sweeps.run.options import parser
 from sweeps.search import aa
+from sweeps.search.manifest import manifest
 from sweeps.search.plan import plan
-from sweeps.search.summary import manifest
 
 MINE = '''
 """Mine."""

@@ -17,7 +17,7 @@ from benchmark import measurements, scales, store
 from benchmark.measurements import measurement
 from benchmark.train import parameters
 from tools.bench import __main__ as bench
-from tools.bench import blocks, costs, groups, overhead, products_jax, reading, turns
+from tools.bench import blocks, costs, groups, overhead, products_jax, reading, trials, turns
 
 ENVIRONMENT = {"machine": "aaaa", "cpu": "x86", "device": "cpu", "commit": "c0ffee", "load": 0.1}
 
@@ -243,7 +243,7 @@ def test_the_other_rule_is_named_after_its_package(name):
     pytest.importorskip("pytorch_optimizer")
     from tools.bench import update_torch
 
-    trial, optimizer = blocks.setting(name, scales.get("13k"), 100)
+    trial, optimizer = trials.at_defaults(name, scales.get("13k"), 100)
     params = parameters.roles(scales.get("13k"))
     rules = update_torch._rules(trial, optimizer, params, update_torch._with_gradients(params))
     assert all(type(rule).__module__.startswith(f"{costs.THEIR_RULES[name]}.") for rule in rules)

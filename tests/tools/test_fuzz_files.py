@@ -1,5 +1,6 @@
 """A few damaged user files, as `python -m tools.fuzz files` judges many; and the judge is shown each fault."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -19,6 +20,7 @@ def _loaded() -> None:
 
 def test_the_same_seed_gives_the_same_files() -> None:
     assert list(damaged(40, 3)) == list(damaged(40, 3)) != list(damaged(40, 4))
+    assert list(damaged(40, 3))[30:] == list(damaged(10, 3, first=30))
     assert len({file.what for file in damaged(60, 1)}) > 15
     assert len({file.content for file in damaged(60, 1)}) > 50
 
@@ -62,5 +64,24 @@ def test_the_judge_sees_a_traceback_a_hang_and_what_is_left(
     monkeypatch.setattr(files.contestants, "contestants", lambda *_: os._exit(5))
     assert judge(well, tmp_path)[2] == "status 5 with 0 lines"
     monkeypatch.setattr(files, "LIMIT_SECONDS", 0.3)
+    monkeypatch.setattr(files.contestants, "contestants", lambda *_: all(itertools.count(1)))
+    assert judge(well, tmp_path)[2] == "took longer than 0.3 s"
+    monkeypatch.setattr(files, "PATIENCE", 1)
     monkeypatch.setattr(files.contestants, "contestants", lambda *_: files.time.sleep(100))
     assert judge(well, tmp_path)[2] == "took longer than 0.3 s"
+
+
+def test_a_step_that_hangs_is_what_the_first_steps_are_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = next(t for t in files.examples() if "def step(self, closure=None):" in t)
+    step = "def step(self, closure=None):\n        "
+    hangs = text.replace(step, f"{step}import time; time.sleep(1000)\n        ", 1)
+    assert hangs != text
+    monkeypatch.setattr(files, "LIMIT_SECONDS", 1.0)
+    monkeypatch.setattr(files, "PATIENCE", 2)
+    monkeypatch.setattr(files, "STEPS_SECONDS", 1.0)
+    file = Damaged("mine.py", "", hangs.encode())
+    assert judge(file, tmp_path)[0] is None
+    status, said, wrong = files.judge_whole(file, tmp_path)
+    assert (status, wrong) == (1, "") and "has not taken its first steps after 1 seconds" in said

@@ -1,79 +1,23 @@
 """What one block of each contestant is: every function runs in the contestant's own process and returns it.
 
-All train the same shapes on the same batch size with the same recipe, on random tokens: speed does not depend
-on the text, and a machine without a corpus can be measured.
+All train the same shapes on the same batch size with the same recipe, on random tokens (trials.py).
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-import optimizers
 from benchmark import scales, tasks
 from benchmark.data import corpora
-from benchmark.data.corpora import Corpus
 from benchmark.scales import Scale
-from benchmark.spec import RECIPE, Evaluation, Trial
+from benchmark.spec import Evaluation
 from benchmark.train import parameters, runner
 from benchmark.train.schedule import CHUNK
 from optimizers.base import Optimizer
 from sweeps.search.contestants import at_start, contestants
-
-TOKENS = 300_000  # in each split
-CLIP_NORM = 1.0
-LR = 0.004  # any rate is as fast as any other, as long as the loss stays finite
+from tools.bench.trials import at_defaults, random_corpus
 
 Block = Callable[[], object]
-
-
-@dataclass(frozen=True, eq=False)
-class RandomCorpus(Corpus):
-    """Random tokens in memory, as unevenly common as words: a loss has something to learn."""
-
-    def tokens(self, split: str) -> np.ndarray:
-        return _random_tokens(self.vocab, split)
-
-
-@functools.cache
-def _random_tokens(vocab: int, split: str) -> np.ndarray:
-    rng = np.random.default_rng(("train", "validation", "test").index(split))
-    weights = 1 / np.arange(1, vocab + 1)
-    return rng.choice(vocab, TOKENS, p=weights / weights.sum()).astype(np.uint16)
-
-
-@functools.cache
-def random_corpus(vocab: int) -> RandomCorpus:
-    sizes: dict[str, int] = dict.fromkeys(("train", "validation", "test"), TOKENS)
-    bytes_each = np.full(vocab, 2)
-    return RandomCorpus("random", "", "", vocab, bytes_each, sizes, sizes, sizes, corpora.cache_folder())
-
-
-def setting(name: str, scale: Scale, steps: int, seed: int = 0) -> tuple[Trial, Optimizer]:
-    """A trial of the bench and its optimizer, at the optimizer's own defaults."""
-    optimizer = optimizers.get(name)()
-    optimizer = optimizer.replace(peak_lr=LR) if "peak_lr" in optimizer.floats() else optimizer
-    recipe = dict(zip(RECIPE, (1.0, 1.0, 0.1, "cosine", 1.0, 0.0, CLIP_NORM, scale.batch_size), strict=True))
-    trial = Trial(
-        optimizer=name,
-        rule=name,
-        scale=scale.name,
-        chinchilla_ratio=1.0,
-        tokens=steps * scale.batch_size * scale.seq_len,
-        steps=steps,
-        seq_len=scale.seq_len,
-        vocab=scale.vocab,
-        hyperparameters={**optimizer.floats(), **optimizer.statics(), **recipe},
-        seed=seed,
-        use="tuning",
-        corpus="random",
-        corpus_hash="",
-        tokenizer_hash="",
-    )
-    return trial, optimizer
 
 
 def ours(backend: str, name: str, scale_name: str, steps: int, pack: int = 1) -> Block:
@@ -85,7 +29,7 @@ def ours(backend: str, name: str, scale_name: str, steps: int, pack: int = 1) ->
         raise ValueError(f"a block has at most {CHUNK} steps, not {steps}: the trainer checks in between")
     scale, trainer = scales.get(scale_name), runner.trainer_of(backend)
     trainer.set_up(corpora.cache_folder() / "compiled")
-    made = [setting(name, scale, steps, seed) for seed in range(pack)]
+    made = [at_defaults(name, scale, steps, seed) for seed in range(pack)]
     # one step more than it will do: a run that is stopped before its end is not evaluated
     trials = [dataclasses.replace(trial, steps=steps + 1, backend=backend) for trial, _ in made]
     rules, corpus = [optimizer for _, optimizer in made], random_corpus(scale.vocab)
@@ -98,7 +42,7 @@ def training(name: str, scale_name: str, steps: int, pack: int = 1) -> Callable[
     For an accelerator, where a short run would be mostly set-up.
     """
     scale, trainer = scales.get(scale_name), runner.trainer_of("jax")
-    made = [setting(name, scale, steps, seed) for seed in range(pack)]
+    made = [at_defaults(name, scale, steps, seed) for seed in range(pack)]
     trials = [dataclasses.replace(trial, evaluation=Evaluation(sequences=1)) for trial, _ in made]
     rules, corpus = [optimizer for _, optimizer in made], random_corpus(scale.vocab)
 
@@ -125,7 +69,7 @@ def jit_per_step(name: str, scale_name: str, steps: int) -> Block:
     from tools.bench import step_jax
 
     scale = scales.get(scale_name)
-    return step_jax.block(*setting(name, scale, steps), scale, random_corpus(scale.vocab).tokens("train"))
+    return step_jax.block(*at_defaults(name, scale, steps), scale, random_corpus(scale.vocab).tokens("train"))
 
 
 def products(scale_name: str, steps: int) -> Block:
@@ -148,7 +92,7 @@ def update(kind: str, name: str, scale_name: str, count: int) -> Block:
     scale = scales.get(scale_name)
     rule = _at_start(name, scale)
     steps = tasks.Task(scale, 1.0).steps(scale.batch_size)
-    trial, _ = setting(name, scale, steps)
+    trial, _ = at_defaults(name, scale, steps)
     if scale.ladder != "micro":  # one layer: all are alike, and embedding and head are no larger problem
         scale = dataclasses.replace(scale, layers=1)
     params = parameters.roles(scale)
@@ -172,7 +116,7 @@ def peak_memory(scale_name: str, steps: int) -> float:
     """Peak bytes of a worker that trains and evaluates at a scale: of this process, since it started."""
     scale, trainer = scales.get(scale_name), runner.trainer_of("jax")
     trainer.set_up(corpora.cache_folder() / "compiled")
-    trial, rule = setting("adamw", scale, steps)
+    trial, rule = at_defaults("adamw", scale, steps)
     (outcome,) = trainer.train([trial], [rule], random_corpus(scale.vocab))
     return float(outcome.cost.peak_memory_bytes)
 
@@ -182,7 +126,7 @@ def planned_memory(scale_name: str, sequences: int) -> float:
     from tools.bench import step_jax
 
     scale = dataclasses.replace(scales.get(scale_name), batch_size=sequences)
-    trial, rule = setting("adamw", scale, 1)
+    trial, rule = at_defaults("adamw", scale, 1)
     return step_jax.planned_memory(trial, rule, scale)
 
 
@@ -192,7 +136,7 @@ def compilations(names: tuple[str, ...], scale_name: str, cache: Path) -> tuple[
     from tools.bench import compiled_jax
 
     scale = scales.get(scale_name)
-    made = [setting(name, scale, steps=20, seed=seed) for name in names for seed in range(2)]
+    made = [at_defaults(name, scale, steps=20, seed=seed) for name in names for seed in range(2)]
     return compiled_jax.train_counting(made, random_corpus(scale.vocab), cache)
 
 
@@ -200,7 +144,7 @@ def tokens_per_second(scale_name: str) -> float:
     """Of a short AdamW run at a scale, everything that a trial does included but compiling."""
     scale, trainer = scales.get(scale_name), runner.trainer_of("jax")
     trainer.set_up(corpora.cache_folder() / "compiled")
-    trial, rule = setting("adamw", scale, 400)
+    trial, rule = at_defaults("adamw", scale, 400)
     outcomes = [trainer.train([trial], [rule], random_corpus(scale.vocab))[0] for _ in range(2)]
     cost = outcomes[-1].cost
     return trial.tokens / cost.train_seconds
@@ -210,7 +154,7 @@ def pack_deviation(scale_name: str, steps: int, pack: int) -> float:
     """Largest difference of a final loss (nats per token) between runs trained as a pack and one by one."""
     scale, trainer = scales.get(scale_name), runner.trainer_of("jax")
     trainer.set_up(corpora.cache_folder() / "compiled")
-    made = [setting("adamw", scale, steps, seed) for seed in range(pack)]
+    made = [at_defaults("adamw", scale, steps, seed) for seed in range(pack)]
     corpus = random_corpus(scale.vocab)
     together = trainer.train([trial for trial, _ in made], [rule for _, rule in made], corpus)
     alone = [trainer.train([trial], [rule], corpus)[0] for trial, rule in made]

@@ -9,6 +9,7 @@ from benchmark.scales import Scale
 from benchmark.train import parameters
 from benchmark.train.schedule import CHUNK
 from tools.bench import blocks as c
+from tools.bench import trials
 from tools.bench.turns import Clock, Contestant, ask, first_cores, take_turns, workers
 
 BLOCK_TOKENS, BLOCK_STEPS = 32_768, 16  # a block has at least so many of both: a quarter of a second and more
@@ -62,7 +63,7 @@ def throughput(scale_name: str, optimizer: str, rounds: int, clock: Clock) -> li
 def flops_per_token(scale: Scale, optimizer: str, steps: int) -> float:
     """Of a whole step: both passes, head and attention included, and the update."""
     batch = scale.batch_size * scale.seq_len
-    _, rule = c.setting(optimizer, scale, steps)
+    _, rule = trials.at_defaults(optimizer, scale, steps)
     extra = rule.extra_flops(parameters.roles(scale), steps, batch)
     return parameters.flops_per_token(scale) + extra / batch
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmark.data import batches
 from benchmark.scales import Scale
-from tools.bench.blocks import CLIP_NORM, LR
+from tools.bench.trials import CLIP_NORM, LR
 
 
 class Decoder(nn.Module):

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 import optimizers
-from benchmark import store, tasks
+from benchmark import files, store, tasks
 from benchmark.measurements import Measurement, measurement
 from benchmark.recorded import SPACING
 from benchmark.spec import SCHEMA, Cost, Evaluation, Point, Record
 from benchmark.train import runner
 from optimizers.base import Optimizer
-from tools.bench import blocks as c
+from tools.bench import trials
 from tools.bench.turns import ask
 
 RATIOS, SCALES = (1, 2, 4, 8), ("27k", "55k", "100k")
@@ -63,8 +63,8 @@ def write(folder: Path, count: int) -> int:
             runs = list(_cell(name, task, each))
             cells[f"{name}/{task.name}"] = _summary(runs, each)
             lines += [run.to_json() + "\n" for run in runs]
-    store.write_atomically(folder / "trials.jsonl", "".join(lines))
-    store.write_atomically(folder / "sweep.json", json.dumps(_manifest(wanted, names, cells)))
+    files.write_atomically(folder / "trials.jsonl", "".join(lines))
+    files.write_atomically(folder / "sweep.json", json.dumps(_manifest(wanted, names, cells)))
     return len(lines)
 
 
@@ -72,7 +72,7 @@ def _cell(name: str, task: tasks.Task, count: int) -> Iterator[Record]:
     """Tuning runs at random rates, then the report runs, on a made-up law with made-up noise."""
     place = optimizers.entrants().index(name)
     rng = np.random.default_rng([place, task.tokens])
-    base, rule = c.setting(name, task.scale, task.steps(task.scale.batch_size))
+    base, rule = trials.at_defaults(name, task.scale, task.steps(task.scale.batch_size))
     law = 3.0 + 0.8 * (task.tokens / 1e6 * (1 + 0.05 * place)) ** -0.3
     for i in range(count):
         report = i >= count - len(SEEDS)
@@ -80,7 +80,7 @@ def _cell(name: str, task: tasks.Task, count: int) -> Iterator[Record]:
         changes: dict[str, Any] = {
             "chinchilla_ratio": task.chinchilla_ratio,
             "tokens": task.tokens,
-            "hyperparameters": {**base.hyperparameters, "peak_lr": c.LR * 2.0**off},
+            "hyperparameters": {**base.hyperparameters, "peak_lr": trials.LR * 2.0**off},
             "seed": SEEDS[i - count] if report else 0,
             "use": "report" if report else "tuning",
             "evaluation": Evaluation("test", 1024, CURVE_POINTS) if report else Evaluation(),

@@ -88,15 +88,16 @@ def _installing() -> str:
 
 
 @functools.cache
-def device() -> Any:
-    """An H100 to compile for. Raises ValueError where this jax does not take the description."""
+def devices(count: int = 1) -> Any:
+    """H100s of one node to compile for. Raises ValueError where this jax does not take the description."""
     from jax.experimental import topologies
 
+    shape = f"1x1x{count}"
     try:
-        topology = topologies.get_topology_desc("h100", "cuda", topology="1x1x1", target_config=DESCRIPTION)
+        topology = topologies.get_topology_desc("h100", "cuda", topology=shape, target_config=DESCRIPTION)
     except Exception as error:
         raise ValueError(f"this jax compiles for no H100: {str(error).splitlines()[0]}") from None
-    return topology.devices[0]
+    return topology.devices
 
 
 def allow_cudnn() -> None:

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
+from jax.sharding import Mesh, NamedSharding, SingleDeviceSharding
 
 from benchmark.scales import Scale
-from benchmark.train import loss_jax, parameters, programs_jax, trainer_jax
+from benchmark.train import devices_jax, loss_jax, parameters, programs_jax, trainer_jax
+from benchmark.train.devices_jax import Devices
 from benchmark.train.model_jax import Attention
 from optimizers.base import ROLE_RATIOS, Optimizer
 from tools.compiled import h100_jax
@@ -20,20 +22,31 @@ GIB = 2**30
 Tree = Any
 
 
-def compiled(optimizer: Optimizer, scale: Scale, batch: int, precision: str, attention: Attention) -> Any:
-    """The program that trains a chunk of steps on an H100; nothing is run."""
-    place = jax.sharding.SingleDeviceSharding(h100_jax.device())
-
-    def there(tree: Tree) -> Tree:
-        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), tree)
-
+def compiled(
+    optimizer: Optimizer, scale: Scale, batch: int, precision: str, attention: Attention, count: int = 1
+) -> Any:
+    """The program that trains a chunk of steps on one H100, or on `count` of a node; nothing is run."""
+    chips = h100_jax.devices(count)
     blank = optimizer.replace(**dict.fromkeys(optimizer.floats(), 0.0))
-    functions = programs_jax.programs(blank, scale, precision, 1, attention)._functions
+    several = Devices(Mesh(np.array(chips), (devices_jax.AXIS,))) if count > 1 else None
+    over = devices_jax.laid_over(several, parameters.roles(scale), blank.shards_state, scale.deep)
+    whole = NamedSharding(several.mesh, devices_jax.WHOLE) if several else SingleDeviceSharding(chips[0])
+
+    def there(tree: Tree, cut: bool = False) -> Tree:
+        def one(x: Any) -> jax.ShapeDtypeStruct:
+            place = over.sharding(x.shape) if cut and isinstance(over, devices_jax.Over) else whole
+            return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
+
+        return jax.tree.map(one, tree)
+
+    alone = programs_jax.programs(blank, scale, precision, 1, attention)._functions
+    functions = programs_jax.programs(blank, scale, precision, 1, attention, several)._functions
     values, setting = shapes(scale), _setting(optimizer)
-    state = jax.eval_shape(functions["init"], values, setting)
+    state = there(jax.eval_shape(alone["init"], values, setting), cut=blank.shards_state)
     stream = jax.ShapeDtypeStruct((10**6,), jnp.uint32)
     order = jax.ShapeDtypeStruct((trainer_jax.CHUNK, batch), jnp.int32)
-    arguments = there(((values, state), setting, stream, order, np.int32(1)))
+    values = there(values, cut=blank.shards_state and scale.deep)
+    arguments = ((values, state), *there((setting, stream, order, np.int32(1))))
     return functions["advance"].trace(*arguments).lower(lowering_platforms=("cuda",)).compile()
 
 

@@ -106,6 +106,13 @@ def kernels(text: str) -> list[Kernel]:
     ]
 
 
+def exchanges(text: str) -> str:
+    """How often each kind of exchange between devices stands in a program's text, in words."""
+    kinds = r" (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
+    found = Counter(re.findall(kinds, text))
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(found.items())) or "none"
+
+
 def _called(one: Instruction) -> list[str]:
     names = [
         name

@@ -1,7 +1,8 @@
-"""`python -m tools.fuzz MODE [--n N] [--seed S]`: try N damaged inputs and print what went wrong.
+"""`python -m tools.fuzz MODE [--n N] [--seed S] [--first I]`: try N damaged inputs and print what went wrong.
 
-A mode is a file of this folder with `run(n, seed) -> list[str]`: a line for each case that failed, which it
-prints too. Case i of a seed is the same whatever the number of cases.
+A mode is a file of this folder with `run(n, seed, first) -> list[str]`: a line for each case that failed, which
+it prints too. Case i of a seed is the same whatever the number of cases, so that many can be split between
+processes, or gone on with.
 """
 
 import importlib
@@ -22,9 +23,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--seed", type=at_least(0, 1), default=0, help="another one draws other damage (default: 0)"
     )
+    parser.add_argument("--first", type=at_least(0, 1), default=0, help="number of the first (default: 0)")
     asked = parser.parse_args(arguments)
-    failed = importlib.import_module(f"tools.fuzz.{asked.mode}").run(asked.n, asked.seed)
-    print(f"{asked.n} cases, {len(failed)} failed")
+    failed = importlib.import_module(f"tools.fuzz.{asked.mode}").run(asked.n, asked.seed, asked.first)
+    print(f"{asked.n} cases from {asked.first} of seed {asked.seed} on, {len(failed)} failed")
     return 1 if failed else 0
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmark import measurements, store, tasks
+from benchmark import files, measurements, store, tasks
 from benchmark.spec import SCHEMA, Cost, Evaluation, Point, Record, Trial
 
 RECIPE = {"warmup_fraction": 0.1, "decay_kind": "cosine", "decay_fraction": 1.0, "final_lr_ratio": 0.0}
@@ -16,15 +16,15 @@ def write(results: Path) -> None:
     """Write the folder: "quick" as an archive, "fresh" as record files, each with a manifest."""
     quick, fresh = _runs(("0.5", "1", "2")), _runs(("1",), first=200)
     lines = "".join(r.to_json() + "\n" for r in quick)
-    store.write_atomically(results / "quick" / "trials.jsonl", lines)
+    files.write_atomically(results / "quick" / "trials.jsonl", lines)
     for record in fresh:
         store.save(record, results / "fresh")
     for name, runs in (("quick", quick), ("fresh", fresh)):
-        store.write_atomically(results / name / "sweep.json", json.dumps(_manifest(name, runs)))
+        files.write_atomically(results / name / "sweep.json", json.dumps(_manifest(name, runs)))
     figure = measurements.measurement("throughput", "steps", "1/s", [1.0, 2.0, 3.0])
     measurements.write([figure], WHERE, results / "bench" / "throughput.json")
     row = {"optimizer": "adamw", "steps": 20, "dtype": "float64", "max_abs_deviation_per_step": 1e-9}
-    store.write_atomically(results / "quick" / "parity.json", json.dumps({"rows": [row]}))
+    files.write_atomically(results / "quick" / "parity.json", json.dumps({"rows": [row]}))
 
 
 def _runs(ratios: tuple[str, ...], first: int = 100) -> list[Record]:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import sys
@@ -29,10 +30,12 @@ from optimizers.user.files import Backend
 from sweeps.search import contestants
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_SECONDS = 10.0  # of a file that is loaded alone, waiting for those that hang included
-HANG_SECONDS = 4.0  # after which a file's import counts as hanging here
+LIMIT_SECONDS = 10.0  # of processor time of a file that is loaded alone, with those that hang
+PATIENCE = 6  # times as long by the clock, where other programs have their share
+HANG_SECONDS = 4.0  # by the clock, after which a file's import counts as hanging here
 EVERY = 25  # one in so many is trained for a few steps
-TRAINING_SECONDS = 120.0  # for those: everything is compiled
+STEPS_SECONDS = 60.0  # by the clock, after which its first steps count as hanging here
+TRAINING_SECONDS = 120.0  # of processor time for those: everything is compiled
 BLOCK = re.compile(r"^```python\n# (\w+\.py)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 Mutation = Callable[[str, random.Random], str | bytes]
@@ -183,10 +186,10 @@ def examples() -> list[str]:
     return [*files, *(block for _, block in BLOCK.findall(page))]
 
 
-def damaged(count: int, seed: int = 0) -> Iterator[Damaged]:
-    """So many files, the same for the same seed."""
+def damaged(count: int, seed: int = 0, first: int = 0) -> Iterator[Damaged]:
+    """So many files, the same for the same seed and number."""
     texts = examples()
-    for number in range(count):
+    for number in range(first, first + count):
         coins = random.Random(f"{seed} {number}")
         content: str | bytes = coins.choice(texts)
         what = []
@@ -205,12 +208,11 @@ def judge(file: Damaged, folder: Path, train: bool = False) -> tuple[int | None,
     path, log = place / file.name, folder / "log"
     path.write_bytes(file.content)
     backend: Backend = "torch" if b"torch" in file.content else "jax"
-    begin = time.monotonic()
     child = os.fork()
     if child == 0:
         _in_the_child(path, backend, log, train)
     limit = TRAINING_SECONDS if train else LIMIT_SECONDS
-    status = _ended(child, begin + limit)
+    status = _ended(child, limit)
     said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     left = sorted(str(p.relative_to(place)) for p in place.rglob("*") if p != path)
     shutil.rmtree(place)
@@ -226,6 +228,13 @@ def judge(file: Damaged, folder: Path, train: bool = False) -> tuple[int | None,
     return status, said, ""
 
 
+def judge_whole(file: Damaged, folder: Path) -> tuple[int | None, str, str]:
+    """`judge`, and once more with its first steps where it hangs when it is loaded alone: a sweep reads what a
+    step needs only after those, and gives up on a step that does not end there."""
+    found = judge(file, folder)
+    return found if found[0] is not None else judge(file, folder, train=True)
+
+
 def _in_the_child(path: Path, backend: Backend, log: Path, train: bool) -> None:
     """What a sweep does with a file before its first trial, as its command does; ends the process."""
     status = 99
@@ -236,7 +245,7 @@ def _in_the_child(path: Path, backend: Backend, log: Path, train: bool) -> None:
         for standard in (1, 2):
             os.dup2(handle, standard)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        admission.START, admission.LOAD_SECONDS = "fork", HANG_SECONDS
+        admission.START, admission.LOAD_SECONDS, admission.LIMIT_SECONDS = "fork", HANG_SECONDS, STEPS_SECONDS
         if not train:
             admission.admit = lambda entry, backend: None
         try:
@@ -251,9 +260,10 @@ def _in_the_child(path: Path, backend: Backend, log: Path, train: bool) -> None:
         os._exit(status)
 
 
-def _ended(child: int, deadline: float) -> int | None:
-    """The status of a process that ends in time; else it is killed with what it started."""
-    while time.monotonic() < deadline:
+def _ended(child: int, limit: float) -> int | None:
+    """The status of a process that ends within so many seconds; else it is killed with what it started."""
+    deadline = time.monotonic() + limit * PATIENCE
+    while time.monotonic() < deadline and _processor_seconds(child) < limit:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -266,6 +276,23 @@ def _ended(child: int, deadline: float) -> int | None:
         os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return None
+
+
+def _processor_seconds(child: int) -> float:
+    """Of a process and of those children that it has waited for."""
+    try:
+        fields = (
+            Path(f"/proc/{child}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
+    except OSError:  # no such file on other systems than Linux: the clock alone counts there
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _waited_for() -> float:
+    """Processor seconds of all children of this process that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def preload() -> None:
@@ -281,21 +308,22 @@ def preload() -> None:
     warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
 
 
-def run(n: int, seed: int) -> list[str]:
+def run(n: int, seed: int, first: int = 0) -> list[str]:
     """A line for each of n damaged files that was not taken as it should be; the last printed is a count."""
     preload()
     counts: Counter[str] = Counter()
-    longest, failed = 0.0, []
+    longest: tuple[float, str] = (0.0, "none")
+    failed = []
     with tempfile.TemporaryDirectory() as root:
-        for number, file in enumerate(tqdm(damaged(n, seed), total=n, unit=" files")):
-            begin = time.monotonic()
+        for number, file in enumerate(tqdm(damaged(n, seed, first), total=n, unit=" files"), first):
+            before = _waited_for()
             train = number % EVERY == EVERY - 1
-            status, said, wrong = judge(file, Path(root), train)
+            status, said, wrong = judge(file, Path(root), True) if train else judge_whole(file, Path(root))
             if not train:
-                longest = max(longest, time.monotonic() - begin)
+                longest = max(longest, (_waited_for() - before, file.what))
             counts["bad" if wrong else "refused" if status else "admitted"] += 1
             if wrong:
                 failed.append(f"{file.name}, {file.what}: {wrong}")
                 tqdm.write(f"\n{failed[-1]}\n{said[-1500:]}", file=sys.stdout)
-    print(f"{dict(counts)}; the longest that was loaded alone took {longest:.1f} s")
+    print(f"{dict(counts)}; of those loaded alone {longest[1]} took longest, {longest[0]:.1f} s of a processor")
     return failed

@@ -14,29 +14,14 @@ and one of
 import importlib
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from benchmark.report.site import Page, Site
 from benchmark.study import Study
-
-if TYPE_CHECKING:
-    from benchmark.report.site import Site
 
 LAST = 1000
 HOOKS = ("page", "write", "write_site")
-
-
-@dataclass(frozen=True)
-class Page:
-    """What a module of this folder states. write: for one study; write_site: once."""
-
-    name: str
-    file: str
-    label: str
-    order: int
-    write: Callable[["Site", Study], None] | None
-    write_site: Callable[["Site"], None] | None
 
 
 def found() -> list[Page]:
@@ -68,8 +53,8 @@ def _stated(module: ModuleType) -> Page:
 
 def _writer(
     name: str, file: str, label: str, page: Callable[[Study], dict[str, Any]]
-) -> Callable[["Site", Study], None]:
-    def write(site: "Site", study: Study) -> None:
+) -> Callable[[Site, Study], None]:
+    def write(site: Site, study: Study) -> None:
         site.put(study, file, page(study), site.template(name), label)
 
     return write

@@ -12,12 +12,14 @@ from typing import Any
 import pandas as pd
 
 from benchmark.data import sources
+from benchmark.described import TaskFacts
 from benchmark.frames import column, groups, rows, where
 from benchmark.report import style, text
+from benchmark.report.addresses import slug
 from benchmark.report.curves import Curves, Run
-from benchmark.report.site import Site, slug
+from benchmark.report.site import Site
 from benchmark.report.table import Column, Table, fixed, numbers
-from benchmark.study import Study, TaskFacts
+from benchmark.study import Study
 
 SEARCHES = ("coordinate", "random")  # and those searches that are not the usual one
 TRANSFER = ("constant", "law", "width")  # the rules that give a sweep a name of its own

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 
 from benchmark.analysis.flips import along_training
+from benchmark.described import TaskFacts
 from benchmark.frames import groups, known, rows, where
 from benchmark.report import charts, text
 from benchmark.report.figures import Figure
 from benchmark.report.plot import Axis
 from benchmark.report.table import Column, Table
-from benchmark.study import Study, TaskFacts
+from benchmark.study import Study
 
 LABEL, ORDER, FILE = "Flips", 30, "flips.html"
 KINDS = {

@@ -8,10 +8,11 @@ from benchmark.analysis.speedup import EQUIVALENCE
 from benchmark.frames import rows as dicts
 from benchmark.recorded import SEARCH_LOOKS
 from benchmark.report import charts, figures, sentence, style, text
+from benchmark.report.addresses import slug
 from benchmark.report.board import Board, Speedup, board, meanings
 from benchmark.report.pages import progress
 from benchmark.report.plot import Forest
-from benchmark.report.site import Site, slug
+from benchmark.report.site import Site
 from benchmark.report.table import (
     INTERVAL,
     SEEDS,

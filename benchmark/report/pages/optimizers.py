@@ -11,7 +11,8 @@ import pandas as pd
 from benchmark.frames import groups, rows, where
 from benchmark.recorded import SPACING
 from benchmark.report import text
-from benchmark.report.site import Site, slug
+from benchmark.report.addresses import slug
+from benchmark.report.site import Site
 from benchmark.report.table import (
     FLAGS,
     INTERVAL,
@@ -25,8 +26,7 @@ from benchmark.report.table import (
     named,
     numbers,
 )
-from benchmark.searched import GOOD
-from benchmark.study import Study
+from benchmark.study import GOOD, Study
 
 LABEL, ORDER, FILE = "Optimizers", 50, "optimizers/index.html"
 HYPERPARAMETER = Column("hyperparameter", "Hyperparameter")

@@ -5,8 +5,9 @@ import json
 from typing import Any
 
 from benchmark.report import style, text
+from benchmark.report.addresses import slug
 from benchmark.report.curves import Curves, Run
-from benchmark.report.site import Site, slug
+from benchmark.report.site import Site
 from benchmark.spec import Record
 
 

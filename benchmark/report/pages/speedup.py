@@ -25,6 +25,7 @@ from benchmark.report.table import (
     numbers,
     titled,
 )
+from benchmark.spec import task_name
 from benchmark.study import Study
 
 LABEL, ORDER, FILE = "Speedup", 20, "speedup.html"
@@ -82,7 +83,7 @@ def changes(study: Study, fits: pd.DataFrame) -> Table:
     """What leaving out the baseline point that matters most does to each speedup."""
     columns = (
         titled(study.titles),
-        Column("task", "Task", lambda scale, ratio: f"{scale}-{ratio:g}x", of=("scale", "chinchilla_ratio")),
+        Column("task", "Task", task_name, of=("scale", "chinchilla_ratio")),
         numbers("baseline_ratio", "Ratio left out"),
         named(SPEEDUP, "With all"),
         numbers("speedup_without", "Without it", text.times),

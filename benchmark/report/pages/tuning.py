@@ -7,12 +7,14 @@ from typing import Any
 import pandas as pd
 
 from benchmark.analysis import choosing
+from benchmark.described import TaskFacts
 from benchmark.frames import groups, rows, where
 from benchmark.report import charts, text
 from benchmark.report import tuning_charts as drawn
-from benchmark.report.site import Site, slug
+from benchmark.report.addresses import slug
+from benchmark.report.site import Site
 from benchmark.report.table import SEEDS, Column, Table, fixed, named, numbers, titled
-from benchmark.study import Study, TaskFacts
+from benchmark.study import Study
 
 LABEL, ORDER, FILE = "Tuning", 40, "tuning.html"
 HYPERPARAMETER, BEST = Column("hyperparameter", "Hyperparameter"), numbers("best_value", "Best")

@@ -8,7 +8,7 @@ import pytest
 
 from benchmark.analysis.choosing import choosing, first_searches, owners
 from benchmark.analysis.residuals import noise
-from benchmark.store import report_losses
+from benchmark.losses import report_losses
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # statsmodels uses what pandas has deprecated

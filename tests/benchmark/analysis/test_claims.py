@@ -13,6 +13,7 @@ import pytest
 from benchmark import scales, store
 from benchmark.analysis import claims
 from benchmark.analysis.evidence import Evidence
+from benchmark.losses import report_losses
 from benchmark.published import fantastic
 
 FAMILIES = {"adamw": "scalar", "lion": "scalar", "sophia": "scalar", "muon": "matrix", "soap": "matrix"}
@@ -193,7 +194,7 @@ def test_the_published_figures_carry_some_of_the_study_s_claims_and_not_others(t
     results = store.load(tmp_path)
     families = {name: facts["family"] for name, facts in fantastic.facts().items()}
     sizes = {name: float(scale.num_params) for name, scale in scales.SCALES.items()}
-    seen = store.report_losses(results.runs)
+    seen = report_losses(results.runs)
     narrow = Evidence(seen, families, sizes, results.runs, results.curves, noise_sd=0.0015)
     wide = dataclasses.replace(narrow, noise_sd=0.003)
     found = dict(zip([claim.__name__ for claim in claims.CLAIMS], claims.judge(narrow), strict=True))

@@ -13,7 +13,8 @@ import pytest
 
 from benchmark.analysis import claims
 from benchmark.analysis.evidence import Evidence, Judgement
-from benchmark.analysis.tuning import sensitivity, transfer_cost
+from benchmark.analysis.tuning import sensitivity
+from benchmark.analysis.whatif import transfer_cost
 
 FAMILIES = {"adamw": "scalar", "lion": "scalar", "sophia": "scalar", "muon": "matrix", "soap": "matrix"}
 SIZES = {"27k": 27_648.0, "55k": 55_296.0, "100k": 100_352.0}

@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.analysis.cost import COLUMNS, costs, step_overheads
 from benchmark.analysis.speedup import speedups
-from benchmark.store import report_losses
+from benchmark.losses import report_losses
 
 RATIOS = (1.0, 2.0, 4.0, 8.0)
 
@@ -184,8 +184,6 @@ def test_runs_of_different_experiments_are_not_mixed(column: str, value: object)
     both = pd.concat([runs(), runs(**{column: value})], ignore_index=True)
     with pytest.raises(ValueError, match=f"differ in {column} "):
         report_losses(both)
-    if column not in ("experiment", "eval_split"):
-        assert len(report_losses(both, **{column: value})) == len(runs())
 
 
 def test_two_runs_of_one_seed_are_refused() -> None:

@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from benchmark.analysis.best_of_k import budget_medians
 from benchmark.analysis.contrasts import contrasts, pair_level
-from benchmark.analysis.flips import BAND_COLUMNS, COLUMNS, along_training, flips, in_seconds, rank_bands
+from benchmark.analysis.flips import COLUMNS, along_training, flips, in_seconds
+from benchmark.analysis.rank_bands import COLUMNS as BAND_COLUMNS
+from benchmark.analysis.rank_bands import rank_bands
 from benchmark.analysis.residuals import check_losses, fit_scale
-from benchmark.analysis.tuning import budget_medians
 from tools.simulate.flips import (
     REPLICATIONS,
     false_flips,

@@ -9,7 +9,7 @@ from scipy.optimize import least_squares
 
 from benchmark import scales
 from benchmark.analysis import laws
-from benchmark.analysis.laws import Form
+from benchmark.analysis.law import Form, fit
 from benchmark.published import fantastic
 
 SIZES = np.array([27e3, 55e3, 100e3])
@@ -30,7 +30,7 @@ def points(values: np.ndarray) -> np.ndarray:
 
 
 def test_a_planted_hyperparameter_law_is_recovered() -> None:
-    law = laws.fit("hyperparameter", points(rate(*GRID.T)), draws=50)
+    law = fit("hyperparameter", points(rate(*GRID.T)), draws=50)
     assert law.exponents[0] == pytest.approx([-0.5, -0.25], abs=1e-9)
     value, lo, hi = law.predict(*TARGET)
     assert value == pytest.approx(rate(np.array(220e3), np.array(2.0)))
@@ -40,14 +40,14 @@ def test_a_planted_hyperparameter_law_is_recovered() -> None:
 
 def test_a_floor_under_a_hyperparameter_is_found() -> None:
     values = rate(*GRID.T) + 0.5 * rate(*GRID.T).min()
-    law = laws.fit("hyperparameter", points(values), draws=0)
+    law = fit("hyperparameter", points(values), draws=0)
     assert law.coefficients[0, 1] == pytest.approx(0.5 * rate(*GRID.T).min(), rel=0.05)
     assert law.predict(1e12, 20e12 * 64)[0] >= law.coefficients[0, 1]
 
 
 @pytest.mark.parametrize("floor", [0.0, 0.002])
 def test_a_hyperparameter_law_on_nine_points_predicts_the_next_scale(floor: float) -> None:
-    found = laws.fit(
+    found = fit(
         "hyperparameter",
         np.array([(n, r, 3.0 * n**-0.5 * r**-0.3 + floor) for n in (3e4, 6e4, 1e5) for r in (1, 2, 4)]),
         draws=0,
@@ -56,19 +56,19 @@ def test_a_hyperparameter_law_on_nine_points_predicts_the_next_scale(floor: floa
 
 
 def test_a_law_on_one_scale_knows_nothing_of_size() -> None:
-    law = laws.fit("hyperparameter", np.array([(3e4, r, 0.1 * r**-0.5) for r in (1, 2, 4)]), draws=0)
+    law = fit("hyperparameter", np.array([(3e4, r, 0.1 * r**-0.5) for r in (1, 2, 4)]), draws=0)
     assert (law.exponents[0, 0], law.tasks) == (0.0, 3)
     assert law.exponents[0, 1] == pytest.approx(-0.5)
 
 
 def test_a_constant_hyperparameter_gives_a_flat_law() -> None:
-    law = laws.fit("hyperparameter", np.array([(n, r, 0.1) for n in (3e4, 6e4, 1e5) for r in (1, 2)]), draws=0)
+    law = fit("hyperparameter", np.array([(n, r, 0.1) for n in (3e4, 6e4, 1e5) for r in (1, 2)]), draws=0)
     assert law.predict(1e9, 20 * 1e9 * 8)[0] == pytest.approx(0.1)
     assert np.isfinite(law.exponents).all() and np.isfinite(law.coefficients).all()
 
 
 def test_a_planted_loss_law_is_recovered_beyond_its_points() -> None:
-    law = laws.fit("loss", points(loss(*GRID.T)), draws=0)
+    law = fit("loss", points(loss(*GRID.T)), draws=0)
     n, tokens = TARGET
     assert law.predict(n, tokens)[0] == pytest.approx(loss(np.array(n), np.array(2.0)), abs=1e-3)
     assert law.exponents[0] == pytest.approx([-0.3, -0.28], abs=0.02)
@@ -97,7 +97,7 @@ def test_no_fit_of_scipy_is_better(form: Form) -> None:
             else [[0.1, -0.3, -0.6, -0.3, 1.5], [0.5, -0.2, -0.2, -0.2, 0.8], [-1, -0.6, -1, -0.6, 2.4]]
         )
         best = min(float(np.sum(least_squares(error, s, max_nfev=2000).fun ** 2)) for s in starts)
-        law = laws.fit(form, points(values), draws=0)
+        law = fit(form, points(values), draws=0)
         got = np.array([law.predict(*cell)[0] for cell in zip(n, d, strict=True)])
         mine = np.log(got / values) if form == "hyperparameter" else got - values
         assert np.sum(mine**2) <= best * 1.02 + 1e-12  # the floor of a hyperparameter is on a grid of 50
@@ -113,10 +113,10 @@ def test_the_interval_holds_a_new_point(form: Form) -> None:
         noise, new = rng.normal(size=len(GRID)), rng.normal()
         n, tokens = TARGET
         if form == "hyperparameter":
-            law = laws.fit(form, points(rate(*GRID.T) * np.exp(0.2 * noise)), draws=60, seed=i)
+            law = fit(form, points(rate(*GRID.T) * np.exp(0.2 * noise)), draws=60, seed=i)
             truth = float(rate(np.array(n), np.array(2.0)) * np.exp(0.2 * new))
         else:
-            law = laws.fit(form, points(loss(*GRID.T) + 0.003 * noise), draws=60, seed=i)
+            law = fit(form, points(loss(*GRID.T) + 0.003 * noise), draws=60, seed=i)
             truth = float(loss(np.array(n), np.array(2.0)) + 0.003 * new)
         _, lo, hi = law.predict(n, tokens)
         inside += lo <= truth <= hi
@@ -124,12 +124,12 @@ def test_the_interval_holds_a_new_point(form: Form) -> None:
 
 
 def test_few_points_are_flagged_and_never_crash() -> None:
-    one = laws.fit("hyperparameter", points(rate(*GRID.T))[:1])
+    one = fit("hyperparameter", points(rate(*GRID.T))[:1])
     assert one.predict(27e3, 20 * 27e3)[0] == pytest.approx(rate(*GRID[:1].T)[0])
     assert "fitted on 1 task" in one.flags and math.isnan(one.predict(1e5, 1e6)[1])
-    three = laws.fit("loss", points(loss(*GRID.T))[:3])
+    three = fit("loss", points(loss(*GRID.T))[:3])
     assert "fitted on 3 tasks" in three.flags and any("no dependence on size" in f for f in three.flags)
-    four = laws.fit("loss", points(loss(*GRID.T))[[0, 3, 4, 8]])
+    four = fit("loss", points(loss(*GRID.T))[[0, 3, 4, 8]])
     assert not any("fitted on" in f for f in four.flags) and any("E = 0" in f for f in four.flags)
     assert all(math.isfinite(x) for x in four.predict(*TARGET)[:1])
 
@@ -137,15 +137,15 @@ def test_few_points_are_flagged_and_never_crash() -> None:
 def test_values_that_no_law_has_are_refused() -> None:
     for bad in (np.empty((0, 3)), np.array([[1e5, 1.0, 0.0]]), np.array([[1e5, 1.0, -2.0]])):
         with pytest.raises(ValueError, match="all positive"):
-            laws.fit("loss", bad)
+            fit("loss", bad)
 
 
 def test_held_out_is_the_error_of_a_fit_without_the_largest_run() -> None:
     rng = np.random.default_rng(3)
     given = points(rate(*GRID.T) * np.exp(0.2 * rng.normal(size=len(GRID))))
-    without = laws.fit("hyperparameter", given[:-1], draws=0)  # the last of the grid is the largest
+    without = fit("hyperparameter", given[:-1], draws=0)  # the last of the grid is the largest
     value = without.predict(100e3, 20 * 100e3 * 8)[0]
-    assert laws.fit("hyperparameter", given).held_out == pytest.approx(
+    assert fit("hyperparameter", given).held_out == pytest.approx(
         math.exp(abs(math.log(value / given[-1, 2]))) - 1
     )
 
@@ -159,9 +159,9 @@ def test_searches_of_a_task_are_replicates_of_it(form: Form) -> None:
     noise = rng.normal(size=(4, len(GRID)))
     noise -= noise.mean(axis=0)
     scattered = truth * np.exp(0.2 * noise) if form == "hyperparameter" else truth + 0.003 * noise
-    many = laws.fit(form, np.vstack([points(each) for each in scattered]), draws=100)
+    many = fit(form, np.vstack([points(each) for each in scattered]), draws=100)
     assert (many.tasks, many.searches) == (len(GRID), 4 * len(GRID))
-    assert many.predict(*TARGET)[0] == pytest.approx(laws.fit(form, points(truth), draws=0).predict(*TARGET)[0])
+    assert many.predict(*TARGET)[0] == pytest.approx(fit(form, points(truth), draws=0).predict(*TARGET)[0])
     sd = 0.2 if form == "hyperparameter" else 0.003
     assert many.search_sd == pytest.approx(sd * math.sqrt((noise**2).sum(axis=0).mean() / 3))
     assert many.residual_sd < 0.1 * many.search_sd  # their means lie on the law
@@ -175,7 +175,7 @@ def test_an_error_at_the_task_left_out_has_no_sign_and_no_false_comfort() -> Non
     """A law that is far below reads as far off as one that is far above."""
     up, down = (rate(*GRID.T), rate(*GRID.T))
     up[-1], down[-1] = 3 * up[-1], down[-1] / 3
-    high, low = (laws.fit("hyperparameter", points(v), draws=5) for v in (up, down))
+    high, low = (fit("hyperparameter", points(v), draws=5) for v in (up, down))
     assert high.held_out == pytest.approx(2, rel=1e-6) and low.held_out == pytest.approx(2, rel=1e-6)
     assert all(any("predicts nothing" in f for f in law.flags) for law in (high, low))
 
@@ -184,9 +184,9 @@ def test_what_the_tasks_do_not_tell_is_not_in_the_summary() -> None:
     one_scale = np.array([(3e4, r, 0.1 * r**-0.5) for r in (1, 2, 4)])
     one_ratio = np.array([(n, 1.0, 3 * n**-0.1) for n in (3e4, 6e4, 1e5, 2e5)])
     found = {
-        "scale": laws.fit("hyperparameter", one_scale, draws=10),
-        "ratio": laws.fit("loss", one_ratio, draws=10),  # its tokens grow with its size
-        "all": laws.fit("hyperparameter", points(rate(*GRID.T)), draws=10),
+        "scale": fit("hyperparameter", one_scale, draws=10),
+        "ratio": fit("loss", one_ratio, draws=10),  # its tokens grow with its size
+        "all": fit("hyperparameter", points(rate(*GRID.T)), draws=10),
     }
     table = laws.summary(found).set_index("key")
     assert table[["B", "C", "E"]].notna().to_numpy().tolist() == [
@@ -202,8 +202,8 @@ def test_searches_give_an_interval_where_the_tasks_leave_none() -> None:
     rng = np.random.default_rng(5)
     grid = np.array([(n, r) for n in (3e4, 6e4) for r in (1.0, 2.0)])[:3]
     values = [np.column_stack([grid, rate(*grid.T) * np.exp(0.2 * rng.normal(size=3))]) for _ in range(4)]
-    assert math.isnan(laws.fit("hyperparameter", values[0]).predict(*TARGET)[1])
-    law = laws.fit("hyperparameter", np.vstack(values))
+    assert math.isnan(fit("hyperparameter", values[0]).predict(*TARGET)[1])
+    law = fit("hyperparameter", np.vstack(values))
     assert law.predict(*TARGET)[1] < law.predict(*TARGET)[0] and "interval from the searches alone" in str(
         law.flags
     )
@@ -252,10 +252,8 @@ def test_loss_laws_of_the_study_predict_its_largest_scale() -> None:
     for name in ("adamw", "muon"):
         seen = frame[(frame.optimizer == name) & (frame.scale == "1.2b")]
         for ratio, published in zip(seen.chinchilla_ratio, seen.val_loss, strict=True):
-            value, lo, hi = laws.predict(found, name, size, 20.0 * size * ratio)
+            value, lo, hi = found[name].predict(size, 20.0 * size * ratio)
             assert lo < hi and value == pytest.approx(published, abs=0.03)
-    with pytest.raises(ValueError, match="no law for 'sgd'; there are adamw, muon"):
-        laws.predict(found, "sgd", size, 1e9)
 
 
 def test_loss_laws_average_seeds_and_leave_diverged_cells_out() -> None:
@@ -274,8 +272,8 @@ def test_loss_laws_average_seeds_and_leave_diverged_cells_out() -> None:
 
 def test_summary_has_a_row_per_law() -> None:
     found = {
-        "a": laws.fit("loss", points(loss(*GRID.T)), draws=20),
-        "b": laws.fit("loss", points(loss(*GRID.T))[:1]),
+        "a": fit("loss", points(loss(*GRID.T)), draws=20),
+        "b": fit("loss", points(loss(*GRID.T))[:1]),
     }
     table = laws.summary(found).set_index("key")
     assert table.B["a"] == found["a"].exponents[0, 0] and table.B_lo["a"] <= table.B_hi["a"]

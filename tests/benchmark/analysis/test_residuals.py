@@ -94,7 +94,7 @@ def test_drawn_differences_within_a_task_are_student_t() -> None:
     )
     model = fit_scale(check_losses(losses()))
     variances = model.components.values[:2]
-    assert model.standard_errors()[0, 1] == pytest.approx(np.sqrt(variances.sum() / 3))
+    assert model.differences()[0][0, 1] == pytest.approx(np.sqrt(variances.sum() / 3))
 
 
 def test_what_a_seed_does_to_every_ratio_is_not_drawn_but_what_it_does_to_one_is() -> None:
@@ -180,7 +180,7 @@ def test_searches_on_the_same_seeds_beside_single_ones_share_the_pooled_choosing
     model = fit_scale(check_losses(pd.concat([frame, *again])))
     assert model.components.choosing_df == 4
     assert model.searches.tolist() == [1, 3, 1, 1, 1, 3]
-    error, names = model.standard_errors(), model.optimizer.tolist()
+    error, names = model.differences()[0], model.optimizer.tolist()
     single, searched = error[names.index("a"), names.index("b")], error[names.index("adamw"), names.index("e")]
     assert single == pytest.approx(np.sqrt(2) * model.choosing_sd, rel=0.1)
     assert searched == pytest.approx(np.sqrt(2 / 3) * model.choosing_sd, rel=0.1)
@@ -221,7 +221,7 @@ def test_standard_errors_are_right_on_average_where_noise_is_unequal() -> None:
     design = replace(design, searches=2, choosing_sd=0.012)
     models = [fit_scale(check_losses(replication(design, 6, np.random.default_rng(i)))) for i in range(80)]
     truth = 2 * 0.012**2 / 2 + (0.03**2 + 0.01**2) / 6
-    assert np.mean([m.standard_errors()[0, 1] ** 2 for m in models]) == pytest.approx(truth, rel=0.25)
+    assert np.mean([m.differences()[0][0, 1] ** 2 for m in models]) == pytest.approx(truth, rel=0.25)
 
 
 @pytest.mark.parametrize("sd", [-0.1, np.nan, np.inf])

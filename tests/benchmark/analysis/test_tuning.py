@@ -15,7 +15,7 @@ from hypothesis import settings as drawn
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmark.analysis import settings, tuning
+from benchmark.analysis import best_of_k, edges, settings, tuning, whatif
 from benchmark.analysis.edges import unbracketed
 from benchmark.analysis.speedup import speedups
 
@@ -50,14 +50,14 @@ LINE = [point(0.01, 3.5), point(0.02, 3.4), point(0.04, 3.45), point(0.08, math.
 
 def test_best_so_far_counts_diverged_trials_and_keeps_the_lowest() -> None:
     frame = runs(point(0.08, math.inf), point(0.01, 3.5), point(0.04, 3.6), point(0.02, 3.4))
-    got = tuning.best_so_far(frame.sample(frac=1, random_state=0))
+    got = best_of_k.best_so_far(frame.sample(frac=1, random_state=0))
     assert got.trial.tolist() == [1, 2, 3, 4]
     assert math.isnan(got.best[0]) and got.best[1:].tolist() == [3.5, 3.5, 3.4]
 
 
 def test_best_so_far_keeps_searches_apart_and_leaves_out_what_has_no_time() -> None:
     frame = runs(point(0.01, 3.5), point(0.02, 3.1, purpose="random"), point(0.04, 3.0, finished_at=""))
-    got = tuning.best_so_far(frame).set_index("search")
+    got = best_of_k.best_so_far(frame).set_index("search")
     assert got.best.to_dict() == {"coordinate": 3.5, "random": 3.1}
 
 
@@ -68,7 +68,7 @@ def test_expected_best_of_k_is_the_mean_over_all_subsets(values: list[int], dive
     frame = runs(
         *[point(0.01 * (i + 1), x, purpose="random") for i, x in enumerate([*losses, *[math.inf] * diverged])]
     )
-    got = tuning.expected_best_of_k(frame)
+    got = best_of_k.expected_best_of_k(frame)
     counted = losses + [max(losses)] * diverged
     for row in got.itertuples():
         subsets = [min(s) for s in itertools.combinations(counted, int(row.k))]
@@ -89,7 +89,7 @@ def test_the_interval_for_the_median_best_of_k_covers() -> None:
     for _ in range(120):
         draws = rng.exponential(size=40)
         frame = runs(*[point(0.01, x, purpose="random", trial_id=str(i)) for i, x in enumerate(draws)])
-        got = tuning.expected_best_of_k(frame).set_index("k").loc[k]
+        got = best_of_k.expected_best_of_k(frame).set_index("k").loc[k]
         inside += (got.lo.to_numpy() <= truth) & (truth <= got.hi.to_numpy())
     assert (inside / 120).min() > 0.91  # exact at 0.95 or more; 120 studies give a standard error of .02
     assert np.isneginf(got.lo[20])  # 40 trials do not bound the best of 20 from below
@@ -98,15 +98,15 @@ def test_the_interval_for_the_median_best_of_k_covers() -> None:
 def test_a_run_that_is_there_twice_counts_once_in_what_a_budget_buys() -> None:
     frame = runs(*[point(0.01 * i, 3 + 0.1 * i, purpose="random") for i in range(1, 8)])
     twice = pd.concat([frame, frame.iloc[2:5]]).sample(frac=1, random_state=0)
-    for function in (tuning.best_so_far, tuning.expected_best_of_k, tuning.budget_medians):
+    for function in (best_of_k.best_so_far, best_of_k.expected_best_of_k, best_of_k.budget_medians):
         pd.testing.assert_frame_equal(function(frame), function(twice))
 
 
 def test_where_every_trial_diverged_the_best_of_any_number_is_infinite() -> None:
     lost = [point(0.01 * i, math.inf, purpose="random", optimizer="lost") for i in range(1, 4)]
-    alone = tuning.expected_best_of_k(runs(*lost))
+    alone = best_of_k.expected_best_of_k(runs(*lost))
     assert np.isposinf(alone.expected).all() and (alone.diverged == 3).all()
-    beside = tuning.expected_best_of_k(runs(*lost, point(0.01, 3.5, purpose="random")))
+    beside = best_of_k.expected_best_of_k(runs(*lost, point(0.01, 3.5, purpose="random")))
     assert beside[beside.optimizer == "lost"].expected.tolist() == pytest.approx([3.5] * 3)  # the task's worst
 
 
@@ -116,7 +116,7 @@ def test_budget_medians_hold_all_at_once() -> None:
     rng = np.random.default_rng(0)
     names = [f"o{i}" for i in range(4)]
     frame = runs(*[point(0.01, rng.random(), purpose="random", optimizer=n) for n in names for _ in range(40)])
-    got = tuning.budget_medians(frame)
+    got = best_of_k.budget_medians(frame)
     assert sorted(set(got.k)) == [1, 2, 4]
     for row in got.itertuples():
         own = np.sort(frame[frame.optimizer == row.optimizer].val_loss.to_numpy(float))
@@ -124,26 +124,26 @@ def test_budget_medians_hold_all_at_once() -> None:
         low = max(j for j in range(1, 41) if below.cdf(j - 1) <= 0.05 / 32)
         high = min(j for j in range(1, 41) if below.sf(j - 1) <= 0.05 / 32)
         assert (row.lo, row.hi) == (own[low - 1], own[high - 1])
-    wide = tuning.expected_best_of_k(frame).set_index(["optimizer", "k"])
+    wide = best_of_k.expected_best_of_k(frame).set_index(["optimizer", "k"])
     assert got["median"].tolist() == [wide.loc[(r.optimizer, r.k), "median"] for r in got.itertuples()]
-    assert tuning.budget_medians(runs(*LINE)).empty
+    assert best_of_k.budget_medians(runs(*LINE)).empty
 
 
 def test_only_random_trials_say_what_a_budget_is_worth() -> None:
-    assert tuning.expected_best_of_k(runs(*LINE)).empty
+    assert best_of_k.expected_best_of_k(runs(*LINE)).empty
 
 
 def test_budget_swaps_finds_the_budget_where_the_order_turns() -> None:
     """A is good at once and never better, B is usually bad and sometimes very good."""
     a = [point(0.01 * i, 3.40 + 0.001 * i, purpose="random", optimizer="a") for i in range(1, 21)]
     b = [point(0.01 * i, 3.30 + 0.02 * i, purpose="random", optimizer="b") for i in range(1, 21)]
-    expected = tuning.expected_best_of_k(runs(*a, *b))
-    swap = tuning.budget_swaps(expected).iloc[0]
+    expected = best_of_k.expected_best_of_k(runs(*a, *b))
+    swap = best_of_k.budget_swaps(expected).iloc[0]
     assert (swap.leader_before, swap.leader_after) == ("a", "b")
     wide = expected.pivot(index="k", columns="optimizer", values="expected")
     assert swap.k == wide.index[(wide.b < wide.a).to_numpy().argmax()] and 1 < swap.k < 20
     assert swap.gap_after == pytest.approx(wide.a[20] - wide.b[20])
-    assert len(tuning.budget_swaps(expected)) == 1 and not swap.clear, (
+    assert len(best_of_k.budget_swaps(expected)) == 1 and not swap.clear, (
         "20 trials bound no budget beyond the swap"
     )
     # 64 each: b is at 3.3 in three of ten trials, else at 4, so that its median turns between k = 1 and 2
@@ -152,7 +152,7 @@ def test_budget_swaps_finds_the_budget_where_the_order_turns() -> None:
         point(0.01 * i, (3.3 if i % 10 < 3 else 4) + 1e-5 * i, purpose="random", optimizer="b")
         for i in range(1, 65)
     ]
-    assert tuning.budget_swaps(tuning.expected_best_of_k(runs(*a, *b))).clear.tolist() == [True]
+    assert best_of_k.budget_swaps(best_of_k.expected_best_of_k(runs(*a, *b))).clear.tolist() == [True]
 
 
 def test_sensitivity_reads_the_neighbours_of_the_best() -> None:
@@ -166,12 +166,6 @@ def test_sensitivity_reads_the_neighbours_of_the_best() -> None:
 def test_two_changes_at_once_are_no_neighbour() -> None:
     got = tuning.sensitivity(runs(*LINE, point(0.01, 3.9, wd=0.2))).set_index("hyperparameter")
     assert got.loc["peak_lr"].max_rise == pytest.approx(0.1)
-
-
-def test_a_band_reads_from_the_setting_with_most_neighbours() -> None:
-    frame = runs(*LINE, point(0.02, 3.399, wd=0.3), point(0.04, 3.6, wd=0.3))
-    assert tuning.sensitivity(frame).set_index("hyperparameter").loc["peak_lr"].n == 1
-    assert tuning.sensitivity(frame, band=0.003).set_index("hyperparameter").loc["peak_lr"].n == 2
 
 
 def test_seeds_are_shifted_to_one_level_before_they_are_averaged() -> None:
@@ -246,10 +240,10 @@ def test_edges_tells_brackets_from_ends() -> None:
     spaces = {"adamw": {"peak_lr": grid(0.01, 0.02, 0.04, 0.08), "weight_decay": grid(0.0, 0.1, 0.2)}}
 
     def sides(*rows: dict[str, Any], axes: dict[str, Any] = spaces) -> dict[str, str]:
-        return tuning.edges(runs(*rows), axes, {}).set_index("hyperparameter").side.to_dict()
+        return edges.edges(runs(*rows), axes, {}).set_index("hyperparameter").side.to_dict()
 
     assert sides(*LINE) == {"weight_decay": "down"}, "a diverged rate is a bracket; no decay of 0 was tried"
-    row = tuning.edges(runs(*LINE), spaces, {}).iloc[0]
+    row = edges.edges(runs(*LINE), spaces, {}).iloc[0]
     assert (row.best_value, row.low, row.high, row.search, row.searches) == (0.1, 0.0, 0.2, 1, 1)
     assert sides(LINE[1], LINE[3], LINE[0]) == {}, "a decay that nobody varied is not judged"
     assert sides(point(0.02, 3.3, wd=0.0), *LINE) == {}, "nothing lies below 0"
@@ -268,7 +262,7 @@ def test_edges_takes_a_searchs_own_word_and_judges_the_others() -> None:
     ids = frame.trial_id.tolist()
     first = {"winner": {"peak_lr": 0.01, "weight_decay": 0.1}, "unbracketed": {"peak_lr": "down"}}
     cells = {"adamw/27k-1x": {**first, "tuning": ids[:5]}, "adamw/27k-1x#1": {"tuning": ids[5:]}}
-    got = tuning.edges(frame, spaces, cells)
+    got = edges.edges(frame, spaces, cells)
     columns = ["search", "searches", "hyperparameter", "best_value", "side"]
     assert got[columns].to_numpy().tolist() == [[1, 2, "peak_lr", 0.01, "down"], [2, 2, "peak_lr", 0.04, "up"]]
 
@@ -330,14 +324,14 @@ def test_transfer_cost_is_read_from_a_trial_that_was_run() -> None:
         *LINE,  # adamw's best: 0.02, 0.1
         point(0.002, 3.3, wd=0.6, **lion), point(0.02, 3.9, wd=0.6, **lion), point(0.002, 3.35, wd=0.1, **lion),
     )  # fmt: skip
-    both = tuning.transfer_cost(frame).set_index(["source", "target"])
+    both = whatif.transfer_cost(frame).set_index(["source", "target"])
     assert math.isnan(both.cost["adamw", "lion"]) and both.cost["lion", "lion"] == 0
-    rate = tuning.transfer_cost(frame, ["peak_lr"]).set_index(["source", "target"])
+    rate = whatif.transfer_cost(frame, ["peak_lr"]).set_index(["source", "target"])
     assert rate.cost["adamw", "lion"] == pytest.approx(0.6) and rate.others["adamw", "lion"] == 0
     assert math.isnan(rate.cost["lion", "adamw"]) and rate.changed["lion", "adamw"] == 1
-    decay = tuning.transfer_cost(frame, ["weight_decay"]).set_index(["source", "target"])
+    decay = whatif.transfer_cost(frame, ["weight_decay"]).set_index(["source", "target"])
     assert decay.cost["adamw", "lion"] == pytest.approx(0.05)
-    joint = tuning.transfer_cost(pd.concat([frame, runs(point(0.02, 4.0, **lion, trial_id="joint"))]))
+    joint = whatif.transfer_cost(pd.concat([frame, runs(point(0.02, 4.0, **lion, trial_id="joint"))]))
     joint = joint.set_index(["source", "target"])
     assert joint.cost["adamw", "lion"] == pytest.approx(0.7) and joint.trial_id["adamw", "lion"] == "joint"
 
@@ -350,10 +344,10 @@ def test_transfer_takes_the_trial_nearest_in_what_is_not_shared() -> None:
         point(0.02, 3.25, **extra),
         point(0.02, 3.22, **{**extra, "hp.momentum": 0.9}),
     )
-    row = tuning.transfer_cost(frame).set_index(["source", "target"]).loc[("adamw", "muon")]
+    row = whatif.transfer_cost(frame).set_index(["source", "target"]).loc[("adamw", "muon")]
     assert row.cost == pytest.approx(0.05) and row.others == 0 and row.carried == 2
     diverged = runs(*LINE, point(0.04, 3.2, **extra), point(0.02, math.inf, **extra))
-    assert math.isinf(tuning.transfer_cost(diverged).set_index(["source", "target"]).cost["adamw", "muon"])
+    assert math.isinf(whatif.transfer_cost(diverged).set_index(["source", "target"]).cost["adamw", "muon"])
 
 
 def _losses() -> pd.DataFrame:
@@ -375,7 +369,7 @@ def test_claimed_is_the_speedup_over_the_under_tuned_baseline() -> None:
         point(0.02, 9.0, **task), point(0.02, 1.0, wd=0.2, **task), point(0.001, 1.0 + poor - best, **task),
         point(0.001, 5.0, wd=0.3, **task), point(0.5, math.inf, **task),
     )  # fmt: skip
-    got = tuning.claimed(frame, _losses()).set_index(["optimizer", "peak_lr"])
+    got = whatif.claimed(frame, _losses()).set_index(["optimizer", "peak_lr"])
     assert got.claimed["muon", 0.001] == pytest.approx(1.3 * 1.5, rel=1e-3)
     assert got.claimed["adamw", 0.001] == pytest.approx(1.5, rel=1e-3)
     tuned = speedups(_losses()).set_index(["optimizer", "chinchilla_ratio"]).speedup["muon", ratio]
@@ -395,7 +389,7 @@ def test_a_rate_with_everything_else_changed_claims_nothing() -> None:
         point(0.001, 2.0, wd=0.3, **task, **poor),
         point(0.002, 1.5, wd=0.3, **task, **{"hp.beta1": 0.9, "hp.head_lr_ratio": 1.0}),
     )
-    assert set(tuning.claimed(frame, _losses()).peak_lr) == {0.02, 0.002}
+    assert set(whatif.claimed(frame, _losses()).peak_lr) == {0.02, 0.002}
 
 
 @drawn(deadline=None, derandomize=True, max_examples=15)
@@ -409,9 +403,9 @@ def test_row_order_repeats_and_a_shift_of_all_losses_change_nothing(coins: Any, 
     other = other.assign(val_loss=other.val_loss + shift)
     for function in (
         tuning.sensitivity,
-        lambda r: tuning.edges(r, {"adamw": {"peak_lr": grid(0.02)}}, {}),
+        lambda r: edges.edges(r, {"adamw": {"peak_lr": grid(0.02)}}, {}),
         lambda r: tuning.lr_tolerance(r, 0.03),
-        lambda r: tuning.transfer_cost(r, ["peak_lr"]).drop(columns="loss"),
+        lambda r: whatif.transfer_cost(r, ["peak_lr"]).drop(columns="loss"),
         lambda r: tuning.scaling_sensitive(r, 0.01),
     ):
         pd.testing.assert_frame_equal(function(frame), function(other), rtol=1e-9, atol=1e-9)
@@ -431,6 +425,6 @@ def test_ten_thousand_runs_take_seconds() -> None:
     ]  # fmt: skip
     frame = runs(*rows)
     start = time.process_time()
-    tuning.sensitivity(frame, 0.01), tuning.lr_tolerance(frame, 0.01), tuning.scaling_sensitive(frame, 0.01)
-    tuning.best_so_far(frame), tuning.expected_best_of_k(frame), tuning.transfer_cost(frame)
+    tuning.sensitivity(frame), tuning.lr_tolerance(frame, 0.01), tuning.scaling_sensitive(frame, 0.01)
+    best_of_k.best_so_far(frame), best_of_k.expected_best_of_k(frame), whatif.transfer_cost(frame)
     assert time.process_time() - start < 10

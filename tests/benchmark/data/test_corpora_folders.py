@@ -58,6 +58,40 @@ def test_what_is_no_text_is_left_out_and_said(name: str, content: bytes, why: st
     note.encode()
 
 
+def test_what_leads_to_another_user_s_folder_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.txt").write_text(STORY)
+    (tmp_path / "theirs").symlink_to("/root/x")
+    looked = Path.is_dir
+
+    def is_dir(path: Path) -> bool:  # root may look everywhere
+        if path.name == "theirs":
+            raise PermissionError(13, "Permission denied")
+        return looked(path)
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    assert read(tmp_path) == ([STORY], ["left out 1 file (theirs): may not be looked at"])
+
+
+LOOPS = {
+    "itself": ("b", "."),
+    "its parent": ("x/y", ".."),
+    "a link to itself": ("b", "b"),
+    "the root's /dev": ("b", "/dev"),
+}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_links_that_lead_round_or_to_devices_end(tmp_path: Path, loop: str) -> None:
+    name, target = LOOPS[loop]
+    (tmp_path / "a.txt").write_text(STORY)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).symlink_to(target)
+    found, notes = read(tmp_path)
+    assert found == [STORY] and notes
+
+
 def write_parquet(path: Path, column: str = "text") -> None:
     parquet.write_table(pa.table({"id": [1, 2], column: [STORY, None]}), path)
 

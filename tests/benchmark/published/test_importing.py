@@ -1,5 +1,6 @@
 """Tables as people have them: what is read as what, what is asked about, and what the pages then say."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,28 @@ OURS = HEAD.strip()
             {("adamw", "130m-1x"): 3.521, ("muon", "130m-1x"): 3.461},
         ),
         (_table("seed," + OURS, "0,adamw,130m,1,3.52", "0,adamw,130m,1,3.52", "0,muon,130m,1,3.46"), "", TWO),
+        (_table(OURS, "adamw,130m,x1,3.52", "muon,130m,20 tok/param,3.46"), "", TWO),
+        (
+            _table("optimizer,scale,D/N,Val loss (nats/token)", "adamw,130m,20,3.52", "muon,130m,20,3.46"),
+            "",
+            TWO,
+        ),
+        (
+            _table('optimizer,scale,"chinchilla\nratio",val_loss', "adamw,130m,1,3.52", "muon,130m,1,3.46"),
+            "",
+            TWO,
+        ),
+        (
+            _table(
+                "| optimizer | scale | TPP | val_loss |",
+                "|:--|---|--:|---:|",
+                "| adamw | 130m | 20 | 3.52 |",
+                "| muon | 130m | 20 | 3.46 |",
+            ),
+            "",
+            TWO,
+        ),
+        (_table(OURS + ",note", 'adamw,130m,1,3.52,"two\nlines"', "muon,130m,1,3.46,"), "", TWO),
     ],
 )
 def test_a_table_of_any_making_is_read(tmp_path: Path, table: str | bytes, more: str, losses: dict) -> None:
@@ -203,10 +226,16 @@ SIZED, WITH = "optimizer,scale,chinchilla_ratio,val_loss,num_params", "optimizer
         (_table(SIZED, "adamw,x#2,1,3.5,1e8"), "scale 'x#2' has a '#', which marks a second entry"),
         (_table(OURS, "muon,130m,1,3.5"), "name one with --baseline 'muon'"),
         (_table(OURS, '"adamw,130m,1,3.5'), "not a CSV (line"),
+        (_table(WITH + "val_loss (bits)", "adamw,130m,1,5"), "--columns loss=val_loss (bits) --loss-is bits"),
+        (_table(OURS.replace(",", " "), "adamw 130m 1 3.5"), "no table: the first line 'optimizer scale"),
+        (_table("My results", OURS, "adamw,130m,1,3.5"), "no table: the first line 'My results' has no comma"),
+        (gzip.compress(HEAD.encode()), "compressed by gzip, not a CSV; save the table in it as UTF-8 text"),
+        (b"PK\x03\x04" + bytes(60), "an Excel workbook or a zip file, not a CSV"),
+        ('{"optimizer": "adamw", "val_loss": 3.5}\n', "JSON, not a CSV"),
     ],
 )
 def test_what_cannot_be_believed_is_asked_about_in_one_line(
-    tmp_path: Path, table: str, message: str, capsys
+    tmp_path: Path, table: str | bytes, message: str, capsys
 ) -> None:
     assert _import(tmp_path, table) == 1
     error = capsys.readouterr().err

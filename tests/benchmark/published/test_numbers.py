@@ -121,8 +121,14 @@ def test_a_table_is_read_however_it_was_saved(
     assert table.rows[0][0] == 2 + 2 * len(comments)  # the file's own line numbers
 
 
-def test_excel_names_its_separator_and_windows_its_letters(tmp_path: Path) -> None:
+@pytest.mark.parametrize("separator", [";", "\t"])
+@pytest.mark.parametrize("first", ["sep={}", '"sep={}"', "SEP={} "])
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
+def test_excel_names_its_separator_and_windows_its_letters(
+    tmp_path: Path, separator: str, first: str, end: str
+) -> None:
     path = tmp_path / "t.csv"
-    path.write_bytes("sep=;\r\nname;loss\r\nMüller;3,5\r\n".encode("cp1252"))
+    lines = [first.format(separator), f"name{separator}loss", f"Müller{separator}3,5", ""]
+    path.write_bytes(end.join(lines).encode("cp1252"))
     table = sheet.read(path)
-    assert table.rows == [(3, ["Müller", "3,5"])] and (table.separator, table.encoding) == (";", "cp1252")
+    assert table.rows == [(3, ["Müller", "3,5"])] and (table.separator, table.encoding) == (separator, "cp1252")

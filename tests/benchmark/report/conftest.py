@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark import scales, store, tasks
+from benchmark import files, scales, tasks
+from benchmark.report import build
 from benchmark.spec import Cost, Evaluation, Point, Record, Trial
 
 # Tokens an optimizer saves, and its best learning rate: what the pages must find again.
@@ -171,8 +172,8 @@ def write_sweep(results: Path, name: str, runs: Sequence[Record], /, **over: Any
         "cells": {key: cell_entry(group) for key, group in cells.items()},
         "trial_ids": [r.trial.trial_id for r in runs],
     }
-    store.write_atomically(results / name / "trials.jsonl", "".join(r.to_json() + "\n" for r in runs))
-    store.write_atomically(results / name / "sweep.json", json.dumps({**manifest, **over}))
+    files.write_atomically(results / name / "trials.jsonl", "".join(r.to_json() + "\n" for r in runs))
+    files.write_atomically(results / name / "sweep.json", json.dumps({**manifest, **over}))
     return results
 
 
@@ -189,6 +190,12 @@ def study(
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with one complete sweep."""
     return write_sweep(tmp_path_factory.mktemp("results"), "quick", study())
+
+
+@pytest.fixture(scope="session")
+def site(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of `results`, to be read; a test that changes it takes a copy."""
+    return build(results, tmp_path_factory.mktemp("site")).parent
 
 
 @pytest.fixture(scope="session")

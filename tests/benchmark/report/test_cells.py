@@ -10,9 +10,8 @@ import pytest
 from benchmark import store
 from benchmark.report.pages import cells
 from benchmark.studies import studies
-from sweeps import __main__ as sweeping
 from sweeps import get
-from sweeps.run import options
+from sweeps.run import options, wanted
 
 MINE = {"rule": "mine#0123abcd", "family": "scalar", "space": {}}
 POLICIES = [
@@ -44,7 +43,7 @@ def test_a_policy_is_named(
         *("python", "-m", "sweeps", "quick", "--optimizers", "muon", "--tasks", "27k-2x"), *words, *how,
     ]  # fmt: skip
     asked = options.parser().parse_args(got[3:])
-    assert sweeping._policy(get(asked.name), asked).name == name
+    assert wanted._policy(get(asked.name), asked).name == name
 
 
 def test_a_sweep_cut_to_hours_names_all_that_its_trials_were_shared_among(command: Callable[..., str]) -> None:

@@ -9,6 +9,7 @@ from benchmark.report import build, live, pages
 
 Writer = Callable[..., Path]
 SPREAD = """
+from dataclasses import replace
 from benchmark.report import charts, text
 from benchmark.frames import rows
 from benchmark.report.table import Table, numbers, titled
@@ -19,7 +20,7 @@ LABEL, ORDER, FILE = "Spread", 25, "spread.html"
 def page(study):
     columns = (titled(study.titles), numbers("val_loss_sd", "Spread, nats/token", text.fixed))
     table = Table("Spread of the seeds", columns, rows(study.speedups))
-    figures = [charts.loss_curves(study, study.tasks[0])]
+    figures = [replace(charts.speedup_by_ratio(study, study.scales[0]), key="spread-27k")]
     return {"heading": "Spread of seeds", "lead": "Far apart?", "figures": figures, "tables": [table]}
 """
 
@@ -48,8 +49,8 @@ def test_a_page_is_added_by_one_file(folder: Path, tmp_path: Path, study_of: Cal
     page = (out / "quick" / "spread.html").read_text()
     assert "<h1>Spread of seeds</h1>" in page
     assert 'class="num">Spread, nats/token</th>' in page
-    assert '<figure class="chart" id="curves-27k-0.5x">' in page
-    assert (out / "quick" / "figures" / "curves-27k-0.5x.svg").exists()
+    assert '<figure class="chart" id="spread-27k">' in page
+    assert (out / "quick" / "figures" / "spread-27k.svg").exists()
     head = (out / "index.html").read_text()
     places = [head.index(f'href="quick/{name}.html"') for name in ("speedup", "spread", "flips")]
     assert places == sorted(places)

@@ -92,8 +92,10 @@ def test_a_build_under_way_ends_with_the_sweep(tmp_path: Path, results: Path) ->
     assert child.returncode is not None
 
 
-def test_the_page_joins_a_site_and_the_next_build_replaces_it(tmp_path: Path, results: Path) -> None:
-    build(results, tmp_path)
+def test_the_page_joins_a_site_and_the_next_build_replaces_it(
+    tmp_path: Path, results: Path, site: Path
+) -> None:
+    shutil.copytree(site, tmp_path, dirs_exist_ok=True)
     whole = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     page = live.build(results, tmp_path, "quick")
     assert page == tmp_path / "quick" / "progress.html"
@@ -104,12 +106,12 @@ def test_the_page_joins_a_site_and_the_next_build_replaces_it(tmp_path: Path, re
 
 @pytest.mark.parametrize("beside", [False, True])
 def test_before_the_first_site_no_link_leads_nowhere(
-    tmp_path: Path, results: Path, study_of: Callable[..., list], writer: Callable[..., Path], beside: bool
+    tmp_path: Path, site: Path, study_of: Callable[..., list], writer: Callable[..., Path], beside: bool
 ) -> None:
     """A sweep has no page but this one until it ends, be there a site of other sweeps or none."""
     out = tmp_path / "out"
     if beside:
-        build(results, out)
+        shutil.copytree(site, out)
     folder = writer(tmp_path / "results", "quick", study_of(("adamw", "muon")))
     writer(folder, "running", study_of(("adamw", "soap")))
     page = live.build(folder, out, "running")

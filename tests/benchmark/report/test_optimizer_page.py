@@ -1,46 +1,43 @@
 """An optimizer's page: a column a task however many searches it has, and laws that say what they rest on."""
 
-from types import SimpleNamespace
-from typing import Any, cast
-
 import numpy as np
+import pandas as pd
 import pytest
 
-from benchmark import searched
 from benchmark.analysis import laws
+from benchmark.analysis.law import fit
 from benchmark.frames import rows
 from benchmark.report.pages import optimizers
 from benchmark.report.table import Column
-from benchmark.study import Study, TaskFacts
+from benchmark.study import Study
 
 RATES = (0.02, 0.0334, 0.0224, 0.0271)
 
 
 def study(searches: int = 4, tuned: tuple[str, ...] = ("27k-1x", "27k-2x", "27k-4x")) -> Study:
     """AdamW on four tasks, tuned on some and carried to the others; its rate differs by search, beta1 never."""
-    tasks = [TaskFacts(f"27k-{r}x", "27k", float(r), 532_480 * r, 26_624) for r in (1, 2, 4, 8)]
-
-    def entries(_: str, task: str) -> list[dict[str, Any]]:
-        ratio = float(task[4:-1])
-        kinds = ("linear", "linear", "cosine", "linear")
-        return [
-            {
-                "winner": {"peak_lr": RATES[i] / ratio, "beta1": 0.9, "decay_kind": kinds[i]},
-                "tuning": ["0" * 16] if task in tuned else [],
-            }
-            for i in range(searches)
-        ]
-
-    found = SimpleNamespace(
-        tasks=tasks,
-        optimizers={"adamw": {}},
-        theirs=False,
-        sizes={"27k": 26_624},
-        manifest={"cells": {"adamw/27k-1x#1": {}}},
-        searches=entries,
-        winners=lambda name, task: [e["winner"] for e in entries(name, task)],
-    )
-    return cast(Study, found)
+    ratios, kinds = (1, 2, 4, 8), ("linear", "linear", "cosine", "linear")
+    cells = {
+        f"adamw/27k-{ratio}x#{i}": {
+            "winner": {"peak_lr": RATES[i] / ratio, "beta1": 0.9, "decay_kind": kinds[i]},
+            "tuning": ["0" * 16] if f"27k-{ratio}x" in tuned else [],
+        }
+        for ratio in ratios
+        for i in range(searches)
+    }
+    tasks = [
+        {
+            "name": f"27k-{r}x",
+            "scale": "27k",
+            "chinchilla_ratio": r,
+            "tokens": 532_480 * r,
+            "num_params": 26_624,
+        }
+        for r in ratios
+    ]
+    manifest = {"optimizers": {"adamw": {}}, "tasks": tasks, "cells": cells}
+    nothing = pd.DataFrame()
+    return Study("tuned", manifest, nothing, nothing, {})
 
 
 def test_a_task_is_one_column_that_says_what_its_searches_agree_in() -> None:
@@ -60,7 +57,7 @@ def test_what_each_search_chose_is_below_and_only_where_they_differ() -> None:
 
 
 def test_laws_count_tasks_that_were_tuned_and_their_searches_apart() -> None:
-    (law,) = searched.laws(study())
+    (law,) = study().laws
     assert (law["key"], law["tasks"], law["searches"]) == (("adamw", "peak_lr"), 3, 12)
     (shown,) = optimizers.law_table("", Column("key", ""), [law], True).shown()
     assert (shown["tasks"], shown["searches"]) == ("3", "12")
@@ -70,13 +67,13 @@ def test_laws_count_tasks_that_were_tuned_and_their_searches_apart() -> None:
 
 @pytest.mark.parametrize("tuned", [("27k-1x",), ("27k-1x", "27k-8x")])
 def test_searches_do_not_make_a_law_of_too_few_tasks(tuned: tuple[str, ...]) -> None:
-    found = searched.laws(study(tuned=tuned))
+    found = study(tuned=tuned).laws
     assert all(law["tasks"] == len(tuned) for law in found)
     assert not optimizers.law_table("", Column("key", ""), found, True).rows
 
 
 def test_no_number_stands_for_what_is_not_known() -> None:
-    one = laws.fit("loss", np.array([(3e4, r, 3 * r**-0.1) for r in (1.0, 2.0, 4.0, 8.0)]))
+    one = fit("loss", np.array([(3e4, r, 3 * r**-0.1) for r in (1.0, 2.0, 4.0, 8.0)]))
     (shown,) = optimizers.law_table("", Column("key", ""), rows(laws.summary({"a": one})), False).shown()
     assert shown["B"] == "not fitted" and shown["E"] == "not fitted" and shown["C"].startswith("−0.10 [")
     assert shown["search_sd"] == shown["held_out"] == "–"

@@ -80,13 +80,19 @@ def test_runs_of_different_machines_show_no_step_time_and_say_that_losses_may_di
 
 
 def test_one_seed_has_no_interval_and_says_so(tmp_path: Path, study_of: Study, writer: Writer) -> None:
-    runs = [r for r in study_of(("adamw", "muon")) if r.trial.use == "tuning" or r.trial.seed == 101]
+    """In every row, and once where every row of three and more would say it."""
+    ratios = {"adamw": ("0.5", "1", "2", "4"), "muon": ("1", "2"), "soap": ("2",), "lion": ("2",)}
+    runs = [r for r in study_of(tuple(ratios), ratios) if r.trial.use == "tuning" or r.trial.seed == 101]
     results = writer(tmp_path / "results", "quick", runs)
     assert "no interval, n\u00a0=\u00a01 run over 1 search)" in answer(store.load(results), "quick")[0]
     index = page(results, tmp_path / "out", "index.html")
-    assert len(re.findall(r'class="badge"[^>]*>single seed<', index)) == 6
+    assert len(re.findall(r'class="badge"[^>]*>single seed<', index)) == 4
     assert "<dt>single seed</dt><dd>one report seed" in index
     assert "≈ inseparable" not in index
+    board = index[index.index('id="27k-2x"') :]
+    board = board[: board.index("</section>")]
+    assert "Every row here: <b>single seed</b>" in board
+    assert 'class="badge"' not in board
 
 
 def test_a_sweep_without_a_baseline_has_no_answer_yet(tmp_path: Path, study_of: Study, writer: Writer) -> None:
@@ -114,15 +120,6 @@ def test_where_everything_diverged_nothing_is_called_inseparable(
     assert "≈ inseparable" not in index
     assert '<span class="quiet">diverged</span>' in index
     assert "≈ inseparable" not in (tmp_path / "out" / "quick" / "speedup.html").read_text()
-
-
-def test_what_every_row_would_say_is_said_once(tmp_path: Path, study_of: Study, writer: Writer) -> None:
-    runs = [r for r in study_of() if r.trial.use == "tuning" or r.trial.seed == 101]
-    index = page(writer(tmp_path / "results", "quick", runs), tmp_path / "out", "index.html")
-    board = index[index.index('id="27k-2x"') :]
-    board = board[: board.index("</section>")]
-    assert "Every row here: <b>single seed</b>" in board
-    assert 'class="badge"' not in board
 
 
 def test_progress_counts_records_and_not_what_is_asked_for(
@@ -157,13 +154,6 @@ def test_records_without_a_manifest_are_shown(tmp_path: Path, study_of: Study, w
     )
 
 
-def test_a_damaged_file_is_named_on_the_method_page(tmp_path: Path, study_of: Study, writer: Writer) -> None:
-    results = writer(tmp_path / "results", "quick", study_of(("adamw", "muon")))
-    with (results / "quick" / "trials.jsonl").open("a") as file:
-        file.write('{"half": \n')
-    assert "not a record (JSONDecodeError" in page(results, tmp_path / "out", "quick/method.html")
-
-
 def test_every_search_of_a_cell_enters_the_comparison(tmp_path: Path, study_of: Study, writer: Writer) -> None:
     """Also where an older manifest names a second search by the offset of its seeds."""
     again = [r for r in study_of(("muon",)) if r.trial.task == "27k-1x"]
@@ -191,8 +181,13 @@ def _with_lr(record, factor: float):
     return dataclasses.replace(record, trial=trial, val_loss=record.val_loss and record.val_loss + 0.01)
 
 
-def test_parity_is_shown_for_built_in_rules(tmp_path: Path, study_of: Study, writer: Writer) -> None:
+def test_what_lies_beside_the_records_is_shown(tmp_path: Path, study_of: Study, writer: Writer) -> None:
+    """Parity of built-in rules, a damaged line, and published figures, which are marked as theirs."""
     results = writer(tmp_path / "results", "quick", study_of(("adamw", "muon")))
+    theirs = study_of(("adamw", "soap"))
+    writer(results, "published-x", theirs[::-1], published=True, title="Their study")
+    with (results / "quick" / "trials.jsonl").open("a") as file:
+        file.write('{"half": \n')
     row = {"max_abs_deviation_per_step": 2.2e-15, "steps": 20, "dtype": "float64", "oracle": "another Muon"}
     rest = {"oracle_deviation": 3e-13, "lm_curve_deviation": None, "note": ""}
     table = {"rows": [{"optimizer": "muon", **row, **rest}]}
@@ -201,13 +196,8 @@ def test_parity_is_shown_for_built_in_rules(tmp_path: Path, study_of: Study, wri
     assert "against another Muon" in muon
     assert "3.0e-13" in muon
     assert "Parity" not in (tmp_path / "out" / "quick" / "optimizers" / "adamw.html").read_text()
-
-
-def test_published_figures_are_marked_as_theirs(tmp_path: Path, study_of: Study, writer: Writer) -> None:
-    ours, theirs = study_of(("adamw", "muon")), study_of(("adamw", "soap"))
-    results = writer(tmp_path / "results", "quick", ours)
-    writer(results, "published-x", theirs[::-1], published=True, title="Their study")
-    index = page(results, tmp_path / "out", "index.html")
+    assert "not a record (JSONDecodeError" in (tmp_path / "out" / "quick" / "method.html").read_text()
+    index = (tmp_path / "out" / "index.html").read_text()
     assert "Not our runs" not in index
     assert 'href="published-x/index.html">Published</a>' in index
     assert "Not our runs" in (tmp_path / "out" / "published-x" / "speedup.html").read_text()

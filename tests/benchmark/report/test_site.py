@@ -18,11 +18,6 @@ from benchmark.report import answer, build, text
 Imports = Callable[[str, set[str]], list[str]]
 
 
-@pytest.fixture(scope="module")
-def site(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(results, tmp_path_factory.mktemp("site")).parent
-
-
 def digest(folder: Path) -> dict[str, str]:
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
@@ -73,16 +68,24 @@ def test_an_unknown_sweep_is_named(results: Path) -> None:
         answer(store.load(results), "other")
 
 
-def test_same_results_same_bytes(site: Path, results: Path, tmp_path: Path) -> None:
-    build(results, tmp_path / "again")
-    assert digest(tmp_path / "again") == digest(site)
+def test_another_process_makes_the_same_bytes_and_imports_no_framework(
+    site: Path, results: Path, tmp_path: Path, imports: Imports
+) -> None:
+    code = (
+        "from pathlib import Path; from benchmark.report import build;"
+        f"build(Path({str(results)!r}), Path({str(tmp_path)!r}))"
+    )
+    assert imports(code, {"jax", "torch", "ray", "optax", "jinja2"}) == ["jinja2"]
+    assert digest(tmp_path) == digest(site)
 
 
-def test_a_rebuild_removes_its_own_stale_pages_and_nothing_else(
+def test_a_rebuild_writes_what_changed_and_removes_its_own_stale_pages_and_nothing_else(
     tmp_path: Path, study_of: Callable[..., list], writer: Callable[..., Path]
 ) -> None:
-    results, out = tmp_path / "results", tmp_path / "out"
-    writer(results, "quick", study_of(("adamw", "muon")))
+    """And a list of files that leads outside removes nothing there."""
+    results, out, fresh = tmp_path / "results", tmp_path / "out", tmp_path / "fresh"
+    runs = study_of(("adamw", "muon"))
+    writer(results, "quick", runs)
     writer(results, "old", [r for r in study_of(("adamw", "soap")) if r.trial.optimizer == "soap"])
     build(results, out)
     notes = [out / "notes.txt", out / "quick" / "notes.txt", out / "records" / "mine.html"]
@@ -94,35 +97,20 @@ def test_a_rebuild_removes_its_own_stale_pages_and_nothing_else(
     assert all(note.read_text() == "not ours" for note in notes)
     for note in notes:
         note.unlink()
-    build(results, tmp_path / "fresh")
-    assert digest(out) == digest(tmp_path / "fresh")
-
-
-def test_a_list_of_files_that_leads_outside_removes_nothing_there(
-    tmp_path: Path, study_of: Callable[..., list], writer: Callable[..., Path]
-) -> None:
-    results, out = writer(tmp_path / "results", "quick", study_of(("adamw", "muon"))), tmp_path / "out"
-    outside = tmp_path / "precious.txt"
-    outside.write_text("keep")
-    (out / "assets").mkdir(parents=True)
-    (out / "assets" / "files.json").write_text(json.dumps({"../precious.txt": "x", str(outside): "y"}))
-    build(results, out)
-    assert outside.read_text() == "keep"
-
-
-def test_records_pages_are_not_rendered_again_until_they_change(
-    tmp_path: Path, study_of: Callable[..., list], writer: Callable[..., Path]
-) -> None:
-    runs, out = study_of(("adamw", "muon")), tmp_path / "out"
-    results = writer(tmp_path / "results", "quick", runs)
-    build(results, out)
     pages = sorted((out / "records").iterdir())
     before = {page: page.stat().st_mtime_ns for page in pages}
     changed = dataclasses.replace(runs[0], finished_at="2026-01-01T00:00:00+00:00")
-    writer(tmp_path / "results", "quick", [changed, *runs[1:]])
+    writer(results, "quick", [changed, *runs[1:]])
     build(results, out)
     again = [page.stem for page in pages if page.stat().st_mtime_ns != before[page]]
     assert again == [runs[0].trial.trial_id]
+    outside = tmp_path / "precious.txt"
+    outside.write_text("keep")
+    (fresh / "assets").mkdir(parents=True)
+    (fresh / "assets" / "files.json").write_text(json.dumps({"../precious.txt": "x", str(outside): "y"}))
+    build(results, fresh)
+    assert outside.read_text() == "keep"
+    assert digest(out) == digest(fresh)
 
 
 def test_figures_for_a_paper_are_drawn_by_matplotlib_with_their_text_as_text(site: Path) -> None:
@@ -172,14 +160,6 @@ def test_names_come_out_as_text(
         ElementTree.parse(drawing)
     assert all(re.fullmatch(r"[\w./-]+", str(page.relative_to(out))) for page in out.rglob("*"))
     assert "&lt;img src=x" in (out / "index.html").read_text()
-
-
-def test_no_framework_is_imported(results: Path, tmp_path: Path, imports: Imports) -> None:
-    code = (
-        "from pathlib import Path; from benchmark.report import build;"
-        f"build(Path({str(results)!r}), Path({str(tmp_path)!r}))"
-    )
-    assert imports(code, {"jax", "torch", "ray", "optax", "jinja2"}) == ["jinja2"]
 
 
 def test_an_empty_folder_is_one_clear_line(tmp_path: Path) -> None:

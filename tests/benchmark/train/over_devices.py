@@ -6,9 +6,12 @@ The last line of the output is the answer, as JSON. A NAME is a registered optim
 """
 
 import dataclasses
+import functools
 import json
 import math
 import re
+import socket
+import subprocess
 import sys
 import tempfile
 import unittest.mock
@@ -22,7 +25,7 @@ import numpy as np
 from benchmark import scales
 from benchmark.data import batches
 from benchmark.spec import Trial
-from benchmark.train import devices_jax, parameters, programs_jax, trainer_jax
+from benchmark.train import devices_jax, parameters, processes_jax, programs_jax, trainer_jax
 from optimizers.base import Optimizer
 from sweeps.search.contestants import optimizer_class
 from tests.benchmark.train.test_trainer_jax import TinyCorpus, trial
@@ -46,11 +49,13 @@ def made(name: str, scale: str) -> tuple[Trial, Optimizer]:
 @dataclasses.dataclass
 class Ran:
     """losses: of every step, and of some sequences afterwards. logits: numbers in the largest array with a
-    vocabulary axis. state: bytes of the optimizer's state. The last two are of one device."""
+    vocabulary axis. state, values: bytes of the optimizer's state and of parameters. The last three are of one
+    device."""
 
     losses: np.ndarray
     logits: int
     state: int
+    values: int
 
 
 def run(name: str, scale: str, devices: int, path: Path | None = None, max_steps: int | None = None) -> Any:
@@ -63,9 +68,11 @@ def run(name: str, scale: str, devices: int, path: Path | None = None, max_steps
         shapes = re.findall(r"f64\[([\d,]+)\]", program.as_text())
         arrays = [tuple(map(int, shape.split(","))) for shape in shapes]
         logits = max(math.prod(shape) for shape in arrays if shape[-1] == VOCAB)
-        state = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(pack.carry[1]))
+        values, state = (
+            sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(tree)) for tree in pack.carry
+        )
         steps = np.asarray(progress.train_losses)[:, 0]
-        found.append(Ran(np.append(steps, pack.evaluate(progress, "test", 4)), logits, state))
+        found.append(Ran(np.append(steps, pack.evaluate(progress, "test", 4)), logits, state, values))
         return judge(pack, progress)
 
     one, optimizer = made(name, scale)
@@ -86,8 +93,16 @@ def alike(names: list[str]) -> dict[str, Any]:
     return {name: apart(run(name, "27k", 1), run(name, "27k", 8)) for name in names}
 
 
+def deep(names: list[str]) -> dict[str, Any]:
+    """As `alike`, of a model of six layers."""
+    scales.SCALES["27k"] = dataclasses.replace(scales.get("27k"), layers=6)
+    return alike(names)
+
+
 def resumed(names: list[str]) -> dict[str, Any]:
-    """A run on eight devices, and those that go on after half of it on fewer; the sizes on eight and on one."""
+    """A deep model's run on eight devices, and those that go on after half of it on fewer; the sizes on eight
+    and on one."""
+    scales.SCALES["13k"] = dataclasses.replace(scales.get("13k"), layers=5)
     found = {}
     for name in names:
         whole = other = run(name, "13k", 8)
@@ -98,6 +113,31 @@ def resumed(names: list[str]) -> dict[str, Any]:
             found[f"{name} {fewer}"] = apart(whole, other)
         found[f"{name} logits"] = (whole.logits, other.logits)
         found[f"{name} state"] = (whole.state, other.state)
+        found[f"{name} values"] = (whole.values, other.values)
+    return found
+
+
+def together(names: list[str]) -> dict[str, Any]:
+    """A run on eight devices of this process, and one on those of two processes that is resumed in its middle
+    from a disk which only the first of them sees."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    module = [sys.executable, "-W", "ignore", "-m", "tests.benchmark.train.over_devices", "member"]
+    start = functools.partial(subprocess.Popen, stdout=subprocess.PIPE, text=True)
+    members = [start([*module, address, str(number), *names]) for number in (0, 1)]
+    whole = {name: run(name, "13k", 8) for name in names}
+    found = [json.loads(each.communicate()[0].splitlines()[-1]) for each in members]
+    return {name: [float(np.abs(each[name] - whole[name].losses).max()) for each in found] for name in names}
+
+
+def member(words: list[str]) -> dict[str, Any]:
+    address, number, *names = words
+    processes_jax.join(address, 2, int(number), 60)
+    found = {}
+    for name in names:
+        path = Path(tempfile.mkdtemp()) / "state.npz"
+        assert run(name, "13k", 8, path, max_steps=STEPS // 2) is None and path.exists() == (number == "0")
+        found[name] = run(name, "13k", 8, path).losses.tolist()
     return found
 
 
@@ -109,12 +149,14 @@ def collectives(names: list[str]) -> dict[str, Any]:
         one, optimizer = made(name, "27k")
         devices = devices_jax.devices(8, BATCH)
         assert devices is not None
-        for layers in (2, 4, 8):
+        for layers in (2, 4, 8, 12):  # the last two are deep
             scale = dataclasses.replace(scales.get("27k"), layers=layers)
             blank = optimizer.replace(**dict.fromkeys(optimizer.floats(), 0.0))
             programs = programs_jax.programs(blank, scale, "float64", 1, devices=devices)
             setting = trainer_jax._setting(one, optimizer)
-            values = devices.on_all(parameters.initial(scale, 0))
+            params = parameters.roles(scale)
+            over = devices_jax.laid_over(devices, params, blank.shards_state, scale.deep)
+            values = over.placed(parameters.initial(scale, 0))
             carry = (values, programs.call("init", values, setting))
             order = np.zeros((trainer_jax.CHUNK, BATCH), np.int32)
             words = (carry, setting, CORPUS.tokens("train"), order, np.int32(STEPS))
@@ -134,8 +176,8 @@ def in_float64() -> None:
 
 if __name__ == "__main__":
     job, *given = sys.argv[1:]
-    jax.config.update("jax_num_cpu_devices", 8)
+    jax.config.update("jax_num_cpu_devices", 4 if job == "member" else 8)
     jax.config.update("jax_enable_x64", True)
     in_float64()
-    jobs = {f.__name__: f for f in (alike, resumed, collectives)}
+    jobs = {f.__name__: f for f in (alike, deep, resumed, together, member, collectives)}
     print(json.dumps(jobs[job](given)))

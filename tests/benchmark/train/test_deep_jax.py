@@ -36,6 +36,13 @@ def by_plain(params: Any) -> jax.Array:
     return model_jax.loss(params, jnp.asarray(TOKENS), DEEP)
 
 
+@functools.cache
+def plainly() -> tuple[jax.Array, Any]:
+    """The plain model's loss and gradient in float64, compiled once for all that is compared with them."""
+    with jax.enable_x64(True):
+        return jax.jit(jax.value_and_grad(by_plain))(values("float64"))
+
+
 def curvature(loss: Any, params: Any) -> Any:
     """Hessian times a fixed vector, as Sophia asks for it."""
     along = {name: jnp.cos(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape) for name, x in params.items()}
@@ -46,11 +53,11 @@ def curvature(loss: Any, params: Any) -> Any:
 def test_loss_gradient_and_curvature_are_those_of_the_plain_model(monkeypatch, rows, logits):
     """Whole, in parts of a batch, and in parts whose logits come in chunks."""
     monkeypatch.setattr(batches, "TOKENS_AT_ONCE", rows * DEEP.seq_len)
-    monkeypatch.setattr(deep_jax, "LOGITS_AT_ONCE", logits)
+    monkeypatch.setattr(batches, "LOGITS_AT_ONCE", logits)
     with jax.enable_x64(True):
         params = values("float64")
         loss, grads = jax.jit(jax.value_and_grad(by_deep("float64")))(params)
-        expected, others = jax.jit(jax.value_and_grad(by_plain))(params)
+        expected, others = plainly()
         assert float(loss) == pytest.approx(float(expected), abs=1e-12)
         for name in params:
             np.testing.assert_allclose(grads[name], others[name], rtol=0, atol=1e-10, err_msg=name)
@@ -63,7 +70,7 @@ def test_loss_gradient_and_curvature_are_those_of_the_plain_model(monkeypatch, r
 
 
 def test_losses_of_tokens_are_those_of_the_plain_model(monkeypatch):
-    monkeypatch.setattr(deep_jax, "LOGITS_AT_ONCE", 16 * DEEP.vocab)
+    monkeypatch.setattr(batches, "LOGITS_AT_ONCE", 16 * DEEP.vocab)
     with jax.enable_x64(True):
         params, wide = values("float64"), jnp.dtype("float64")
         stack = deep_jax.stacked(params, DEEP, wide)
@@ -120,7 +127,7 @@ def test_a_paper_step_holds_no_scores_and_no_logits_of_a_part(monkeypatch):
     shapes = shapes_of(traced(scale, "cudnn"))
     assert not [s for s in shapes if s[-2:] == (scale.seq_len, scale.seq_len)]
     logits = [int(np.prod(s)) for s in shapes if len(s) > 1 and s[-1] == scale.vocab]
-    assert logits and max(logits) <= deep_jax.LOGITS_AT_ONCE
+    assert logits and max(logits) <= batches.LOGITS_AT_ONCE
     scores = [s for s in shapes_of(traced(scale, "plain")) if s[-2:] == (scale.seq_len, scale.seq_len)]
     assert scores  # the plain one does hold them: the check can fail
 

@@ -4,6 +4,10 @@ Batches of two sequences, so that a step takes a second. All optimizers for 50 s
 """
 
 import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +17,8 @@ from benchmark.data import corpora
 from benchmark.data.corpora import Corpus
 from benchmark.spec import Evaluation, Outcome, Trial
 from benchmark.train import trainer_jax
+from benchmark.train.checkpoint import Writer
+from benchmark.train.upkeep import CHECKPOINT_SECONDS, Upkeep
 from sweeps.search.contestants import at_start, contestants
 
 SCALE, BATCH = scales.get("2m"), 2
@@ -29,7 +35,7 @@ def text() -> Corpus:
     return corpora.prepare("gcide", SCALE.vocab, progress=False)
 
 
-def trained(name: str, steps: int, corpus: Corpus) -> tuple[Trial, Outcome]:
+def trained(name: str, steps: int, corpus: Corpus, path: Path | None = None) -> tuple[Trial, Outcome]:
     (contestant,) = contestants((name,))
     trial = Trial(
         optimizer=name,
@@ -49,7 +55,7 @@ def trained(name: str, steps: int, corpus: Corpus) -> tuple[Trial, Outcome]:
         evaluation=Evaluation(sequences=8),
     )
     trainer_jax.set_up(corpora.cache_folder() / "compiled")
-    (outcome,) = trainer_jax.train([trial], [at_start(contestant, SCALE)], corpus)
+    (outcome,) = trainer_jax.train([trial], [at_start(contestant, SCALE)], corpus, path)
     return trial, outcome
 
 
@@ -69,3 +75,30 @@ def test_two_million_parameters_learn_with_every_optimizer(name: str, text: Corp
     print(f"{name}: validation loss {outcome.val_loss:.3f} after 50 steps")
     assert outcome.val_loss < 8.0
     assert dataclasses.asdict(outcome.cost)["state_bytes"] < 5 * 4 * SCALE.total_params
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["adamw", "kron"])
+def test_saving_takes_little_of_a_run(name: str, text: Corpus, tmp_path: Path, monkeypatch: Any) -> None:
+    """Copies of the state, for which the run waits, and writing, which it need not wait for."""
+    took: dict[str, list[float]] = {"copy": [], "write": []}
+
+    def timed(kind: str, function: Callable[..., None]) -> Callable[..., None]:
+        def call(*args: Any) -> None:
+            began = time.perf_counter()
+            function(*args)
+            took[kind].append(time.perf_counter() - began)
+
+        return call
+
+    monkeypatch.setattr(Upkeep, "_save", timed("copy", Upkeep._save))
+    monkeypatch.setattr(Writer, "_run", timed("write", Writer._run))
+    _, outcome = trained(name, 120, text, tmp_path / "state.npz")
+    wall = outcome.cost.wall_seconds
+    assert len(took["write"]) == len(took["copy"]) >= wall // (CHECKPOINT_SECONDS + 10) >= 1
+    waited, written = sum(took["copy"]), sum(took["write"])
+    print(
+        f"{name}: {len(took['copy'])} checkpoints in {wall:.0f} s,"
+        f" {waited:.2f} s copying and {written:.2f} s writing: {(waited + written) / wall:.2%}"
+    )
+    assert waited + written < 0.03 * wall

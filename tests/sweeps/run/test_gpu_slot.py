@@ -41,11 +41,28 @@ def test_a_worker_whose_gpu_is_not_found_says_the_remedy(monkeypatch, backend, s
     gpu_slot.require(backend)
 
 
+@pytest.mark.parametrize(
+    "flag", ["--xla_force_host_platform_device_count=4", "", "--xla_cpu_enable_fast_math=false"]
+)
+@pytest.mark.parametrize("platforms", ["cpu", ""])
+def test_devices_of_the_cpu_stand_for_gpus_only_where_they_were_made_to(monkeypatch, flag, platforms):
+    monkeypatch.setenv("XLA_FLAGS", flag)
+    monkeypatch.setenv("JAX_PLATFORMS", platforms)
+    monkeypatch.setattr(gpu_slot.runner, "trainer_of", lambda _: types.SimpleNamespace(device=lambda: "cpu"))
+    if platforms and "device_count" in flag:
+        gpu_slot.require("jax")
+    else:
+        with pytest.raises(ValueError, match="finds none"):
+            gpu_slot.require("jax")
+    with pytest.raises(ValueError, match="finds none"):
+        gpu_slot.require("torch")
+
+
 @pytest.mark.parametrize("share", [1.0, 0.25, 0.0])
 def test_a_ray_slot_with_a_gpu_that_is_none_ends_before_it_trains(monkeypatch, share):
     for name in gpu_slot._MEMORY:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(ray_tune, "_wait_for_all", lambda *_: None)
+    monkeypatch.setattr(ray_tune.ray_barrier, "wait_for_all", lambda *_: None)
     monkeypatch.setattr(ray_tune.stopping, "listen", lambda leave: None)
     monkeypatch.setattr(ray_tune.worker, "work", lambda job: [])
     worker = object.__new__(ray_tune.Worker)

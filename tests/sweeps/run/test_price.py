@@ -19,8 +19,8 @@ from sweeps.run.price import BUSY, cell_line, memory_bytes, price, table
 from sweeps.run.progress import opening
 from sweeps.search.cells import cells_of
 from sweeps.search.contestants import at_start, contestants, optimizer_class
+from sweeps.search.manifest import manifest
 from sweeps.search.plan import plan
-from sweeps.search.summary import manifest
 from sweeps.search.sweep import Sweep
 
 
@@ -137,6 +137,24 @@ def test_memory_is_the_kept_step_s_and_of_others_by_their_state(monkeypatch):
     assert found["adamw"] == 5e8 and found["kron"] == 9e8
     assert found["lion"] == 5e8 - 4 * scale.total_params  # one average less
     assert found["soap"] > 5e8 + 4 * 2 * scale.total_params  # bases and factors
+
+
+@pytest.mark.parametrize("step", steps.known(), ids=lambda step: f"{step.scale} {step.optimizer}")
+def test_memory_is_a_kept_step_s_and_within_15_percent_of_it_where_it_is_not_known(step, monkeypatch):
+    """By AdamW's step at the scale and by its own of another scale, and by the latter alone."""
+    scale = scales.get(step.scale)
+    optimizer = at_start(contestants((step.optimizer,))[0], scale)
+
+    def found(known: list[steps.Step]) -> float:
+        monkeypatch.setattr(steps, "known", lambda: tuple(known))
+        return memory_bytes(optimizer, scale, scale.batch_size, step.precision, step.optimizer)
+
+    everything = list(steps.known())
+    assert found(everything) == step.memory
+    others = [one for one in everything if (one.scale, one.optimizer) != (step.scale, step.optimizer)]
+    if step.optimizer in {one.optimizer for one in others}:
+        assert found(others) == pytest.approx(step.memory, rel=0.15)
+        assert found([one for one in others if one.scale != step.scale]) == pytest.approx(step.memory, rel=0.15)
 
 
 def test_memory_rests_on_the_start_of_the_scale_not_on_the_defaults(monkeypatch):

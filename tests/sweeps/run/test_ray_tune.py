@@ -117,12 +117,14 @@ def test_a_node_s_own_error_ends_the_sweep_with_its_line_and_no_record(monkeypat
         raise raised
 
     monkeypatch.setattr(ray_tune.worker, "work", work)
-    monkeypatch.setattr(ray_tune, "_wait_for_all", lambda *_: None)
+    monkeypatch.setattr(ray_tune.ray_barrier, "wait_for_all", lambda *_: None)
     searcher = ray_tune.PlanSearcher(driver, ray_tune.Slots(1, 1, (), 1.0, "barrier"))
     trainable = object.__new__(ray_tune.Worker)
-    trainable.name, trainable.barrier, trainable.on_gpu = "a", "barrier", False
+    trainable.name, trainable.barrier, trainable.on_gpu, trainable.group = "a", "barrier", False, None
     trainable.reset_config(searcher.suggest("t1"))
-    searcher.on_trial_complete("t1", trainable.step())
+    result = trainable.step()
+    assert searcher.metric in result, "Tune ends the experiment over a result without it"
+    searcher.on_trial_complete("t1", result)
     assert str(searcher.error) == str(raised)
     assert searcher.suggest("t2") == ray_tune.Searcher.FINISHED
     assert not driver.known and not list(driver.folder.glob("trials/*"))

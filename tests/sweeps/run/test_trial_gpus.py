@@ -37,14 +37,56 @@ def test_a_trial_gets_the_gpus_that_there_are_or_one_line(monkeypatch, words, gp
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(("nodes", "count"), [([8], 8), ([2, 4], 4), ([8, 8], 2)])
-def test_ray_is_asked_for_them_on_one_node(monkeypatch, nodes, count):
-    alive = [{"Alive": True, "Resources": {"GPU": float(gpus)}} for gpus in nodes]
+@pytest.mark.parametrize(
+    ("nodes", "count", "parts", "at_once"),
+    [
+        ([8], 8, 1, 1),
+        ([2, 4], 4, 1, 1),
+        ([8, 8], 2, 1, 8),
+        ([8, 8], 16, 2, 1),
+        ([8, 4, 8, 2], 16, 2, 1),
+        ([8, 8, 8, 8, 8], 16, 2, 2),
+        ([4, 4, 4], 6, 2, 1),  # three of two nodes, not two of all three
+        ([1, 1, 1, 1], 4, 4, 1),
+        ([16, 8], 16, 1, 1),
+    ],
+)
+def test_ray_is_asked_for_them_on_as_few_nodes_as_have_equal_parts(monkeypatch, nodes, count, parts, at_once):
+    has_nodes(monkeypatch, nodes)
+    slot = ray_tune._slot(1, count)
+    assert slot == {"cpu": 1, "gpu": count // parts}
+    assert ray_tune._count(slot, parts) == at_once
+    if parts > 1:
+        asked = ray_tune._on_nodes(parts, slot)
+        assert asked.strategy == "STRICT_SPREAD" and asked.head_bundle_is_empty
+        assert asked.bundles == [{"CPU": 1.0, "GPU": count / parts}] * parts
+
+
+@pytest.mark.parametrize(
+    ("nodes", "count", "remedy"),
+    [
+        ([8, 8], 17, "give 16"),
+        ([8, 8], 9, "give 16"),
+        ([2, 4], 5, "give 4"),
+        ([8, 4, 2], 14, "give 8"),
+        ([1], 2, "leave it out"),
+        ([0, 0], 2, "leave it out"),
+        ([], 2, "leave it out"),
+    ],
+)
+def test_what_the_nodes_cannot_give_is_one_line_whose_remedy_works(monkeypatch, nodes, count, remedy):
+    has_nodes(monkeypatch, nodes)
+    with pytest.raises(ValueError, match=remedy) as refused:
+        ray_tune._slot(1, count)
+    assert "\n" not in str(refused.value)
+    if remedy.startswith("give"):
+        assert ray_tune._slot(1, int(remedy.split()[1]))
+
+
+def has_nodes(monkeypatch, nodes):
+    alive = [{"Alive": True, "Resources": {"CPU": 64.0, "GPU": float(gpus)}} for gpus in nodes]
     monkeypatch.setattr(ray_tune.ray, "nodes", lambda: [*alive, {"Alive": False, "Resources": {"GPU": 16.0}}])
     monkeypatch.setattr(ray_tune.ray, "cluster_resources", lambda: {"CPU": 64.0, "GPU": float(sum(nodes))})
-    assert ray_tune._slot(1, count) == {"cpu": 1, "gpu": count}
-    with pytest.raises(ValueError, match=f"has {max(nodes)} GPUs; give at most {max(nodes)}"):
-        ray_tune._slot(1, max(nodes) + 1)
 
 
 def test_as_many_trials_at_once_as_have_their_gpus_and_each_is_faster():

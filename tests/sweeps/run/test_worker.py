@@ -27,8 +27,8 @@ def job(tmp_path, monkeypatch) -> Job:
     class Corpus:
         corpus_hash, tokenizer_hash = "c", "t"
 
-    def run(trials, optimizer, corpus, purposes, checkpoints, session, watch, devices):
-        assert devices == 1
+    def run(trials, optimizer, corpus, purposes, checkpoints, session, watch, devices, nodes):
+        assert devices == nodes == 1
         cls = optimizer_class(trials[0].optimizer, "")
         assert checkpoints.name == "checkpoints"
         assert watch.folder == (checkpoints.parent if tmp_path in checkpoints.parents else None)

@@ -13,8 +13,8 @@ import sweeps
 from benchmark.spec import Outcome
 from sweeps.search import challenge, committed, looks
 from sweeps.search.cells import Solved
+from sweeps.search.manifest import manifest
 from sweeps.search.plan import plan
-from sweeps.search.summary import manifest
 from sweeps.search.sweep import Protocol, Sweep, stage
 from sweeps.search.variants import extended
 

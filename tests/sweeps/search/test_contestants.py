@@ -8,8 +8,8 @@ import pytest
 import optimizers
 from benchmark.train import runner
 from sweeps.search.contestants import contestants
+from sweeps.search.manifest import manifest
 from sweeps.search.plan import plan
-from sweeps.search.summary import manifest
 
 FILE = """
 import optax

@@ -9,7 +9,7 @@ import optimizers
 from benchmark import scales
 from benchmark.published import fantastic
 from benchmark.spec import RECIPE
-from sweeps import __main__ as command
+from sweeps.run import wanted
 from sweeps.run.options import parser
 from sweeps.search.contestants import contestants
 from sweeps.search.plan import plan
@@ -36,7 +36,7 @@ def of_file(tmp_path, text):
 def test_a_sweep_of_nobody_in_particular_leaves_ablations_out():
     assert {"adamw_one_rate", "adamw_study"} <= set(ABLATIONS)
     args = parser().parse_args(["quick", "--dry-run"])
-    names = [c.name for c in command._sweep(args).contestants]
+    names = [c.name for c in wanted.named_sweep(args).contestants]
     assert "adamw" in names and not set(names) & set(ABLATIONS)
 
 

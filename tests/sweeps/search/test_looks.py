@@ -9,8 +9,8 @@ import pytest
 
 from benchmark.spec import Outcome
 from sweeps.search import looks, seeds
+from sweeps.search.manifest import manifest
 from sweeps.search.plan import Memory, plan
-from sweeps.search.summary import manifest
 from sweeps.search.sweep import Protocol, Sweep, stage
 
 

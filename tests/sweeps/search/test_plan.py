@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from benchmark.spec import RECIPE, Outcome, Record
 from sweeps.search.cells import BRACKETS
+from sweeps.search.manifest import manifest
 from sweeps.search.plan import Memory, plan
-from sweeps.search.summary import manifest
 from sweeps.search.sweep import Protocol, Sweep, stage
 
 PROPERTY = settings(

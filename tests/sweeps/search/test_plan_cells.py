@@ -8,8 +8,8 @@ import pytest
 
 from benchmark.spec import Outcome
 from optimizers.base import Axis
+from sweeps.search.manifest import manifest
 from sweeps.search.plan import plan
-from sweeps.search.summary import manifest
 from sweeps.search.sweep import Protocol, stage
 from sweeps.search.variants import select
 

@@ -7,12 +7,12 @@ import random
 
 import pytest
 
-from benchmark import store
+from benchmark import files, store
 from benchmark.analysis import tuning
 from benchmark.spec import Outcome, Record
 from optimizers.base import Axis
+from sweeps.search.manifest import manifest
 from sweeps.search.plan import plan
-from sweeps.search.summary import manifest
 from sweeps.search.sweep import Protocol, Sweep, stage
 from sweeps.search.transfer import transferred
 
@@ -156,7 +156,7 @@ def test_analysis_finds_the_same_sensitive_hyperparameters(phases, finish, tmp_p
         store.save(
             Record(trial=trial, status="finished", val_loss=known[trial_id].val_loss), tmp_path / "phases"
         )
-    store.write_atomically(tmp_path / "phases" / "sweep.json", json.dumps(manifest(phases, done)))
+    files.write_atomically(tmp_path / "phases" / "sweep.json", json.dumps(manifest(phases, done)))
     results = store.load(tmp_path)
     runs = results.runs[results.runs.task.isin(ONE)]
     table = tuning.scaling_sensitive(runs, searched=results.sweeps["phases"]["cells"])

@@ -8,7 +8,7 @@ import pytest
 import optimizers
 from benchmark.spec import Outcome
 from benchmark.train import runner
-from optimizers.shared.copies import copy_name, title_of, split
+from optimizers.shared.copies import copy_name, split, title_of
 from sweeps.run.options import parser
 from sweeps.search import aa
 from sweeps.search.contestants import contestants, copy_of, optimizer_class

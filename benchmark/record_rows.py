@@ -52,6 +52,8 @@ def run_row(sweep: str, record: Record) -> dict[str, Any]:
     }
     row.update(asdict(record.cost))
     row.update({f"hp.{name}": value for name, value in trial.hyperparameters.items()})
+    row.update({f"average.{name}": loss for name, loss in record.averages.items()})
+    row.update({f"domain.{name}": loss for name, loss in record.domain_losses.items()})
     return row
 
 

@@ -7,7 +7,7 @@ from benchmark import scales, steps
 from benchmark.data import batches
 from benchmark.scales import Scale
 from benchmark.spec import Evaluation, Record
-from benchmark.train import parameters
+from benchmark.train import averages, parameters
 from optimizers.base import Optimizer
 from optimizers.shared.copies import rule_name
 from sweeps.run.calibrate import Speed
@@ -190,7 +190,8 @@ def beside(sweep: Sweep, state: Plan, workers: int, speed: Callable[[], Speed]) 
 
 def _evaluation_flops(scale: Scale, evaluation: Evaluation) -> float:
     """FLOPs of all evaluations of one run: a forward pass is a third of a training step's work."""
-    sequences = evaluation.sequences + evaluation.curve_points * evaluation.curve_sequences
+    final = 1 + len(averages.NAMES) * evaluation.averages
+    sequences = final * evaluation.sequences + evaluation.curve_points * evaluation.curve_sequences
     return sequences * scale.seq_len * parameters.flops_per_token(scale) / 3
 
 

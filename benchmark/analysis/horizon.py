@@ -1,7 +1,7 @@
 """What it costs to have a model at several token budgets: runs planned for each, or one long run.
 
-Under a schedule that does not know the horizon a longer run begins as a shorter one does. One run to the largest
-budget, with a decay branched off where each smaller one would end, is then as good as a run for each.
+Under a schedule that does not know the horizon a longer run begins as a shorter one does. One run to the
+largest budget, with a decay branched off where each smaller one would end, is then as good as a run for each.
 """
 
 from collections.abc import Sequence

@@ -94,9 +94,28 @@ def test_linear_schedule_that_stays_stable_first():
     assert np.allclose(values[80:], 0.1 + 0.9 * (1 - np.arange(20) / 20))
 
 
+def test_a_square_root_decay_ends_faster_than_it_begins():
+    values = shape(100, decay_kind=2.0, decay_fraction=0.2, warmup_fraction=0.0)
+    assert np.all(values[:81] == 1.0)
+    assert np.allclose(values[80:], 1 - np.sqrt(np.arange(20) / 20))
+
+
+def test_a_power_schedule_falls_with_tokens_from_the_end_of_warmup():
+    values = shape(1000, decay_kind=3.0, decay_fraction=0.2)
+    assert values[99] == 1.0 and values[399] == pytest.approx(4**-0.51)
+    assert values[900] == pytest.approx(0.5 * 9.01**-0.51)
+
+
+@pytest.mark.parametrize("kind", [1.0, 2.0, 3.0])
+def test_a_run_twice_as_long_begins_as_the_shorter_one(kind):
+    short = shape(200, decay_kind=kind, decay_fraction=0.2, warmup_fraction=0.1)
+    long = shape(400, decay_kind=kind, decay_fraction=0.2, warmup_fraction=0.05)
+    assert np.allclose(short[:160], long[:160], rtol=1e-12) and short[199] < 0.2 * long[199]
+
+
 @pytest.mark.parametrize("warmup", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("kind", [0.0, 1.0])
+@pytest.mark.parametrize("kind", [0.0, 1.0, 2.0, 3.0])
 @pytest.mark.parametrize("steps", [1, 2, 77])
 def test_schedule_stays_in_bounds_and_agrees_in_jax(warmup, fraction, kind, steps):
     values = shape(steps, warmup_fraction=warmup, decay_fraction=fraction, decay_kind=kind)

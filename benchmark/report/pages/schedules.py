@@ -44,7 +44,8 @@ def write(site: "Site", study: Study) -> None:
 def has(study: Study) -> bool:
     """Whether there is anything to say."""
     stated = any(scheduled(split(name)[0])[1] for name in study.optimizers)
-    return stated or any(name.startswith(averaging.PREFIX) for name in study.runs.columns)
+    kept = [name for name in study.runs.columns if name.startswith(averaging.PREFIX)]
+    return stated or bool(study.runs[kept].notna().to_numpy().any())
 
 
 def page(study: Study) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """`python -m sweeps NAME`: run a sweep, or say what it would cost. The work is driver.py's."""
 
+import sweeps.siblings  # noqa: F401  first of all: it may end the command
+
 # isort: split
 from benchmark import stopping  # second: what follows takes a second, in which one may be interrupted
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmark import recorded, validate
-from benchmark.spec import SCHEMA, task_name
+from benchmark.spec import SCHEMA
+from benchmark.tasks import task_name
 from benchmark.validate import Check, Wrong
 
 CELL = re.compile(r"(.+/.+?)(#[0-9]{1,6})?", re.DOTALL)  # optimizer/task, and the number of its search

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from benchmark.tasks import task_name
 from benchmark.validate import KEY
 from optimizers.base import RECIPE as RECIPE  # part of a trial: read from here too
 from optimizers.base import Value
@@ -133,11 +134,6 @@ class Trial:
 def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields without those of LATER that say nothing."""
     return {name: value for name, value in fields.items() if value or name not in LATER}
-
-
-def task_name(scale: str, ratio: float) -> str:
-    """`27k-0.5x`: what a task is called, in records, on pages and on a command line."""
-    return f"{scale}-{ratio:g}x"
 
 
 def canonical(value: Any) -> str:

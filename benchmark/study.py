@@ -28,7 +28,8 @@ from benchmark.described import NO_FACTS, Described, TaskFacts
 from benchmark.frames import known, rows, where
 from benchmark.losses import report_losses
 from benchmark.machine import losses_repeat
-from benchmark.spec import Record, task_name
+from benchmark.spec import Record
+from benchmark.tasks import task_name
 
 GOOD = 0.01  # nats: a loss this close to the best still counts as well tuned
 

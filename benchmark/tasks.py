@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 from benchmark import scales
 from benchmark.scales import Scale
-from benchmark.spec import task_name
 
 TOKENS_PER_PARAMETER = 20  # Chinchilla's rule of thumb: what a ratio of 1 means (arXiv 2203.15556)
+
+
+def task_name(scale: str, ratio: float) -> str:
+    """`27k-0.5x`: what a task is called, in records, on pages and on a command line."""
+    return f"{scale}-{ratio:g}x"
 
 
 @dataclass(frozen=True)

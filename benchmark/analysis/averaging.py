@@ -33,4 +33,4 @@ def gains(runs: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
         average=table["average"].str.removeprefix(PREFIX), lo=table["gain"] - half, hi=table["gain"] + half
     )
     verdict = np.select([table["lo"] > 0, table["hi"] < 0], ["gains", "loses"], "undecided")
-    return table.assign(verdict=verdict)[COLUMNS]
+    return table.assign(verdict=verdict).reindex(columns=COLUMNS)

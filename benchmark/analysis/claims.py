@@ -21,7 +21,7 @@ from benchmark.analysis.claims_trials import transfer_unfair, undertuning_inflat
 from benchmark.analysis.contrasts import contrasts
 from benchmark.analysis.evidence import ABOUT, FEW, Evidence, Finding, Judgement, speed
 from benchmark.analysis.settings import cells, rows
-from benchmark.spec import task_name
+from benchmark.tasks import task_name
 
 MOST = 0.9  # share of comparisons beyond noise that carries a claim about all of them
 VERDICTS = ("faster", "slower", "inseparable", "undecided")

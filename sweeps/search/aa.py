@@ -10,7 +10,7 @@ import dataclasses
 from scipy.stats import binomtest
 
 import sweeps
-from benchmark.spec import task_name
+from benchmark.tasks import task_name
 from optimizers.user import files
 from sweeps.search import looks
 from sweeps.search.contestants import contestants, copy_of

@@ -20,8 +20,8 @@ from benchmark.report.table import (
     numbers,
     titled,
 )
-from benchmark.spec import task_name
 from benchmark.study import Study
+from benchmark.tasks import task_name
 from optimizers.shared.copies import split
 from optimizers.shared.schedules import scheduled
 
@@ -61,7 +61,7 @@ def worth(study: Study) -> Table:
     """Every contestant under a stated schedule, and the rule as it usually is."""
     stated = {name for name in study.optimizers if scheduled(split(name)[0])[1]}
     rules = {scheduled(split(name)[0])[0] for name in stated}
-    shown = study.speedups.loc[study.speedups["optimizer"].isin(stated | rules)] if stated else ()
+    shown = study.speedups.loc[study.speedups["optimizer"].isin([*stated, *rules])]
     columns = (
         titled(study.titles, "Rule and schedule"),
         TASK,
@@ -73,7 +73,7 @@ def worth(study: Study) -> Table:
         FLAGS,
     )
     caption = f"Schedules: speedup in tokens over {study.tuned_baseline}, whose rate decays linearly"
-    return Table(caption, columns, rows(shown) if len(shown) else [])
+    return Table(caption, columns, rows(shown))
 
 
 def long_runs(study: Study) -> Table:
@@ -111,7 +111,7 @@ def averages(study: Study) -> Table:
     columns = (
         titled(study.titles, "Rule and schedule"),
         TASK,
-        Column("average", "Average of the weights", lambda name: AVERAGES.get(name, name)),
+        Column("average", "Average of the weights", lambda name: AVERAGES.get(name) or name),
         numbers("gain", "Gain over the last iterate, nats", lambda nats: text.signed(nats, 4)),
         INTERVAL,
         Column("verdict", "Verdict"),

@@ -25,8 +25,8 @@ from benchmark.report.table import (
     numbers,
     titled,
 )
-from benchmark.spec import task_name
 from benchmark.study import Study
+from benchmark.tasks import task_name
 
 LABEL, ORDER, FILE = "Speedup", 20, "speedup.html"
 BANDS = (1.0, 1.2, 1.3, 1.4)  # those of the published study's figure 3 (arXiv 2509.02046)

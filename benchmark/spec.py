@@ -18,8 +18,7 @@ from optimizers.base import RECIPE as RECIPE  # part of a trial: read from here 
 from optimizers.base import Value
 
 SCHEMA = 1  # of records on disk; a reader refuses any other
-# fields that were added when there were ids; where they say nothing they are left out, so that older ids stay
-LATER = frozenset(("eval_corpus", "eval_corpus_hash", "averages", "domain_losses"))
+LATER = frozenset(("eval_corpus", "eval_corpus_hash", "averages", "domain_losses"))  # see _said
 EXPERIMENT = 2  # raise when model, data order, initialization or evaluation change: old runs are then others
 
 Status = Literal["finished", "diverged", "failed"]
@@ -132,7 +131,7 @@ class Trial:
 
 
 def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields without those of LATER that say nothing."""
+    """The fields without those of LATER, added when there were ids, that say nothing: so older ids stay."""
     return {name: value for name, value in fields.items() if value or name not in LATER}
 
 

@@ -188,8 +188,7 @@ class Run:
     that computes the same, each device whole matrices of its own. See optimizers/shared/whole.py."""
 
     normals: Callable[[tuple[str, ...], Any, tuple[int, ...]], Any] | None = None
-    """jax, of a deep model, else None: (names, step, shape) -> what `normal` gives of each, stacked. Used by
-    `normals` of optimizers/shared/stacks.py."""
+    """jax, of a deep model, else None: (names, step, shape) -> `normal` of each, stacked (shared/stacks.py)."""
 
 
 def static(default: Value) -> Any:

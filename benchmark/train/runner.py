@@ -38,8 +38,7 @@ def run(
     checkpoints: folder for the state of long runs, or None for none.
     watch: where to say what long runs have come to; the device is filled in here.
     session: what all runs of one start of a sweep share; seconds compare within it (`machine.conditions`).
-    devices: how many devices train a trial, those of other nodes included; jax only where more than one.
-    nodes: on how many nodes these are.
+    devices: how many train a trial, those of all its nodes; jax only where more than one. nodes: how many.
     """
     trainer = trainer_of(trials[0].backend)
     started = time.perf_counter()

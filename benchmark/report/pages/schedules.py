@@ -61,7 +61,8 @@ def worth(study: Study) -> Table:
     """Every contestant under a stated schedule, and the rule as it usually is."""
     stated = {name for name in study.optimizers if scheduled(split(name)[0])[1]}
     rules = {scheduled(split(name)[0])[0] for name in stated}
-    shown = study.speedups.loc[study.speedups["optimizer"].isin([*stated, *rules])]
+    compared = [name for name in (*stated, *rules) if name != study.baseline]
+    shown = study.speedups.loc[study.speedups["optimizer"].isin(compared)]
     columns = (
         titled(study.titles, "Rule and schedule"),
         TASK,
@@ -113,9 +114,18 @@ def averages(study: Study) -> Table:
         TASK,
         Column("average", "Average of the weights", lambda name: AVERAGES.get(name) or name),
         numbers("gain", "Gain over the last iterate, nats", lambda nats: text.signed(nats, 4)),
-        INTERVAL,
+        numbers("interval", "95 % interval", _interval, of=("lo", "hi")),
         Column("verdict", "Verdict"),
         numbers("n", "n runs", lambda n: str(int(n))),
     )
     caption = "Averages of the weights: nats below the last iterate (intervals hold for all rows at once)"
-    return Table(caption, columns, rows(table.assign(task=names)))
+    by_average = {name: place for place, name in enumerate(AVERAGES)}
+    found = sorted(rows(table.assign(task=names)), key=lambda r: by_average.get(r["average"], len(by_average)))
+    return Table(
+        caption, columns, sorted(found, key=lambda r: (r["scale"], r["chinchilla_ratio"], r["optimizer"]))
+    )
+
+
+def _interval(lo: float, hi: float) -> str:
+    """As fine as the verdict that it is of."""
+    return f"[{text.signed(lo, 4)}, {text.signed(hi, 4)}]" if text.is_number(lo) else text.MISSING

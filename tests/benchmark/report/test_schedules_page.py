@@ -29,7 +29,7 @@ def test_it_says_what_each_schedule_is_worth_and_what_a_long_run_saves(results):
     study = benchmark.load(results / "schedules").each[0]
     worth = schedules.worth(study)
     assert {(r["optimizer"], r["task"]) for r in worth.rows} == {
-        (name, f"27k-{ratio}x") for name in NAMES for ratio in ("0.5", "1", "2", "4")
+        (name, f"27k-{ratio}x") for name in NAMES[1:] for ratio in ("0.5", "1", "2", "4")
     }
     (long,) = schedules.long_runs(study).shown()
     assert long["optimizer"] == "adamw+wsd" and long["budgets"] == "0.5x, 1x, 2x, 4x"
@@ -37,6 +37,9 @@ def test_it_says_what_each_schedule_is_worth_and_what_a_long_run_saves(results):
     gains = {(r["optimizer"], r["task"], r["average"]): r for r in schedules.averages(study).rows}
     assert len(gains) == 24
     assert gains["adamw+wsd", "27k-1x", "tail"]["gain"] == pytest.approx(0.01)
+    shown = schedules.averages(study).shown()
+    assert not [r for r in shown if r["verdict"] != "undecided" and "0.0000" in r["interval"]]
+    assert [r["task"] for r in shown] == sorted(r["task"] for r in shown)
     assert {r["verdict"] for (_, _, average), r in gains.items() if average == "ema2"} == {"loses"}
 
 

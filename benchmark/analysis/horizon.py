@@ -7,11 +7,6 @@ largest budget, with a decay branched off where each smaller one would end, is t
 from collections.abc import Sequence
 
 
-def planned_tokens(budgets: Sequence[float]) -> float:
-    """Training tokens of a run of its own for every budget."""
-    return sum(budgets)
-
-
 def branched_tokens(budgets: Sequence[float], decay_fraction: float) -> float:
     """Training tokens of one run to the largest budget and a decay for each smaller one, over the last
     `decay_fraction` of its budget."""

@@ -89,12 +89,11 @@ def long_runs(study: Study) -> Table:
             ratios = [float(r) for r in own["chinchilla_ratio"]]
             if len(ratios) < 2:
                 continue
-            planned = horizon.planned_tokens(ratios)
             branched = horizon.branched_tokens(ratios, float(schedule.fixed["decay_fraction"]))
             verdicts = [f"{r['chinchilla_ratio']:g}x {text.verdict(r['verdict'])}" for r in rows(own)]
             budgets = ", ".join(f"{r:g}x" for r in ratios)
             of = {"optimizer": name, "scale": scale, "budgets": budgets, "verdicts": " · ".join(verdicts)}
-            found.append({**of, "share": branched / planned})
+            found.append({**of, "share": branched / sum(ratios)})
     columns = (
         titled(study.titles, "Rule and schedule"),
         Column("scale", "Scale"),

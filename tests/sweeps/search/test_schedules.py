@@ -69,5 +69,4 @@ def test_the_sweep_compares_every_schedule_and_keeps_averages_of_report_runs_alo
 
 
 def test_one_long_run_costs_its_own_tokens_and_the_decays():
-    assert horizon.planned_tokens([1, 2, 4]) == 7
     assert horizon.branched_tokens([4, 1, 2], 0.2) == pytest.approx(4 + 0.2 * 3)

@@ -7,7 +7,7 @@ An example of a user's own optimizer in torch:
 import torch
 
 space = {"peak_lr": (0.001, 0.002, 0.004, 0.008), "weight_decay": (0.0, 0.3, 0.6), "beta": (0.8, 0.9, 0.95)}
-essential = ("peak_lr", "weight_decay", "beta", "embedding_lr_ratio", "head_lr_ratio")  # without it: all
+essential = ("peak_lr", "weight_decay", "beta", "embedding_lr_ratio", "head_lr_ratio")
 
 
 class SignedMomentum(torch.optim.Optimizer):

@@ -31,6 +31,7 @@ ROLE_RATIOS: Mapping[Role, str] = {
     "norm": "embedding_lr_ratio",
     "head": "head_lr_ratio",
 }
+RATIOS = tuple(dict.fromkeys(ROLE_RATIOS.values()))
 HIDDEN_PARTS = ("q", "k", "v", "o", "gate", "up", "down")
 
 
@@ -145,10 +146,9 @@ class Info:
     """At most three sentences."""
 
     essential: tuple[str, ...] = ()
-    """The hyperparameters that even the smallest search tunes, of its own or of the recipe; without any every
-    search tunes them all. The optimizers of this package name five each, so that none is tuned more closely
-    than another: the rate, the weight decay (or what the file says takes its place), the coefficient of the
-    average that becomes the step, and the recipe's two ratios."""
+    """What even the smallest search tunes; without any its own and the recipe's two ratios. The optimizers of
+    this package name five, so that none is tuned more closely than another: the rate, the decay (or what takes
+    its place, as the file says), the average that becomes the step, and the two ratios."""
 
     version: int = 1
     """Part of every trial's identity: raise it when the rule or its hyperparameters change."""

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
-from optimizers.base import Axis, Value
+from optimizers.base import RATIOS, Axis, Value
 
 FIRST, LATER = (0.8, 0.9, 0.95, 0.98), (0.9, 0.95, 0.98, 0.99)  # coefficients of the average of g, of others
+FROM_NONE = (0.0, *FIRST[1:])  # where the constructor has it off
 DECAYS, EPSILONS = (0.0, 0.01, 0.1, 0.3), (1e-10, 1e-8, 1e-6)
 # Factors on the constructor's own rate; the third is the start. A default is meant for larger models, small
 # ones take more. A rate near 1 is a factor on a step that the rule finds itself. Searches go beyond the ends.
@@ -77,15 +78,31 @@ def generic(build: Callable[..., Any]) -> Axes:
         elif name in ("eps", "epsilon") and _number(default) and default > 0:
             axes[name] = Axis(tuple(sorted({*EPSILONS, float(default)})), float(default), "log")
         elif _AVERAGE.fullmatch(name) and _share(default):
-            axes[name] = _average(default, int(name.endswith("2") or name in ("alpha", "rho")))
+            axes[name] = _average(default, int(name[-1] in "23456789" or name in ("alpha", "rho")))
     return Axes(axes, {}, pairs)
 
 
+def essential(axes: Mapping[str, Axis]) -> tuple[str, ...]:
+    """Of generic axes those that the smallest search tunes, as the registry's optimizers name them: the rate,
+    the decay, the coefficient of the average that becomes the step, and the recipe's two ratios."""
+    averages = [name for name, axis in axes.items() if axis.grid in (FIRST, FROM_NONE, _others(FIRST))]
+    own = [name for name in ("peak_lr", "weight_decay", *averages[:1]) if name in axes]
+    return (*own, *RATIOS)
+
+
 def _average(default: float, place: int) -> Axis:
-    """The coefficient of an average: the nearest grid value to its default is the start."""
-    grid = (FIRST if place == 0 else LATER) if default else (0.0, *FIRST[1:])
+    """The coefficient of an average: the nearest grid value to its default is the start. One that is near 0 is
+    the share of what is new, as some packages write it, not of what is kept."""
+    grid = (FIRST if place == 0 else LATER) if default else FROM_NONE
+    if 0 < default < 0.5:
+        shares = _others(grid)
+        return Axis(shares, min(shares, key=lambda value: abs(math.log(value / default))), "log", high=1.0)
     start = min(grid, key=lambda value: abs(math.log((1 - value) / (1 - default))))
     return Axis(grid, start, "log1m", high=0.9999)
+
+
+def _others(grid: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(sorted(round(1 - value, 4) for value in grid))
 
 
 def _axis(label: str, name: str, grid: Any) -> tuple[Axis, dict[str, Any]]:

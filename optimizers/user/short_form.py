@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from optimizers.base import RECIPE, Info, Optimizer, static
-from optimizers.user.axes import LIMITS, RATES, Axes, check_limits, generic, is_static, written
+from optimizers.user.axes import LIMITS, RATES, Axes, check_limits, essential, generic, is_static, written
 from optimizers.user.rule import UserRule, rate_of
 from optimizers.user.spec import Spec
 
@@ -42,6 +42,7 @@ def made(spec: Spec, module: ModuleType, function: Any, torch_class: Any) -> typ
         if part is not None:
             _check_signature(label, part, found)
     axes = found.axes
+    named = tuple(dict.fromkeys((*essential(base.axes), *added.axes)))
     _check_names(label, axes)
     fields = [
         (name, type(a.start), static(a.start) if is_static(a) else dataclasses.field(default=a.start))
@@ -52,7 +53,7 @@ def made(spec: Spec, module: ModuleType, function: Any, torch_class: Any) -> typ
     if not isinstance(recipe_start, Mapping):
         raise ValueError(f"{label}: recipe_start = {recipe_start!r} must be a dict, name: value")
     body = {
-        "info": _info(label, facts, build, axes),
+        "info": _info(label, facts, axes, named if declared is None else ()),
         "space": {"micro": axes, "paper": axes},
         "file": label,
         "function": staticmethod(function) if function else None,
@@ -123,9 +124,9 @@ def _hook(label: str, facts: ModuleType | None, name: str) -> Any:
     return staticmethod(found) if found else None
 
 
-def _info(label: str, facts: ModuleType | None, build: Any, axes: Mapping[str, Any]) -> Info:
+def _info(label: str, facts: ModuleType | None, axes: Mapping[str, Any], named: tuple[str, ...]) -> Info:
     """Title and summary: the first line and the next paragraph of the file's docstring; of an installed one its
-    name."""
+    name. named: what is essential where nobody says."""
     text = getattr(facts, "__doc__", None)
     text = text if text and isinstance(text, str) else label.removesuffix(".py")
     title, _, rest = inspect.cleandoc(text).partition("\n")
@@ -133,17 +134,11 @@ def _info(label: str, facts: ModuleType | None, build: Any, axes: Mapping[str, A
     family = getattr(facts, "family", "scalar")
     if family not in ("scalar", "matrix"):
         raise ValueError(f'{label}: family is "scalar" or "matrix", not {family!r}')
-    essential = getattr(facts, "essential", ())
+    chosen = getattr(facts, "essential", named)
     known = (*axes, *RECIPE)
-    if (
-        isinstance(essential, str)
-        or not isinstance(essential, Iterable)
-        or not all(name in known for name in essential)
-    ):
-        raise ValueError(
-            f"{label}: essential = {essential!r} must be a tuple of names among {', '.join(known)}"
-        )
-    return Info(title.rstrip("."), "", "", family, summary, tuple(essential))
+    if isinstance(chosen, str) or not isinstance(chosen, Iterable) or not all(name in known for name in chosen):
+        raise ValueError(f"{label}: essential = {chosen!r} must be a tuple of names among {', '.join(known)}")
+    return Info(title.rstrip("."), "", "", family, summary, tuple(chosen))
 
 
 def _check_signature(label: str, build: Callable[..., Any], found: Axes) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from benchmark import scales
 from benchmark.scales import Ladder, Scale
-from benchmark.spec import RECIPE, Value
-from optimizers.base import Axis, Info, Optimizer
+from benchmark.spec import Value
+from optimizers.base import RATIOS, Axis, Info, Optimizer
 from optimizers.shared.between import between
 
 _RATIO = Axis((0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 1.0, "log")
@@ -63,12 +63,14 @@ class Contestant:
 
     @property
     def essential(self) -> tuple[str, ...]:
-        """What even the smallest search tunes: what its info names, or else all that it may vary."""
+        """What even the smallest search tunes: what its info names, or else its own hyperparameters and the
+        recipe's two ratios, as the registry's optimizers name them: to tune more with as many trials is to tune
+        each less."""
         if self.info.essential:
             return self.info.essential
         first, *others = self.space.values()
         everywhere = [name for name in first if all(name in axes for axes in others)]
-        everything = [name for name in (*everywhere, *RECIPE) if name not in self.recipe_fixed]
+        everything = [name for name in (*everywhere, *RATIOS) if name not in self.recipe_fixed]
         return tuple(sorted(everything, key=lambda name: name != "peak_lr"))  # a search begins with the rate
 
     def axes(self, scale: Scale) -> dict[str, Axis]:

@@ -102,15 +102,33 @@ def test_grids_of_one_kind_of_hyperparameter_are_as_wide_for_everyone():
     assert len({s["beta2"].grid for s in spaces if "beta2" in s}) == 1
 
 
-def test_a_file_that_calls_nothing_essential_has_everything_tuned(tmp_path):
+def test_a_file_that_calls_nothing_essential_has_its_own_tuned_and_the_two_ratios(tmp_path):
     mine = of_file(tmp_path, USER)
-    assert mine.essential == ("peak_lr", "decay", "beta", *RECIPE)
-    assert set(mine.essential) == set(mine.axes(scales.get("27k")))
-    sweep = Sweep(
-        "small", "", (stage("27k-1x", "I", 60, tune="essential"),), contestants=(*contestants(["adamw"]), mine)
-    )
+    assert mine.essential == ("peak_lr", "decay", "beta", "embedding_lr_ratio", "head_lr_ratio")
+    stages = (stage("27k-1x", "I", 60, tune="essential"),)
+    sweep = Sweep("small", "", stages, contestants=(*contestants(["adamw"]), mine))
     opening = plan(sweep, {}).solved["mine/27k-1x"].opening
     assert set(opening.axes) == set(mine.essential)
+    everything = plan(dataclasses.replace(sweep, stages=(stage("27k-1x", "I", 60),)), {})
+    assert set(everything.solved["mine/27k-1x"].opening.axes) == set(mine.axes(scales.get("27k")))
+
+
+@pytest.mark.parametrize(
+    ("where", "own"),
+    [
+        ("optax:adamw", ("peak_lr", "weight_decay", "b1")),
+        ("optax:lion", ("peak_lr", "weight_decay", "b1")),
+        ("optax:sgd?momentum=0.8,0.9", ("peak_lr", "momentum")),
+        ("optax:adamw?b2=0.9,0.95", ("peak_lr", "weight_decay", "b1", "b2")),
+        ("torch.optim:AdamW", ("peak_lr", "weight_decay", "beta1")),
+        ("torch.optim:RMSprop", ("peak_lr", "weight_decay", "momentum")),
+    ],
+)
+def test_what_is_installed_has_as_few_tuned_as_the_registry_and_what_the_user_gives_a_grid(where, own):
+    mine = contestants((), [where], "torch" if where.startswith("torch") else "jax")[0]
+    assert set(mine.essential) == {*own, "embedding_lr_ratio", "head_lr_ratio"}
+    assert mine.essential[0] == "peak_lr"
+    assert set(mine.essential) <= set(mine.axes(scales.get("27k")))
 
 
 def test_a_file_s_essential_hyperparameters_may_be_the_recipe_s(tmp_path):

@@ -1,13 +1,27 @@
 """The contestants. `names()` lists them without importing a framework; `get(name)` returns one."""
 
 import importlib
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 from optimizers.base import Axis, Info, Optimizer, Param, Run, describe
-from optimizers.shared import copies
+from optimizers.shared.copies import rule_name
 from optimizers.shared.near import near
 
-__all__ = ["Axis", "Info", "Optimizer", "Param", "Run", "describe", "entrants", "get", "names"]
+__all__ = [
+    "Axis",
+    "Info",
+    "Optimizer",
+    "Param",
+    "Run",
+    "describe",
+    "entrants",
+    "expand",
+    "get",
+    "groups",
+    "names",
+]
 
 _HERE = Path(__file__).parent
 
@@ -19,14 +33,30 @@ def names() -> list[str]:
 
 
 def entrants() -> list[str]:
-    """Who enters where nobody is named: every contestant that is not an ablation of another."""
-    return [name for name in names() if not get(name).ablation_of]
+    """Who enters where nobody is named: the group "study"."""
+    return groups()["study"]
+
+
+def groups() -> dict[str, list[str]]:
+    """Names that stand for several contestants, ablations left out: those of each group, and "all" of them."""
+    found: dict[str, list[str]] = {"study": []}
+    everyone = [name for name in names() if not get(name).ablation_of]
+    for name in everyone:
+        found.setdefault(get(name).group, []).append(name)
+    return {**found, "all": everyone}
+
+
+def expand(words: Iterable[str]) -> list[str]:
+    """Names, with those of a group in the place of its word; each once."""
+    known = names()
+    found = [[word] if rule_name(word) in known else groups().get(word, [word]) for word in words]
+    return list(dict.fromkeys(itertools.chain.from_iterable(found)))
 
 
 def get(name: str) -> type[Optimizer]:
     """The contestant's class; that of a copy (`adamw~2`), or under a stated schedule (`adamw+wsd`), is the
     original's. Raises ValueError that lists the names there are."""
-    name = copies.rule_name(name)
+    name = rule_name(name)
     if name not in names():
         raise ValueError(f"unknown optimizer {name!r}{near(name, names())}; choose from {', '.join(names())}")
     module = importlib.import_module(f"optimizers.{name}")

@@ -207,20 +207,20 @@ class Optimizer:
     """Ladder ("micro" or "paper") -> hyperparameter -> Axis, for the fields worth tuning."""
 
     recipe_start: ClassVar[Mapping[str, Value]] = {}
-    """Hyperparameters of the RECIPE whose search starts elsewhere. Their grids are the same for all optimizers,
-    because they are open to all on equal terms."""
+    """Hyperparameters of the RECIPE whose search starts elsewhere. Their grids are the same for all."""
 
     recipe_fixed: ClassVar[Mapping[str, Value]] = {}
-    """Hyperparameters of the RECIPE that an ablation does not tune, with their values: the distance to the
-    optimizer without the restriction shows what tuning them is worth."""
+    """Hyperparameters of the RECIPE that an ablation does not tune, with their values."""
 
     ablation_of: ClassVar[str] = ""
     """Name of the optimizer that an ablation restricts. A sweep runs an ablation only if it is named."""
 
+    group: ClassVar[str] = "study"
+    """Who may be named together: `--optimizers 2026`. Where nobody is named the group "study" enters."""
+
     shards_state: ClassVar[bool] = False
     """jax: whether a trainer with several devices may cut the state over them, each array along one of its
-    axes, and of a deep model parameters and gradients. It changes no result. Without, every device keeps all of
-    them."""
+    axes, and of a deep model parameters and gradients; else every device keeps all. It changes no result."""
 
     def build_jax(self, run: Run) -> Any:
         """Return an optax.GradientTransformationExtraArgs over flat dicts; its updates are added to the

@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 from optimizers.base import RATIOS, Axis, Value
 
 FIRST, LATER = (0.8, 0.9, 0.95, 0.98), (0.9, 0.95, 0.98, 0.99)  # coefficients of the average of g, of others
+LONGEST = 0.98  # where the longest average starts, as AdamW's does: runs of small models are some hundred steps
 FROM_NONE = (0.0, *FIRST[1:])  # where the constructor has it off
 DECAYS, EPSILONS = (0.0, 0.01, 0.1, 0.3), (1e-10, 1e-8, 1e-6)
 # Factors on the constructor's own rate; the third is the start. A default is meant for larger models, small
@@ -98,7 +99,7 @@ def _average(default: float, place: int) -> Axis:
         shares = _others(grid)
         return Axis(shares, min(shares, key=lambda value: abs(math.log(value / default))), "log", high=1.0)
     start = min(grid, key=lambda value: abs(math.log((1 - value) / (1 - default))))
-    return Axis(grid, start, "log1m", high=0.9999)
+    return Axis(grid, min(start, LONGEST), "log1m", high=0.9999)
 
 
 def _others(grid: tuple[float, ...]) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import optimizers
 import sweeps
 from benchmark import store
 from benchmark.arguments import (
@@ -42,7 +43,11 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     )
     which = parser.add_argument_group("what to run")
     which.add_argument(
-        "--optimizers", type=_optimizers, default=[], metavar="A,B", help="these only (default: all)"
+        "--optimizers",
+        type=_optimizers,
+        default=[],
+        metavar="A,B",
+        help="these only, by name or by group: study (default), 2026, lr-free, all",
     )
     which.add_argument(
         "--optimizer",
@@ -233,7 +238,12 @@ def _one(group: Any, option: str, known: tuple[str, ...], text: str, **more: Any
     group.add_argument(option, type=one_of(*known), help=text, **more)
 
 
-_optimizers, _tasks = names("adamw,muon"), names("27k-1x,27k-2x")
+_tasks = names("27k-1x,27k-2x")
+
+
+def _optimizers(text: str) -> list[str]:
+    """Names of optimizers, or words for groups of them."""
+    return optimizers.expand(names("adamw,muon")(text))
 
 
 def _reused(text: str) -> Path:

@@ -33,7 +33,7 @@ def named_sweep(args: argparse.Namespace) -> Sweep:
     """The named sweep with its contestants, the baseline twice: see aa.py."""
     named = sweeps.get(args.name, (CHALLENGE, AA))
     sweep = extended(select(_policy(named, args), args.tasks), args.at)
-    names = args.optimizers or list(sweep.optimizers) or optimizers.entrants()
+    names = args.optimizers or optimizers.expand(sweep.optimizers) or optimizers.entrants()
     if sweep.baseline not in names:
         names = [sweep.baseline, *names]  # nothing can be said without it; finished trials are not run again
     names = dict.fromkeys((*names, copy_name(sweep.baseline, 2)))  # what chance makes of it, on every page

@@ -62,3 +62,13 @@ def test_loss_curves_are_equal(name: str) -> None:
     """
     gap = parity.curve_gap(name, "13k", cases.one_batch(), sequences=4)
     assert gap.twins <= parity.CURVE_TOLERANCE or gap.note.startswith("rounding"), gap
+
+
+def test_a_word_stands_for_a_group_and_the_study_s_eleven_enter_where_nobody_is_named() -> None:
+    groups = optimizers.groups()
+    assert groups["study"] == optimizers.entrants() and len(groups["study"]) == 11
+    assert set(groups["all"]) == {name for name in optimizers.names() if not optimizers.get(name).ablation_of}
+    others = [name for word, found in groups.items() if word not in ("study", "all") for name in found]
+    assert sorted([*groups["study"], *others]) == groups["all"]
+    assert optimizers.expand(["muon", "study"])[0] == "muon" and len(optimizers.expand(["muon", "study"])) == 11
+    assert optimizers.expand(["adamw~2", "adamw+wsd", "nobody"]) == ["adamw~2", "adamw+wsd", "nobody"]

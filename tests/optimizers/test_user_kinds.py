@@ -12,6 +12,7 @@ from benchmark.kit import admission, cases, guard
 from benchmark.train import parameters, runner
 from optimizers.base import Optimizer
 from optimizers.user import files, short_form
+from optimizers.user.axes import essential, generic
 
 RATES = 'space = {"peak_lr": (0.002, 0.004, 0.008)}\n'
 RULE = """import torch
@@ -287,3 +288,21 @@ def test_memory_is_limited_only_while_watched() -> None:
     with guard.watched():
         assert resource.getrlimit(resource.RLIMIT_DATA) != before
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+def test_averages_of_a_signature_start_where_the_registry_s_do_and_shares_of_the_new_are_no_averages() -> None:
+    """Lion's and AdamW's second coefficients are made for long runs; Adan's are shares of what is new."""
+
+    def build(lr=1e-3, betas=(0.9, 0.999), b3=0.9999, momentum=0.0, rho=0.05):  # type: ignore[no-untyped-def]
+        raise AssertionError("only its signature is read")
+
+    axes = generic(build).axes
+    assert {name: axes[name].start for name in ("beta1", "beta2", "b3", "momentum")} == {
+        "beta1": 0.9,
+        "beta2": 0.98,
+        "b3": 0.98,
+        "momentum": 0.0,
+    }
+    assert axes["rho"].grid == (0.01, 0.02, 0.05, 0.1)
+    assert axes["rho"].start == 0.05 and axes["rho"].spacing == "log"
+    assert essential(axes) == ("peak_lr", "beta1", "embedding_lr_ratio", "head_lr_ratio")

@@ -14,15 +14,13 @@ reference leaves clipping to the recipe. Same rule otherwise.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-import jax
-import jax.numpy as jnp
 import optax
 
 from optimizers.base import ROLES, Axis, Info, Optimizer, Param, Role, Run, static
-from optimizers.shared.decoupled import DECAYED_ROLES, decay_groups
-from optimizers.shared.newton_schulz import newton_schulz, newton_schulz_flops, shape_factor
+from optimizers.shared.newton_schulz import shape_factor
+from optimizers.shared.orthogonal import Adam, MuonState, adamw, flops, orthogonal, state_floats, zeros
 from optimizers.shared.spaces import (
     beta,
     decay,
@@ -33,29 +31,6 @@ from optimizers.shared.spaces import (
     micro_rate,
     rate,
 )
-from optimizers.shared.whole import each
-
-
-class MuonState(NamedTuple):
-    """count: steps taken. momentum: of hidden matrices. m, v: Adam's, of all other parameters."""
-
-    count: Any
-    momentum: dict[str, Any]
-    m: dict[str, Any]
-    v: dict[str, Any]
-
-
-def adam_step(m: Any, v: Any, grad: Any, t: Any, beta1: Any, beta2: Any, eps: Any) -> tuple[Any, Any, Any]:
-    """One bias-corrected Adam step at t = 1, 2, ...: (direction, new m, new v)."""
-    m = beta1 * m + (1 - beta1) * grad
-    v = beta2 * v + (1 - beta2) * grad * grad
-    direction = (m / (1 - beta1**t)) / ((v / (1 - beta2**t)) ** 0.5 + eps)
-    return direction, m, v
-
-
-def by_role(params: Mapping[str, Param], *roles: Role) -> tuple[str, ...]:
-    """Names of the parameters with one of these roles, in the model's order."""
-    return tuple(name for name, p in params.items() if p.role in roles)
 
 
 @dataclass(frozen=True)
@@ -108,55 +83,33 @@ class Muon(Optimizer):
         return ROLES if self.variant == "reference" else ("embedding", "head", "norm")
 
     def build_jax(self, run: Run) -> optax.GradientTransformationExtraArgs:
-        matrices, others = by_role(run.params, "hidden"), by_role(run.params, "embedding", "head", "norm")
-
-        def init(params: Any) -> MuonState:
-            def zeros(names: tuple[str, ...]) -> dict[str, Any]:
-                return {name: jnp.zeros_like(params[name]) for name in names}
-
-            return MuonState(jnp.zeros((), jnp.int32), zeros(matrices), zeros(others), zeros(others))
+        adam = Adam(self.beta1, self.beta2, self.eps, self.weight_decay)
 
         def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, MuonState]:
-            grads, lr, t = updates, self.peak_lr * run.multiplier(state.count), state.count + 1
-            moves, momentum, m, v = {}, {}, {}, {}
-            for name in matrices:
-                momentum[name] = self.momentum * state.momentum[name] + grads[name]
-            nesterov = {name: grads[name] + self.momentum * momentum[name] for name in matrices}
-            with jax.default_matmul_precision("highest"):
-                directions = each(self._orthogonal, nesterov, run)
+            lr = self.peak_lr * run.multiplier(state.count)
+            directions, momentum = orthogonal(
+                updates, state.momentum, self.momentum, self.ns_steps, self.ns_eps, run
+            )
+            moves = {}
             for name, direction in directions.items():
                 direction = shape_factor(params[name].shape) * direction
                 moves[name] = -lr * (direction + self.weight_decay * params[name])
-            for name in others:
-                direction, m[name], v[name] = adam_step(
-                    state.m[name], state.v[name], grads[name], t, self.beta1, self.beta2, self.eps
-                )
-                decay = self.weight_decay if run.params[name].role in DECAYED_ROLES else 0.0
-                moves[name] = -lr * (direction + decay * params[name])
-            return moves, MuonState(t, momentum, m, v)
+            others, m, v = adamw(updates, params, state, adam, lr, run)
+            return moves | others, MuonState(state.count + 1, momentum, m, v)
 
-        return optax.GradientTransformationExtraArgs(init, update)
-
-    def _orthogonal(self, param: Param, matrices: Any) -> Any:
-        return newton_schulz(matrices, self.ns_steps, self.ns_eps)
+        return optax.GradientTransformationExtraArgs(lambda params: zeros(params, run), update)
 
     def build_torch(self, params: Mapping[str, Any], run: Run) -> Any:
         from optimizers.muon_torch import MuonTorch
+        from optimizers.shared.orthogonal_torch import hidden_and_others
 
-        groups = []
-        for hidden in (True, False):
-            members = {name: p for name, p in params.items() if (run.params[name].role == "hidden") == hidden}
-            decayed = decay_groups(members, self.weight_decay, run)
-            groups += [group | {"hidden": hidden} for group in decayed]
+        groups = hidden_and_others(params, self.weight_decay, self.weight_decay, run)
         floats = self.floats()
         rule = {name: floats[name] for name in ("momentum", "ns_eps", "beta1", "beta2", "eps")}
         return MuonTorch(groups, self.peak_lr, self.ns_steps, **rule)
 
     def state_floats(self, params: Mapping[str, Param]) -> int:
-        return sum(p.size * (1 if p.role == "hidden" else 2) for p in params.values())
+        return state_floats(params)
 
     def extra_flops(self, params: Mapping[str, Param], steps: int, batch_tokens: int) -> float:
-        # momentum 2, Nesterov 2, norm 3, factor 1, decay 2, step 2; AdamW's 16
-        hidden = [p for p in params.values() if p.role == "hidden"]
-        small = sum(12.0 * p.size if p.role == "hidden" else 16.0 * p.size for p in params.values())
-        return small + sum(newton_schulz_flops(p.shape, self.ns_steps) for p in hidden)
+        return flops(params, self.ns_steps)

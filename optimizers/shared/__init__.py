@@ -4,6 +4,7 @@ spaces            the axes they search, and the rule by which every search start
 decoupled         decoupled weight decay: which parameters decay, and the step that does it
 decoupled_torch   the same step as a torch optimizer to subclass, and Adam's direction
 newton_schulz     the orthogonal matrix near a given one
+orthogonal, orthogonal_torch  Muon's direction of hidden matrices, and AdamW for all others
 blocks, stacks    matrices cut into blocks; in jax, blocks of one shape as one batch
 copies            names of copies of an optimizer, `adamw~2`
 """

@@ -92,7 +92,7 @@ def state_floats(params: Mapping[str, Param]) -> int:
 
 
 def flops(params: Mapping[str, Param], ns_steps: int) -> float:
-    """Of Muon's update. Newton-Schulz, momentum 2, Nesterov 2, norm 3, factor 1, decay 2, step 2; AdamW's 16."""
+    """Of Muon's update: Newton-Schulz, momentum 2, Nesterov 2, norm 3, factor 1, decay 2, step 2; Adam's 16."""
     hidden = [p for p in params.values() if p.role in MATRICES]
     small = sum(12.0 * p.size if p.role in MATRICES else 16.0 * p.size for p in params.values())
     return small + sum(newton_schulz_flops(p.shape, ns_steps) for p in hidden)

@@ -8,8 +8,8 @@ and embedding, head and norms are AdamW's, with the same betas. What muonh.py sa
 weight decay and of the authors' code holds here: `head_decay` is the head's, and takes the place of the decay.
 
 The published study has not tuned it: rate and betas start at those of the authors' runs at 130M and 1x
-(marin-community/marin, experiments/speedrun/adamh_qwen3_scaling). Their rate is 0.02, by the one rule 0.08 on the
-micro ladder. `head_decay` starts at the decay of AdamW's head.
+(marin-community/marin, experiments/speedrun/adamh_qwen3_scaling), the rate at their 0.02 on both ladders, for the
+reason in muonh.py. `head_decay` starts at the decay of AdamW's head.
 """
 
 from collections.abc import Mapping
@@ -23,6 +23,7 @@ from optimizers.base import Axis, Info, Optimizer, Param, Run
 from optimizers.shared import hyperball
 from optimizers.shared.decoupled import DECAYED_ROLES, floats
 from optimizers.shared.spaces import (
+    WIDTH_FACTOR,
     beta,
     decay,
     epsilon,
@@ -46,7 +47,7 @@ class AdamHState(NamedTuple):
 class AdamH(Optimizer):
     """peak_lr: of the hidden matrices, relative to their norms."""
 
-    peak_lr: float = 0.08
+    peak_lr: float = 0.02
     head_decay: float = 0.1
     beta1: float = 0.9
     beta2: float = 0.98
@@ -65,7 +66,7 @@ class AdamH(Optimizer):
     shards_state: ClassVar[bool] = True
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {
-            "peak_lr": micro_rate(0.02),
+            "peak_lr": micro_rate(0.02 / WIDTH_FACTOR),
             "head_decay": micro_decay(0.1),
             "beta1": micro_momentum(0.9),
             "beta2": micro_beta2(0.98),
@@ -80,7 +81,7 @@ class AdamH(Optimizer):
     }
 
     def build_jax(self, run: Run) -> optax.GradientTransformationExtraArgs:
-        rule = optax.scale_by_adam(self.beta1, self.beta2, self.eps)
+        rule: Any = optax.scale_by_adam(self.beta1, self.beta2, self.eps)
         hidden = [name for name, param in run.params.items() if param.role == "hidden"]
 
         def init(params: Any) -> AdamHState:

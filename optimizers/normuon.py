@@ -5,10 +5,10 @@ Li et al. 2025, "NorMuon: Making Muon more efficient and scalable" (arXiv 2510.0
 Hidden matrices W (out, in), with mu = `momentum`:
     B <- mu B + G;   O = NS(G + mu B);   v <- row_beta v + (1 - row_beta) mean of each row of O^2
     O' = O / sqrt(v), row by row;   W <- W - lr (sqrt(max(1, out/in)) O' |O| / |O'| + weight_decay W)
-NS and everything that is not a hidden matrix are Muon's (muon.py); |O| is the Frobenius norm, so the update is as
-large as Muon's and only its rows are evened out, which also makes a bias correction of v needless. This is the
-authors' code (github.com/zichongli5/NorMuon); the paper's Algorithm 1 gives every update the root mean square 0.2
-instead of |O|.
+NS and everything that is not a hidden matrix are Muon's (muon.py); |O| is the Frobenius norm, so the update is
+as large as Muon's and only its rows are evened out, which also makes a bias correction of v needless. So it is
+in the authors' code (github.com/zichongli5/NorMuon); the paper's Algorithm 1 gives every update the root mean
+square 0.2 instead of |O|.
 
 The published study has not tuned it: `row_beta` starts at the 0.95 of the authors' code, and all that it shares
 with Muon where Muon's searches start.
@@ -137,6 +137,6 @@ class NorMuon(Optimizer):
         return muon.state_floats(params) + sum(p.shape[0] for p in params.values() if p.role == "hidden")
 
     def extra_flops(self, params: Mapping[str, Param], steps: int, batch_tokens: int) -> float:
-        # a coordinate: mean square 2, division 1, norms before and after 4, rescaling 1; a row: average 3, root 2
+        # a coordinate: mean square 2, division 1, both norms 4, rescaling 1; a row: average 3, root and eps 2
         hidden = [p for p in params.values() if p.role == "hidden"]
         return muon.flops(params, self.ns_steps) + sum(8.0 * p.size + 5.0 * p.shape[0] for p in hidden)

@@ -2,8 +2,8 @@
 
     W <- R N(W - lr R N(u)),   N(x) = x / |x|,   R = |W_0|,   |x| the Frobenius norm
 of any rule's direction u. A step is as long as `lr` says relative to the matrix, whatever the size of u, and
-decay has nothing to act on. R is part of the state: where a run is taken up W_0 is gone, and left to itself the norm of
-W would drift with rounding.
+decay has nothing to act on. R is part of the state: where a run is taken up W_0 is gone, and left to itself the
+norm of W would drift with rounding.
 
 Written with the operators that jax and torch arrays have in common; torch's step is in hyperball_torch.py.
 """

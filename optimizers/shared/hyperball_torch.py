@@ -1,4 +1,4 @@
-"""hyperball.py for torch optimizers, which step by p <- p - lr u: u becomes R N(u), and p is put back afterwards."""
+"""hyperball.py for torch optimizers: in p <- p - lr u, u becomes R N(u), and p is put back afterwards."""
 
 from typing import Any
 

@@ -8,8 +8,8 @@ and embedding, head and norms are AdamW's, with the same betas. What muonh.py sa
 weight decay and of the authors' code holds here: `head_decay` is the head's, and takes the place of the decay.
 
 The published study has not tuned it: rate and betas start at those of the authors' runs at 130M and 1x
-(marin-community/marin, experiments/speedrun/adamh_qwen3_scaling), the rate at their 0.02 on both ladders, for the
-reason in muonh.py. `head_decay` starts at the decay of AdamW's head.
+(marin-community/marin, experiments/speedrun/adamh_qwen3_scaling), the rate at their 0.02 on both ladders, for
+the reason in muonh.py. `head_decay` starts at the decay of AdamW's head.
 """
 
 from collections.abc import Mapping

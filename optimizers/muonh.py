@@ -17,10 +17,10 @@ Two departures from the authors' code: that also keeps the head on its sphere, b
 takes R from the matrix before each step instead of the start, which is the same but for rounding.
 
 The published study has not tuned it: the rate, momentum and betas start at those of the authors' runs at 130M
-and 1x (marin-community/marin, experiments/speedrun/muonh_qwen3_scaling), `head_decay` at the decay of Muon's head.
+and 1x (marin-community/marin, experiments/speedrun/muonh_qwen3_scaling), `head_decay` at Muon's decay.
 One departure from the rule of shared/spaces.py: the rate starts at the authors' 0.02 on the micro ladder too,
-without the factor for its width. It is an angle, of which they report that over widths from 128 to 2048 the best
-drifts by 1.4 at most.
+without the factor for its width. It is an angle, of which they report that over widths from 128 to 2048 the
+best drifts by a factor of 1.4 at most.
 """
 
 from collections.abc import Mapping

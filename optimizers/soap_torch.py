@@ -11,43 +11,17 @@ from optimizers.shared.decoupled_torch import DecoupledTorch, gradient
 State = dict[str, Any]
 
 
-class SoapTorch(DecoupledTorch):
-    """Adam in Shampoo's eigenbasis; state per parameter as in soap.py, in blocks.
+class AdamInBases:
+    """Adam in Shampoo's eigenbasis, of one gradient in blocks and its state.
 
-    blocks: name -> (number, rows, columns). sides: name -> the sides that have a basis.
     interval: steps between two refreshes. study: the published study's order, which is soap.py's variant
     "levanter". rule: beta1, beta2, shampoo_beta and eps.
     """
 
-    def __init__(
-        self,
-        params: Any,
-        lr: float,
-        blocks: Mapping[str, tuple[int, int, int]],
-        sides: Mapping[str, tuple[str, ...]],
-        interval: int,
-        study: bool,
-        **rule: float,
-    ) -> None:
-        self.blocks, self.sides, self.interval, self.study = blocks, sides, interval, study
-        self.rule = rule
-        super().__init__(params, lr)
+    def __init__(self, interval: int, study: bool, rule: Mapping[str, float]) -> None:
+        self.interval, self.study, self.rule = interval, study, rule
 
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        loss = None if closure is None else torch.enable_grad()(closure)()
-        for name, p, group in self.named():
-            grad, state = cut(gradient(name, p), self.blocks[name]), self.state[p]
-            moving = bool(state)
-            if not state:
-                state.update(self._first(grad, self.sides[name]))
-            if moving or self.study:
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-            if moving:
-                p.sub_(join(self._direction(grad, state), p.shape), alpha=group["lr"])
-        return loss
-
-    def _first(self, grad: torch.Tensor, sides: tuple[str, ...]) -> State:
+    def first(self, grad: torch.Tensor, sides: tuple[str, ...]) -> State:
         """The first gradient only sets the bases."""
         grams = {side: (1 - self.rule["shampoo_beta"]) * gram(grad, side) for side in sides}
         bases = {side: torch.linalg.eigh(g)[1].flip(-1) for side, g in grams.items()}
@@ -55,7 +29,7 @@ class SoapTorch(DecoupledTorch):
         zeros = {name: torch.zeros_like(grad) for name in ("m", "v")}
         return {"step": counted, **zeros, "grams": grams, "bases": bases}
 
-    def _direction(self, grad: torch.Tensor, state: State) -> torch.Tensor:
+    def direction(self, grad: torch.Tensor, state: State) -> torch.Tensor:
         beta1, beta2, shampoo_beta = (self.rule[name] for name in ("beta1", "beta2", "shampoo_beta"))
         bases = state["bases"]
         state["step"] += 1
@@ -70,6 +44,42 @@ class SoapTorch(DecoupledTorch):
         if k % self.interval == 0:
             _refresh(state, stale if self.study else state["grams"])
         return direction
+
+
+class SoapTorch(DecoupledTorch):
+    """State per parameter as in soap.py, in blocks.
+
+    blocks: name -> (number, rows, columns). sides: name -> the sides that have a basis. The others are those of
+    AdamInBases.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float,
+        blocks: Mapping[str, tuple[int, int, int]],
+        sides: Mapping[str, tuple[str, ...]],
+        interval: int,
+        study: bool,
+        **rule: float,
+    ) -> None:
+        self.blocks, self.sides, self.study = blocks, sides, study
+        self.adam = AdamInBases(interval, study, rule)
+        super().__init__(params, lr)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        loss = None if closure is None else torch.enable_grad()(closure)()
+        for name, p, group in self.named():
+            grad, state = cut(gradient(name, p), self.blocks[name]), self.state[p]
+            moving = bool(state)
+            if not state:
+                state.update(self.adam.first(grad, self.sides[name]))
+            if moving or self.study:
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+            if moving:
+                p.sub_(join(self.adam.direction(grad, state), p.shape), alpha=group["lr"])
+        return loss
 
 
 def _refresh(state: State, grams: Mapping[str, torch.Tensor]) -> None:

@@ -64,12 +64,17 @@ def orthogonal(
     """Of every hidden matrix, by name: NS(G + coefficient B) and B <- coefficient B + G, `old` being B."""
     momentum = {name: coefficient * old[name] + grads[name] for name in by_role(run.params, MATRICES)}
     nesterov = {name: grads[name] + coefficient * new for name, new in momentum.items()}
+    return orthogonalised(nesterov, ns_steps, ns_eps, run), momentum
+
+
+def orthogonalised(matrices: Tree, ns_steps: int, ns_eps: Any, run: Run) -> dict[str, Any]:
+    """NS of every matrix, by name."""
 
     def newton(param: Param, matrices: Any) -> Any:
         return newton_schulz(matrices, ns_steps, ns_eps)
 
     with jax.default_matmul_precision("highest"):
-        return each(newton, nesterov, run), momentum
+        return each(newton, matrices, run)
 
 
 def adamw(

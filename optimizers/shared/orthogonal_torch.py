@@ -12,7 +12,7 @@ from optimizers.shared.newton_schulz import newton_schulz
 
 
 class OrthogonalTorch(DecoupledTorch):
-    """Momentum and Newton-Schulz in the groups marked `hidden`, AdamW in the others.
+    """Momentum, or another average, and Newton-Schulz in the groups marked `hidden`, AdamW in the others.
 
     Groups carry momentum and ns_eps, and Adam's beta1, beta2 and eps. ns_steps: of Newton-Schulz.
     """
@@ -27,9 +27,7 @@ class OrthogonalTorch(DecoupledTorch):
         averages, members = {}, {}
         for name, p, group in self.named():
             if group["hidden"]:
-                grad, momentum = gradient(name, p), self.state[p].setdefault("momentum", torch.zeros_like(p))
-                momentum.mul_(group["momentum"]).add_(grad)
-                averages[name] = grad.add(momentum, alpha=group["momentum"])
+                averages[name] = self.average(name, gradient(name, p), group, self.state[p])
                 members[name] = p
         eps = self.param_groups[0]["ns_eps"]
         self.directions = {}
@@ -37,6 +35,14 @@ class OrthogonalTorch(DecoupledTorch):
             together = newton_schulz(torch.stack([averages[name] for name in names]), self.ns_steps, eps)
             together = self.scaled(together, [members[name] for name in names])
             self.directions |= dict(zip(names, together, strict=True))
+
+    def average(
+        self, name: str, grad: torch.Tensor, group: dict[str, Any], state: dict[str, Any]
+    ) -> torch.Tensor:
+        """The matrix to orthogonalise: Nesterov's momentum, unless a subclass has another."""
+        momentum = state.setdefault("momentum", torch.zeros_like(grad))
+        momentum.mul_(group["momentum"]).add_(grad)
+        return grad.add(momentum, alpha=group["momentum"])
 
     def scaled(self, matrices: torch.Tensor, members: list[torch.Tensor]) -> torch.Tensor:
         """The updates u of parameters of one shape from their orthogonalised momenta, [members, out, in], which

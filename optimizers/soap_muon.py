@@ -67,7 +67,7 @@ class SoapMuon(Optimizer):
         url="https://nikhilvyas.github.io/SOAP_Muon.pdf",
         family="matrix",
         summary="Runs Adam in the eigenbasis of Shampoo's preconditioner, as SOAP does, and then pushes all"
-        " singular values of the step towards 1, as Muon does. Everything but hidden matrices is trained by AdamW.",
+        " singular values of the step towards 1, as Muon does. AdamW trains all but hidden matrices.",
         essential=ADAM_ESSENTIAL,
     )
     group: ClassVar[str] = "2026"
@@ -103,7 +103,7 @@ class SoapMuon(Optimizer):
     def build_jax(self, run: Run) -> optax.GradientTransformationExtraArgs:
         adam = muon.Adam(self.beta1, self.beta2, self.eps, self.weight_decay)
         hidden = {name: param for name, param in run.params.items() if param.role == "hidden"}
-        soap = self.soap.build_jax(dataclasses.replace(run, params=hidden, multiplier=lambda step: 1.0))
+        soap: Any = self.soap.build_jax(dataclasses.replace(run, params=hidden, multiplier=lambda step: 1.0))
 
         def of_hidden(tree: Mapping[str, Any]) -> dict[str, Any]:
             return {name: tree[name] for name in hidden}

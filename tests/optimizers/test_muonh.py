@@ -77,7 +77,7 @@ def test_the_radius_is_that_of_the_start_and_part_of_the_state() -> None:
     np.testing.assert_allclose(np.linalg.norm(values["layers.0.up"].detach().numpy()), radius, rtol=1e-12)
 
     with jax.enable_x64(True):
-        rule = RULE.build_jax(run)
+        rule: Any = RULE.build_jax(run)
         state = rule.init({name: jnp.asarray(x) for name, x in start.items()})
         double = {name: jnp.asarray(2 * x) for name, x in start.items()}
         moves, _ = rule.update({name: jnp.asarray(g) for name, g in grads.items()}, state, double)

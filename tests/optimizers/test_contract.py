@@ -1,4 +1,8 @@
-"""Every optimizer in the registry passes the whole conformance kit, and learns alike in both frameworks."""
+"""Every optimizer in the registry passes the whole conformance kit, and learns alike in both frameworks.
+
+What trains a model is slow for those beyond the group "study" and its ablations, so that the registry can grow:
+their rules are checked on the toy, and `pytest -m slow` does the rest.
+"""
 
 from collections.abc import Callable
 
@@ -10,8 +14,16 @@ from benchmark.train import trainer_torch
 from optimizers.user import files
 from tools import parity
 
+TRAINS = ("trains and resumes", "overfits one batch", "runs are their seed")
+
+
+def marks(name: str, label: str = TRAINS[0]) -> list[pytest.MarkDecorator]:
+    """Slow is what trains a model with an optimizer of another group."""
+    return [pytest.mark.slow] if optimizers.get(name).group != "study" and label.endswith(TRAINS) else []
+
+
 CASES = [
-    pytest.param(check, id=f"{name}-{label}")
+    pytest.param(check, id=f"{name}-{label}", marks=marks(name, label))
     for name in optimizers.names()
     for label, check in conformance.checks(optimizers.get(name))
 ]
@@ -52,7 +64,7 @@ def test_updates_are_not_kept_between_steps(name: str) -> None:
     assert len(kept) == 1 and set(kept.values()) == {0}
 
 
-@pytest.mark.parametrize("name", optimizers.names())
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in optimizers.names()])
 def test_loss_curves_are_equal(name: str) -> None:
     """From the same weights over the same text with the same noise, at the smallest scale, whose programs are
     compiled by now; tools/parity.py measures 27k on real text.

@@ -16,7 +16,8 @@ from sweeps.search.plan import plan
 from sweeps.search.sweep import Sweep, stage
 
 LADDERS = ("27k", "2m", "130m")
-ABLATIONS = sorted(set(optimizers.names()) - set(optimizers.entrants()))
+ABLATIONS = sorted(set(optimizers.names()) - set(optimizers.groups()["all"]))
+NEWER = optimizers.groups()["2026"]
 STUDIED = sorted(set(optimizers.entrants()) & set(fantastic.table("ground_states")["optimizer"]))
 ADAM_VARIANTS = ("adamw", "nadamw", "cautious", "adam_mini", "mars")
 USER = """
@@ -66,7 +67,7 @@ def test_every_trial_of_an_ablation_has_the_fixed_values(finish, valley):
 
 
 @pytest.mark.parametrize("scale", LADDERS)
-@pytest.mark.parametrize("name", optimizers.entrants())
+@pytest.mark.parametrize("name", [*optimizers.entrants(), *NEWER])
 def test_even_the_smallest_search_tunes_five_hyperparameters_of_everyone(name, scale):
     (contestant,) = contestants([name])
     assert contestant.essential[0] == "peak_lr" and len(set(contestant.essential)) == 5

@@ -24,6 +24,7 @@ import optax
 from optimizers.base import Axis, Info, Optimizer, Param, Run, static
 from optimizers.shared import orthogonal as muon
 from optimizers.shared.newton_schulz import shape_factor
+from optimizers.shared.rows import even_rows
 from optimizers.shared.spaces import (
     beta,
     decay,
@@ -35,25 +36,12 @@ from optimizers.shared.spaces import (
     rate,
 )
 
-ROW_EPS = 1e-10  # a row of zeros stays one
-
 
 class NorMuonState(NamedTuple):
     """muon: see shared/orthogonal.py. rows: mean squares of the rows of every hidden matrix, [out, 1]."""
 
     muon: muon.MuonState
     rows: dict[str, Any]
-
-
-def even_rows(matrices: Any, rows: Any, row_beta: Any) -> tuple[Any, Any]:
-    """O' |O| / |O'| of matrices over their last two axes, and the next v; jax and torch arrays alike."""
-    rows = row_beta * rows + (1 - row_beta) * (matrices * matrices).mean(axis=-1, keepdims=True)
-    even = matrices / (rows**0.5 + ROW_EPS)
-    return even * (_norm(matrices) / (_norm(even) + ROW_EPS)), rows
-
-
-def _norm(matrices: Any) -> Any:
-    return (matrices * matrices).sum(axis=(-2, -1), keepdims=True) ** 0.5
 
 
 @dataclass(frozen=True)

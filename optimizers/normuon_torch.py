@@ -2,9 +2,9 @@
 
 import torch
 
-from optimizers.normuon import even_rows
 from optimizers.shared.newton_schulz import shape_factor
 from optimizers.shared.orthogonal_torch import OrthogonalTorch
+from optimizers.shared.rows import even_rows
 
 
 class NorMuonTorch(OrthogonalTorch):

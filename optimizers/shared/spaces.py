@@ -5,7 +5,9 @@ The rule uses nothing that was found by running this suite, so that no optimizer
   (arXiv 2509.02046) at 130M and 1x, on a grid of the same octaves around it for all.
 - Every other hyperparameter starts at the published study's best at 130M and 1x; AdamW's variants at AdamW's,
   so that none has a head start on it. What the published study has not tuned starts at the method's own
-  default, and the recipe at one value for all. A guard against division by zero is not searched: it stays where
+  default, and the recipe at one value for all. A method that it has not tuned at all and that changes one part
+  of AdamW or of Lion starts where that one does. A factor on a rate that a rule finds itself starts at 1, what
+  its authors use, on the same octaves. A guard against division by zero is not searched: it stays where
   it does not act.
 - A grid of decays or averaging coefficients has five values, the same for all but for their unit.
 A file that departs from this says so in its docstring. Spaces named "paper" are the published study's grids.
@@ -42,6 +44,11 @@ def micro_rate(study_best: float) -> Axis:
     """The rate, around the published study's best at 130M and 1x."""
     start = WIDTH_FACTOR * study_best
     return rate(tuple(float(f"{start * 2.0**octave:.4g}") for octave in OCTAVES), float(f"{start:.4g}"))
+
+
+def micro_factor() -> Axis:
+    """Of a rule that finds its rate itself: a factor on that, around 1 and as wide as the others' rates."""
+    return rate(tuple(2.0**octave for octave in OCTAVES), 1.0)
 
 
 def micro_decay(study_best: float) -> Axis:

@@ -179,6 +179,9 @@ class Run:
     """The trial's global clipping norm (0 = off, traced). The trainer has already clipped the roles in
     `Optimizer.clip_roles`; only a rule that clips something else reads this."""
 
+    ratios: Mapping[str, Any] = field(default_factory=dict)
+    """Name -> the recipe's factor on a parameter's step, of those that have one (see `own_ratios`)."""
+
     loss_fn: Callable[[Mapping[str, Any]], Any] | None = None
     """The loss of the current batch, a flat dict of parameters -> scalar. In torch the trainer sets this
     attribute before every step. In jax it arrives as the keyword `loss_fn` of `update`."""
@@ -218,6 +221,13 @@ class Optimizer:
     group: ClassVar[str] = "study"
     """Who may be named together: `--optimizers 2026`. Where nobody is named the group "study" enters."""
 
+    own_ratios: ClassVar[bool] = False
+    """Whether the rule itself scales steps by `run.ratios`, as one must that keeps a second point beside the
+    parameters; else the trainer scales what the rule has made of a step."""
+
+    finds_rate: ClassVar[bool] = False
+    """Whether `peak_lr` is a factor near 1 on a rate that the rule finds itself."""
+
     shards_state: ClassVar[bool] = False
     """jax: whether a trainer with several devices may cut the state over them, each array along one of its
     axes, and of a deep model parameters and gradients; else every device keeps all. It changes no result."""
@@ -240,7 +250,8 @@ class Optimizer:
         return ROLES
 
     def eval_params(self, state: Any, params: Any) -> Any:
-        """The parameters to evaluate, for methods that average; jax state and flat dict in, flat dict out."""
+        """The parameters to evaluate, for methods that average; flat dict in, flat dict out. state: jax's, or
+        the torch optimizer."""
         return params
 
     def state_floats(self, params: Mapping[str, Param]) -> int:

@@ -6,36 +6,21 @@ import numpy as np
 import pytest
 from pytorch_optimizer import ADOPT
 
-from benchmark.kit import cases, drive_torch
+from benchmark.kit import cases
 from optimizers.adopt import Adopt
-from optimizers.base import Run
-from optimizers.shared.decoupled import decay_groups
 
 Fixture = Any
 
 
 @pytest.mark.oracle("pytorch_optimizer")
-def test_agrees_with_pytorch_optimizer(path: Fixture, assert_close: Fixture) -> None:
+def test_agrees_with_pytorch_optimizer(path: Fixture, against: Fixture, assert_close: Fixture) -> None:
     """Its clip counts the first gradient as step 1, the authors' code the second. beta2 is so low that the clip
     acts: where it does not, the count cannot be told."""
     opt, toy = Adopt(beta2=0.5), cases.problem()
-
-    def build(values: drive_torch.Values) -> Any:
-        run = Run(toy.params, toy.steps, toy.multiplier, lambda *_: None)
-        groups = decay_groups(values, opt.weight_decay, run)
-        groups = [{**group, "params": [p for _, p in group["params"]]} for group in groups]
-        return [
-            ADOPT(
-                groups,
-                lr=opt.peak_lr,
-                betas=(opt.beta1, opt.beta2),
-                eps=opt.eps,
-                clip_lambda=lambda step: (step - 1) ** 0.25,
-                weight_decouple=True,
-            )
-        ]
-
-    assert_close(path(opt, toy), drive_torch.oracle_path(build, toy), 1e-12)
+    arguments = {"lr": opt.peak_lr, "betas": (opt.beta1, opt.beta2), "eps": opt.eps, "weight_decouple": True}
+    counted = {"clip_lambda": lambda step: (step - 1) ** 0.25}
+    expected = against(ADOPT, toy, opt.weight_decay, **arguments, **counted)
+    assert_close(path(opt, toy), expected, 1e-12)  # rounding
 
 
 def test_a_constant_gradient_is_a_sign_that_is_averaged_from_the_second_step(path: Fixture) -> None:

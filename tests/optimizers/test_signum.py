@@ -6,29 +6,21 @@ import numpy as np
 import pytest
 from pytorch_optimizer import SignSGD
 
-from benchmark.kit import cases, drive_torch
-from optimizers.base import Run
-from optimizers.shared.decoupled import decay_groups
+from benchmark.kit import cases
 from optimizers.signum import Signum
 
 Fixture = Any
 
 
 @pytest.mark.oracle("pytorch_optimizer")
-def test_agrees_with_pytorch_optimizer(path: Fixture, assert_close: Fixture) -> None:
+def test_agrees_with_pytorch_optimizer(path: Fixture, against: Fixture, assert_close: Fixture) -> None:
     opt, toy = Signum(), cases.problem()
-
-    def build(values: drive_torch.Values) -> Any:
-        run = Run(toy.params, toy.steps, toy.multiplier, lambda *_: None)
-        groups = decay_groups(values, opt.weight_decay, run)
-        groups = [{**group, "params": [p for _, p in group["params"]]} for group in groups]
-        return [SignSGD(groups, lr=opt.peak_lr, momentum=opt.beta1)]
-
-    assert_close(path(opt, toy), drive_torch.oracle_path(build, toy), 1e-12)
+    expected = against(SignSGD, toy, opt.weight_decay, lr=opt.peak_lr, momentum=opt.beta1)
+    assert_close(path(opt, toy), expected, 1e-12)  # rounding
 
 
 def test_first_step_is_the_sign_and_zero_stays(path: Fixture) -> None:
-    """A row of the embedding without gradient must not move, nor one whose gradient was small long ago stop."""
+    """A row of the embedding without gradient must not move; one that has none any more goes on."""
     toy = cases.problem(cases.toy_params("embed"), steps=4, fall=0.0)
     toy.grads["embed"][:, 3] = 0.0
     toy.grads["embed"][1:, 5] = 0.0

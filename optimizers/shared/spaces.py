@@ -46,11 +46,6 @@ def micro_rate(study_best: float) -> Axis:
     return rate(tuple(float(f"{start * 2.0**octave:.4g}") for octave in OCTAVES), float(f"{start:.4g}"))
 
 
-def micro_factor() -> Axis:
-    """Of a rule that finds its rate itself: a factor on that, around 1 and as wide as the others' rates."""
-    return rate(tuple(2.0**octave for octave in OCTAVES), 1.0)
-
-
 def micro_decay(study_best: float) -> Axis:
     """Weight decay: none, and octaves around the published study's best."""
     return decay(tuple(float(f"{study_best * factor:.4g}") for factor in (0, 0.5, 1, 2, 4)), study_best)
@@ -75,6 +70,12 @@ def micro_adam(study_best_rate: float) -> dict[str, Axis]:
         "beta1": micro_momentum(0.9),
         "beta2": micro_beta2(0.98),
     }
+
+
+def micro_found_rate() -> dict[str, Axis]:
+    """The axes of AdamW for a rule that finds its rate itself: its own is a factor on that, around 1 and as wide
+    as the others'."""
+    return {**micro_adam(1.0), "peak_lr": rate(tuple(2.0**octave for octave in OCTAVES), 1.0)}
 
 
 # Even the smallest search tunes the rates of all roles, the decay and the momentum: the same five for everyone.

@@ -1,10 +1,11 @@
 """AdEMAMix: AdamW with a second, slower average of the gradient added to the first.
 
-The authors give the slow average's coefficient, 0.9999, for runs of 256,000 steps. What is counted in steps is a
-fraction of the run here: `memory` is by how much of the run its mean age exceeds the fast average's,
+The authors show their code with a slow average of coefficient 0.9999 and alpha 8, for 256,000 steps. What is
+counted in steps is a fraction of the run here: `memory` is by how much of the run the slow average's mean age
+exceeds the fast one's,
     beta3 = 1 - 1 / (1 / (1 - beta1) + memory steps),
-so that their setting is a memory of 0.04. As in their experiments alpha and beta3 rise over the whole run, alpha
-from 0 in a line, beta3 from beta1 so that its half-life grows in a line (arXiv 2409.03137, Section 3.1).
+so that theirs is a memory of 0.04. As in their experiments alpha and beta3 rise over the whole run, alpha from
+0 in a line, beta3 from beta1 so that its half-life grows in a line (arXiv 2409.03137, Algorithm 1).
 """
 
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ class AdEMAMix(Optimizer):
     space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
         "micro": {
             **micro_adam(0.008),
-            "alpha": rate((2.0, 4.0, 8.0, 16.0), 8.0),
+            "alpha": rate((1.0, 2.0, 4.0, 8.0, 16.0), 8.0),
             "memory": rate((0.01, 0.02, 0.04, 0.08, 0.16), 0.04),
         },
         "paper": {

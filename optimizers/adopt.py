@@ -19,8 +19,9 @@ from optimizers.shared.spaces import ADAM_ESSENTIAL, beta, decay, epsilon, micro
 
 @dataclass(frozen=True)
 class Adopt(Optimizer):
-    """m <- beta1 m + (1 - beta1) clip(g / max(sqrt(v), eps), t^(1/4)), u = m, then v <- beta2 v + (1 - beta2) g²,
-    for t = 1, 2, ... after a first gradient that gives v alone (arXiv 2411.02853, Algorithm 2)."""
+    """m <- beta1 m + (1 - beta1) clip(g / max(sqrt(v), eps), t^(1/4)), u = m, and only then v <- beta2 v +
+    (1 - beta2) g², for t = 1, 2, ... after a first gradient that makes v alone (arXiv 2411.02853, Algorithm
+    2)."""
 
     peak_lr: float = 0.032
     weight_decay: float = 0.1

@@ -1,8 +1,8 @@
 """D-Adapt Adam: AdamW that finds its rate, a lower bound on the distance to the solution.
 
-`peak_lr` is a factor near 1 on the rate that it finds. The recipe's schedule multiplies it, as the authors advise.
-The recipe's two ratios scale steps after the rule, which knows nothing of them. Adam's bias correction is on, as
-in optax; the authors' code has it as an option.
+`peak_lr` is a factor near 1 on the rate that it finds. The recipe's schedule multiplies it, as the authors
+advise. The recipe's two ratios scale steps after the rule, which knows nothing of them. Adam's bias correction
+is on, as in optax; the authors' code has it as an option.
 
 The published study has not tuned it: it starts as AdamW does, at a factor of 1.
 """
@@ -16,15 +16,15 @@ from optax.contrib import dadapt_adamw
 
 from optimizers.base import Axis, Info, Optimizer, Param, Run
 from optimizers.shared.decoupled import decay_groups, floats
-from optimizers.shared.found_rate import with_decay
+from optimizers.shared.found_rate import factor, with_decay
 from optimizers.shared.spaces import ADAM_ESSENTIAL, beta, decay, epsilon, micro_found_rate, rate
 
 
 @dataclass(frozen=True)
 class DAdaptAdam(Optimizer):
-    """d <- max(d, r / ‖s‖_1) with averages s of d_lr g and r of d_lr <g, s / (sqrt(v) + eps)>, both of coefficient
-    sqrt(beta2); the step is Adam's with each gradient averaged times its own d_lr (arXiv 2301.07733, Algorithm 5,
-    with the estimate of the authors' package). d0: the first d, which only has to be too small."""
+    """d <- max(d, r / ((1 - b) ‖s‖_1)) with averages s of d_lr g and r of d_lr <g, s / (sqrt(v) + eps)>, both
+    of coefficient b = sqrt(beta2); the step is Adam's with each gradient averaged times its own d_lr (arXiv
+    2301.07733, its Adam, as in the authors' package). d0: the first d, which only has to be too small."""
 
     peak_lr: float = 1.0
     weight_decay: float = 0.1
@@ -59,7 +59,7 @@ class DAdaptAdam(Optimizer):
 
     def build_jax(self, run: Run) -> optax.GradientTransformationExtraArgs:
         rule = dadapt_adamw(
-            lambda count: self.peak_lr * run.multiplier(count),
+            factor(self.peak_lr, run),
             (self.beta1, self.beta2),
             eps=self.eps,
             estim_lr0=self.d0,

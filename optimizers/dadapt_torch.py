@@ -8,7 +8,7 @@ from optimizers.shared.found_rate_torch import FoundRateTorch
 
 
 class DAdaptAdamTorch(FoundRateTorch):
-    """arXiv 2301.07733, Algorithm 5, with the estimate of the authors' package."""
+    """arXiv 2301.07733, its Adam, as in the authors' package."""
 
     def looked(self, p: Any, grad: Any, group: dict[str, Any], d: Any, d_lr: Any) -> tuple[Any, Any]:
         state, beta2, beta3 = self.state[p], group["beta2"], group["beta2"] ** 0.5

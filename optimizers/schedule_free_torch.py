@@ -9,8 +9,8 @@ from optimizers.shared.decoupled_torch import gradient
 
 
 class ScheduleFreeTorch(torch.optim.Optimizer):
-    """Groups of (name, tensor) pairs carry weight_decay, beta1, beta2 and eps, and the sum of the weights so far
-    (arXiv 2405.15682, Algorithm 1). ratios: name -> factor on the step of z, 1 where there is none."""
+    """Groups of (name, tensor) pairs carry weight_decay, beta1, beta2 and eps, and the sum of the weights so
+    far (arXiv 2405.15682, Algorithm 1). ratios: name -> factor on the step of z, 1 where there is none."""
 
     def __init__(self, params: Any, lr: float, ratios: Mapping[str, float], **rule: float) -> None:
         self.ratios = ratios
@@ -44,7 +44,9 @@ class ScheduleFreeTorch(torch.optim.Optimizer):
                 self._move(y, gradient(name, y), group, group["lr"] * self.ratios.get(name, 1.0), share)
         return loss
 
-    def _move(self, y: torch.Tensor, grad: torch.Tensor, group: dict[str, Any], lr: float, share: float) -> None:
+    def _move(
+        self, y: torch.Tensor, grad: torch.Tensor, group: dict[str, Any], lr: float, share: float
+    ) -> None:
         """One step of z by `lr`, of x by its share of z, and of y between them."""
         z, v = self.state[y]["z"], self.state[y]["v"]
         v.lerp_(grad.square(), 1 - group["beta2"])

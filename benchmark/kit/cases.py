@@ -89,7 +89,7 @@ class Problem:
     clip_norm: float = 0.0
     """Only told to the optimizer: gradients arrive as they are."""
     ratios: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """name -> factor on its step, for an optimizer that scales steps itself; those of others stay as they are."""
+    """name -> factor on its step, for an optimizer that scales steps itself; no other is scaled."""
     loss_fn: Callable[[Mapping[str, Any]], Any] | None = loss
     """A flat dict of parameters -> scalar. Its gradient is not `grads`."""
 

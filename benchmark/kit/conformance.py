@@ -41,8 +41,8 @@ def weight_decay_acts_where_it_should(optimizer: Optimizer, backend: Backend) ->
     """Hidden matrices shrink by lr * weight_decay per step and the head by a multiple of it; embedding and
     norms do not shrink. Without a `weight_decay` there is nothing to check.
 
-    At the last step, where the rate has fallen; at the first where the steps before have changed the last one: of
-    a rule with a second point, or that finds its rate, by which, whatever it is, all hidden matrices shrink.
+    At the last step, where the rate has fallen. Of a rule with a second point, or that finds its rate, at the
+    first one, which no step before has changed; whatever rate it finds, all hidden matrices shrink by it.
     """
     if "weight_decay" not in optimizer.floats():
         return

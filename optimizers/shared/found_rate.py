@@ -5,6 +5,7 @@ Their weight decay is decoupled.py's at the rate that they have found,
 d as it was before the step; lr_t is a factor near 1 that follows the recipe's schedule.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,6 +14,13 @@ import optax
 
 from optimizers.base import Run
 from optimizers.shared.decoupled import DECAYED_ROLES
+
+LEAST = 1e-20  # in the place of a factor of 0, at which an estimate of d is 0 / 0; it moves nothing
+
+
+def factor(peak_lr: Any, run: Run) -> Callable[[Any], Any]:
+    """jax: lr_t at a step from 0, for a rule of optax."""
+    return lambda count: jnp.maximum(peak_lr * run.multiplier(count), LEAST)
 
 
 def with_decay(
@@ -27,8 +35,7 @@ def with_decay(
         shrink = weight_decay * rate * jnp.sqrt(1 - beta2**t) / (1 - beta1**t)
         shrink = shrink.astype(state.estim_lr.dtype)
         decayed = {n: u - shrink * params[n] for n, u in moves.items() if run.params[n].role in DECAYED_ROLES}
-        # a rate of 0 is no estimate, 0 / 0
-        return {**moves, **decayed}, new._replace(estim_lr=jnp.fmax(state.estim_lr, new.estim_lr))
+        return {**moves, **decayed}, new
 
     def init(params: Any) -> Any:
         return rule.init(jax.tree.map(jnp.copy, params))  # a state may hold where the run began

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from benchmark.kit import drive_jax, drive_torch
 from benchmark.kit.cases import Arrays, Problem
@@ -35,7 +36,11 @@ def against() -> Callable[..., Arrays]:
             groups = decay_groups(values, weight_decay, run)
             return [build([{**g, "params": [p for _, p in g["params"]]} for g in groups], **arguments)]
 
-        return drive_torch.oracle_path(made, problem)
+        torch.set_default_dtype(torch.float64)  # of sums over all parameters
+        try:
+            return drive_torch.oracle_path(made, problem)
+        finally:
+            torch.set_default_dtype(torch.float32)
 
     return expected
 

@@ -10,12 +10,13 @@ from optimizers.adamw import AdamW
 from optimizers.ademamix import AdEMAMix
 
 Fixture = Any
+PARTS = ("embed", "attn_norm", "q", "down", "head")
 
 
 @pytest.mark.oracle("pytorch_optimizer")
 def test_agrees_with_pytorch_optimizer(path: Fixture, against: Fixture, assert_close: Fixture) -> None:
     """The rises of alpha and beta3 included. A memory of a tenth of 20 steps beyond the 10 of 0.9 is 12."""
-    opt, toy = AdEMAMix(memory=0.1), cases.problem()
+    opt, toy = AdEMAMix(memory=0.1), cases.problem(cases.toy_params(*PARTS))
     betas = (opt.beta1, opt.beta2, 1 - 1 / 12)
     arguments = {"lr": opt.peak_lr, "betas": betas, "alpha": opt.alpha, "eps": opt.eps}
     rise = {"t_alpha_beta3": toy.steps, "weight_decouple": True}

@@ -10,13 +10,14 @@ from benchmark.kit import cases
 from optimizers.adopt import Adopt
 
 Fixture = Any
+PARTS = ("embed", "attn_norm", "q", "down", "head")
 
 
 @pytest.mark.oracle("pytorch_optimizer")
 def test_agrees_with_pytorch_optimizer(path: Fixture, against: Fixture, assert_close: Fixture) -> None:
     """Its clip counts the first gradient as step 1, the authors' code the second. beta2 is so low that the clip
     acts: where it does not, the count cannot be told."""
-    opt, toy = Adopt(beta2=0.5), cases.problem()
+    opt, toy = Adopt(beta2=0.5), cases.problem(cases.toy_params(*PARTS))
     arguments = {"lr": opt.peak_lr, "betas": (opt.beta1, opt.beta2), "eps": opt.eps, "weight_decouple": True}
     counted = {"clip_lambda": lambda step: (step - 1) ** 0.25}
     expected = against(ADOPT, toy, opt.weight_decay, **arguments, **counted)

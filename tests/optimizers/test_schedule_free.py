@@ -7,22 +7,23 @@ import numpy as np
 import pytest
 from pytorch_optimizer import ScheduleFreeAdamW
 
-from benchmark.kit import admission, cases
+from benchmark.kit import cases
 from benchmark.train import runner
 from optimizers.base import Optimizer
 from optimizers.schedule_free import ScheduleFree
 
 Fixture = Any
+PARTS = ("embed", "attn_norm", "q", "down", "head")
 RATIOS = {"embedding_lr_ratio": 4.0, "head_lr_ratio": 0.25}
 
 
 @pytest.mark.oracle("pytorch_optimizer")
 def test_agrees_with_pytorch_optimizer(path: Fixture, against: Fixture, assert_close: Fixture) -> None:
     """The falling rate of the toy tells the weights of the average from equal ones."""
-    opt, toy = ScheduleFree(), cases.problem()
+    opt, toy = ScheduleFree(), cases.problem(cases.toy_params(*PARTS))
     arguments = {"lr": opt.peak_lr, "betas": (opt.beta1, opt.beta2), "eps": opt.eps}
     expected = against(ScheduleFreeAdamW, toy, opt.weight_decay, **arguments)
-    assert_close(path(opt, toy), expected, 1e-12)  # rounding
+    assert_close(path(opt, toy), expected, 1e-8)  # 1e-15 is added under its root
 
 
 def by_hand(opt: ScheduleFree, toy: cases.Problem) -> tuple[cases.Arrays, cases.Arrays]:
@@ -54,7 +55,7 @@ def test_both_trainers_evaluate_the_average_and_scale_roles_alike() -> None:
     """Evaluated where it trains its loss is another one, and so it is with roles scaled after the step."""
 
     def losses(optimizer: Optimizer, backend: Any) -> list[float]:
-        trial = cases.one_batch_trial(optimizer, backend, 0, 24)
+        trial = cases.one_batch_trial(optimizer, backend, 0, 6)
         trial = dataclasses.replace(trial, hyperparameters={**trial.hyperparameters, **RATIOS})
         outcome = runner.trainer_of(backend).train([trial], [optimizer], cases.one_batch())[0]
         return [outcome.train_loss or 0.0, outcome.val_loss or 0.0]

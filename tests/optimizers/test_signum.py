@@ -10,11 +10,12 @@ from benchmark.kit import cases
 from optimizers.signum import Signum
 
 Fixture = Any
+PARTS = ("embed", "attn_norm", "q", "down", "head")
 
 
 @pytest.mark.oracle("pytorch_optimizer")
 def test_agrees_with_pytorch_optimizer(path: Fixture, against: Fixture, assert_close: Fixture) -> None:
-    opt, toy = Signum(), cases.problem()
+    opt, toy = Signum(), cases.problem(cases.toy_params(*PARTS))
     expected = against(SignSGD, toy, opt.weight_decay, lr=opt.peak_lr, momentum=opt.beta1)
     assert_close(path(opt, toy), expected, 1e-12)  # rounding
 

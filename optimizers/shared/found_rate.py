@@ -29,7 +29,8 @@ def with_decay(
     """jax: a rule of optax without decay, whose state has `estim_lr` (d) and `count`, with it."""
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
-        moves, new = rule.update(updates, state, params)
+        result: Any = rule.update(updates, state, params)
+        moves, new = result
         t = state.count + 1
         rate = state.estim_lr * peak_lr * run.multiplier(state.count)
         shrink = weight_decay * rate * jnp.sqrt(1 - beta2**t) / (1 - beta1**t)

@@ -73,8 +73,8 @@ def micro_adam(study_best_rate: float) -> dict[str, Axis]:
 
 
 def micro_found_rate() -> dict[str, Axis]:
-    """The axes of AdamW for a rule that finds its rate itself: the factor on it lies around 1, on a grid as wide
-    as the rates'."""
+    """The axes of AdamW for a rule that finds its rate itself: the factor on it starts at 1, on a grid as wide
+    as a rate's."""
     return {**micro_adam(1.0), "peak_lr": rate(tuple(2.0**octave for octave in OCTAVES), 1.0)}
 
 

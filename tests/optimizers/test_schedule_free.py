@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pytorch_optimizer import ScheduleFreeAdamW
 
-from benchmark.kit import cases
+from benchmark.kit import admission, cases
 from benchmark.train import runner
 from optimizers.base import Optimizer
 from optimizers.schedule_free import ScheduleFree
@@ -49,6 +49,17 @@ def by_hand(opt: ScheduleFree, toy: cases.Problem) -> tuple[cases.Arrays, cases.
 def test_ratios_scale_the_step_of_all_three_points(path: Fixture, assert_close: Fixture) -> None:
     toy = cases.problem(cases.toy_params("embed", "q", "head"), ratios={"embed": 4.0, "head": 0.25})
     assert_close(path(ScheduleFree(), toy), by_hand(ScheduleFree(), toy)[0], 1e-12)
+
+
+def test_without_its_average_it_is_refused() -> None:
+    """It would be scored at y, where it trains, and nothing would say so."""
+
+    class Silent(ScheduleFree):
+        eval_params = Optimizer.eval_params
+
+    admission.is_evaluated_at_its_average(ScheduleFree(), "jax")
+    with pytest.raises(ValueError, match="define eval_params"):
+        admission.is_evaluated_at_its_average(Silent(), "jax")
 
 
 def test_both_trainers_evaluate_the_average_and_scale_roles_alike() -> None:

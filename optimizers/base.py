@@ -41,16 +41,12 @@ class Param:
 
     name: str
     """Key of the tensor in the model's flat dict."""
-
     shape: tuple[int, ...]
     """Matrices are (out, in), as torch stores them; embedding and head are (vocabulary, width)."""
-
     role: Role
     """What the tensor does in the model; decides its rate, its decay and often its rule."""
-
     part: str = ""
     """Which hidden matrix it is (q, k, v, o, gate, up, down); empty for other roles."""
-
     heads: int = 1
     """Equal blocks along axis 0, one per attention head; they mean something for q and k."""
 
@@ -132,27 +128,20 @@ class Info:
 
     title: str
     """The name that pages show."""
-
     paper: str
     """Title of the paper or post that describes the method."""
-
     url: str
     """Where to read it."""
-
     family: Literal["scalar", "matrix"]
     """Whether the rule works coordinate by coordinate or on whole matrices."""
-
     summary: str
     """At most three sentences."""
-
     essential: tuple[str, ...] = ()
     """What even the smallest search tunes; without any its own and the recipe's two ratios. The optimizers of
     this package name five, so that none is tuned more closely than another: the rate, the decay (or what takes
     its place, as the file says), the average that becomes the step, and the two ratios."""
-
     version: int = 1
     """Part of every trial's identity: raise it when the rule or its hyperparameters change."""
-
     variants: tuple[str, ...] = ("reference",)
     """The values that the static field `variant` may have, if the optimizer has one."""
 

@@ -188,8 +188,8 @@ def is_evaluated_at_its_average(optimizer: Optimizer, backend: Backend) -> None:
 
     if is_schedule_free(optimizer):
         raise ValueError(
-            "its state is Schedule-Free's, whose result is an average: define eval_params(self, state, params), as"
-            " optax.contrib.schedule_free_eval_params, or it is scored where it trains"
+            "its state is Schedule-Free's, whose result is an average: define eval_params(self, state, params),"
+            " as optax.contrib.schedule_free_eval_params, or it is scored where it trains"
         )
 
 

@@ -41,16 +41,12 @@ class Param:
 
     name: str
     """Key of the tensor in the model's flat dict."""
-
     shape: tuple[int, ...]
     """Matrices are (out, in), as torch stores them; embedding and head are (vocabulary, width)."""
-
     role: Role
     """What the tensor does in the model; decides its rate, its decay and often its rule."""
-
     part: str = ""
     """Which hidden matrix it is (q, k, v, o, gate, up, down); empty for other roles."""
-
     heads: int = 1
     """Equal blocks along axis 0, one per attention head; they mean something for q and k."""
 
@@ -132,27 +128,20 @@ class Info:
 
     title: str
     """The name that pages show."""
-
     paper: str
     """Title of the paper or post that describes the method."""
-
     url: str
     """Where to read it."""
-
     family: Literal["scalar", "matrix"]
     """Whether the rule works coordinate by coordinate or on whole matrices."""
-
     summary: str
     """At most three sentences."""
-
     essential: tuple[str, ...] = ()
     """What even the smallest search tunes; without any its own and the recipe's two ratios. The optimizers of
     this package name five, so that none is tuned more closely than another: the rate, the decay (or what takes
     its place, as the file says), the average that becomes the step, and the two ratios."""
-
     version: int = 1
     """Part of every trial's identity: raise it when the rule or its hyperparameters change."""
-
     variants: tuple[str, ...] = ("reference",)
     """The values that the static field `variant` may have, if the optimizer has one."""
 
@@ -178,6 +167,9 @@ class Run:
     clip_norm: Any = 0.0
     """The trial's global clipping norm (0 = off, traced). The trainer has already clipped the roles in
     `Optimizer.clip_roles`; only a rule that clips something else reads this."""
+
+    ratios: Mapping[str, Any] = field(default_factory=dict)
+    """Name -> the recipe's factor on a parameter's step, of those that have one (see `own_ratios`)."""
 
     loss_fn: Callable[[Mapping[str, Any]], Any] | None = None
     """The loss of the current batch, a flat dict of parameters -> scalar. In torch the trainer sets this
@@ -218,6 +210,13 @@ class Optimizer:
     group: ClassVar[str] = "study"
     """Who may be named together: `--optimizers 2026`. Where nobody is named the group "study" enters."""
 
+    own_ratios: ClassVar[bool] = False
+    """Whether the rule itself scales steps by `run.ratios`, as one must that keeps a second point beside the
+    parameters; else the trainer scales what the rule has made of a step."""
+
+    finds_rate: ClassVar[bool] = False
+    """Whether `peak_lr` is a factor near 1 on a rate that the rule finds itself."""
+
     shards_state: ClassVar[bool] = False
     """jax: whether a trainer with several devices may cut the state over them, each array along one of its
     axes, and of a deep model parameters and gradients; else every device keeps all. It changes no result."""
@@ -240,7 +239,8 @@ class Optimizer:
         return ROLES
 
     def eval_params(self, state: Any, params: Any) -> Any:
-        """The parameters to evaluate, for methods that average; jax state and flat dict in, flat dict out."""
+        """The parameters to evaluate, for methods that average; flat dict in, flat dict out. state: jax's, or
+        the torch optimizer."""
         return params
 
     def state_floats(self, params: Mapping[str, Param]) -> int:

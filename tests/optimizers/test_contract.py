@@ -1,20 +1,43 @@
-"""Every optimizer in the registry passes the whole conformance kit, and learns alike in both frameworks."""
+"""Every optimizer in the registry passes the whole conformance kit, and learns alike in both frameworks.
+
+Of those outside the study's group, what compiles the trainer's program or takes many steps is run by
+`pytest -m slow`; here that program is traced, and their own tests compare the two builds with an oracle.
+"""
 
 from collections.abc import Callable
 
+import jax
+import numpy as np
 import pytest
 
 import optimizers
+from benchmark import scales
 from benchmark.kit import cases, conformance
-from benchmark.train import trainer_torch
+from benchmark.train import parameters, programs_jax, trainer_jax, trainer_torch
+from benchmark.train.schedule import CHUNK
 from optimizers.user import files
 from tools import parity
 
+OUTSIDE = [name for name in optimizers.names() if optimizers.get(name).group != "study"]
+LONG = (
+    "jax: trains and resumes",
+    "jax: overfits one batch",
+    "jax: runs are their seed",
+    "jax: pack equals single runs",
+    "torch: overfits one batch",
+)
+
+
+def marks(name: str, label: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.slow] if name in OUTSIDE and label in LONG else []
+
+
 CASES = [
-    pytest.param(check, id=f"{name}-{label}")
+    pytest.param(check, id=f"{name}-{label}", marks=marks(name, label))
     for name in optimizers.names()
     for label, check in conformance.checks(optimizers.get(name))
 ]
+CURVES = [pytest.param(name, marks=marks(name, LONG[0])) for name in optimizers.names()]
 
 
 @pytest.mark.parametrize("check", CASES)
@@ -52,7 +75,24 @@ def test_updates_are_not_kept_between_steps(name: str) -> None:
     assert len(kept) == 1 and set(kept.values()) == {0}
 
 
-@pytest.mark.parametrize("name", optimizers.names())
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_the_trainer_s_program_takes_its_state_in_float32(name: str) -> None:
+    """Traced, not compiled: a state whose types or shapes change from step to step is refused by the loop."""
+    optimizer, scale = optimizers.get(name)(), scales.get("13k")
+    blank = optimizer.replace(**dict.fromkeys(optimizer.floats(), 0.0))
+    functions = programs_jax.programs(blank, scale, "float32", 1)._functions
+    setting = trainer_jax._setting(cases.one_batch_trial(optimizer, "jax", 0, 8), optimizer)
+    values = parameters.initial(scale, 0)
+    state = jax.eval_shape(functions["init"], values, setting)
+    chunk = np.zeros((CHUNK, scale.batch_size, scale.seq_len + 1), np.uint16)
+    carry, losses = jax.eval_shape(
+        functions["advance_chunk"], (values, state), setting, chunk, np.int32(0), np.int32(1)
+    )
+    assert losses.shape == (CHUNK,) and jax.tree.map(np.shape, carry[0]) == jax.tree.map(np.shape, values)
+    assert {leaf.dtype for leaf in jax.tree.leaves(carry)} <= {np.dtype("float32"), np.dtype("int32")}
+
+
+@pytest.mark.parametrize("name", CURVES)
 def test_loss_curves_are_equal(name: str) -> None:
     """From the same weights over the same text with the same noise, at the smallest scale, whose programs are
     compiled by now; tools/parity.py measures 27k on real text.

@@ -16,7 +16,8 @@ from sweeps.search.plan import plan
 from sweeps.search.sweep import Sweep, stage
 
 LADDERS = ("27k", "2m", "130m")
-ABLATIONS = sorted(set(optimizers.names()) - set(optimizers.entrants()))
+EVERYONE = optimizers.groups()["all"]
+ABLATIONS = sorted(set(optimizers.names()) - set(EVERYONE))
 STUDIED = sorted(set(optimizers.entrants()) & set(fantastic.table("ground_states")["optimizer"]))
 ADAM_VARIANTS = ("adamw", "nadamw", "cautious", "adam_mini", "mars")
 USER = """
@@ -66,7 +67,7 @@ def test_every_trial_of_an_ablation_has_the_fixed_values(finish, valley):
 
 
 @pytest.mark.parametrize("scale", LADDERS)
-@pytest.mark.parametrize("name", optimizers.entrants())
+@pytest.mark.parametrize("name", EVERYONE)
 def test_even_the_smallest_search_tunes_five_hyperparameters_of_everyone(name, scale):
     (contestant,) = contestants([name])
     assert contestant.essential[0] == "peak_lr" and len(set(contestant.essential)) == 5
@@ -95,11 +96,22 @@ def test_every_start_on_the_micro_ladder_is_the_study_s_best_by_one_rule(name):
 
 
 def test_grids_of_one_kind_of_hyperparameter_are_as_wide_for_everyone():
-    spaces = [optimizers.get(name).space["micro"] for name in optimizers.entrants()]
+    spaces = [optimizers.get(name).space["micro"] for name in EVERYONE]
     decays = [s["weight_decay"].grid for s in spaces]
     assert all([v / grid[2] for v in grid] == pytest.approx([0, 0.5, 1, 2, 4]) for grid in decays)
     assert len({s["momentum" if "momentum" in s else "beta1"].grid for s in spaces}) == 1
     assert len({s["beta2"].grid for s in spaces if "beta2" in s}) == 1
+    for axes in spaces:
+        rates, start = axes["peak_lr"].grid, axes["peak_lr"].start
+        assert [rate / start for rate in rates] == pytest.approx([1 / 8, 1 / 4, 1 / 2, 1, 2, 4])
+
+
+def test_whoever_finds_its_rate_has_a_factor_that_starts_at_1():
+    found = [name for name in EVERYONE if optimizers.get(name).finds_rate]
+    assert found == optimizers.groups()["lr-free"]
+    assert {
+        optimizers.get(name).space[ladder]["peak_lr"].start for name in found for ladder in ("micro", "paper")
+    } == {1.0}
 
 
 def test_a_file_that_calls_nothing_essential_has_its_own_tuned_and_the_two_ratios(tmp_path):

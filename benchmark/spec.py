@@ -18,7 +18,7 @@ from optimizers.base import RECIPE as RECIPE  # part of a trial: read from here 
 from optimizers.base import Value
 
 SCHEMA = 1  # of records on disk; a reader refuses any other
-LATER = frozenset(("eval_corpus", "eval_corpus_hash", "averages", "domain_losses"))  # see _said
+LATER = frozenset(("eval_corpus", "eval_corpus_hash", "averages", "domain_losses", "init_ratios"))  # see _said
 EXPERIMENT = 2  # raise when model, data order, initialization or evaluation change: old runs are then others
 
 Status = Literal["finished", "diverged", "failed"]
@@ -109,6 +109,9 @@ class Trial:
 
     eval_corpus_hash: str = ""
     """Hash of its tokens."""
+
+    init_ratios: Mapping[str, float] = field(default_factory=dict)
+    """Role -> its initial standard deviation over the usual one; without the roles that have the usual one."""
 
     @property
     def task(self) -> str:

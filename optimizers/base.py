@@ -239,6 +239,12 @@ class Optimizer:
         """Roles whose gradients the trainer clips by their joint norm; all of them unless a variant differs."""
         return ROLES
 
+    @property
+    def width_free(self) -> tuple[Role, ...]:
+        """Roles, "hidden" or "head", whose step does as much in a wider model at the same rate, because the
+        rule divides it by the width or fixes its spectral norm. None: the entries of a step keep their size."""
+        return ()
+
     def eval_params(self, state: Any, params: Any) -> Any:
         """The parameters to evaluate, for methods that average; jax state and flat dict in, flat dict out."""
         return params

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from benchmark import scales
 from benchmark.scales import Ladder, Scale
 from benchmark.spec import Value
-from optimizers.base import RATIOS, Axis, Info, Optimizer
+from optimizers.base import RATIOS, Axis, Info, Optimizer, Role
 from optimizers.shared.between import between
 
 _RATIO = Axis((0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 1.0, "log")
@@ -60,6 +60,13 @@ class Contestant:
 
     horizon_free: bool = False
     """Whether its longer runs begin as its shorter ones do (optimizers/shared/schedules.py)."""
+
+    width_free: tuple[Role, ...] = ()
+    """Roles whose rates need no change in a wider model (`Optimizer.width_free`)."""
+
+    policy: str = ""
+    """The rule by which it is carried to wider models instead of being tuned there
+    (optimizers/shared/carried.py); "" for one that is tuned."""
 
     @property
     def essential(self) -> tuple[str, ...]:
@@ -130,4 +137,5 @@ def contestant_of(cls: type[Optimizer], name: str, rule: str, source: str = "") 
         source=source,
         recipe_fixed=cls.recipe_fixed,
         ablation_of=cls.ablation_of,
+        width_free=default.width_free,
     )

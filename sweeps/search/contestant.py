@@ -9,6 +9,7 @@ from benchmark.scales import Ladder, Scale
 from benchmark.spec import Value
 from optimizers.base import RATIOS, Axis, Info, Optimizer, Role
 from optimizers.shared.between import between
+from optimizers.shared.carried import MARK, POLICIES
 
 _RATIO = Axis((0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 1.0, "log")
 _SHAPE = {
@@ -69,6 +70,11 @@ class Contestant:
     (optimizers/shared/carried.py); "" for one that is tuned."""
 
     @property
+    def tuned_as(self) -> str:
+        """The name under which its setting is tuned."""
+        return self.name.removesuffix(f"{MARK}{self.policy}") if self.policy else self.name
+
+    @property
     def essential(self) -> tuple[str, ...]:
         """What even the smallest search tunes: what its info names, or else its own hyperparameters and the
         recipe's two ratios, as the registry's optimizers name them: to tune more with as many trials is to tune
@@ -109,6 +115,12 @@ class Contestant:
             **self.recipe_fixed,
             **{name: axis.start for name, axis in self.axes(scale).items()},
         }
+
+
+def carried_by(contestant: Contestant, policy: str) -> Contestant:
+    """The contestant as a rule carries it to wider models."""
+    info = dataclasses.replace(contestant.info, title=f"{contestant.info.title}, {POLICIES[policy]}")
+    return dataclasses.replace(contestant, name=f"{contestant.name}{MARK}{policy}", info=info, policy=policy)
 
 
 def on_ladder(

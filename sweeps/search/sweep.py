@@ -12,7 +12,8 @@ from benchmark.tasks import Task, parse
 from sweeps.search.contestant import Contestant
 
 Phase = Literal["I", "II", "III", "baseline"]
-Start = Literal["stated", "winner", "consensus", "law", "constant", "width"]
+Policy = Literal["constant", "law", "width", "mup", "mup-sqrt", "mup-independent"]
+Start = Literal["stated", "winner", "consensus"] | Policy
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Stage:
     start: Start = "stated"
     """"stated": the optimizer's starting point. "winner": the winner of `after[0]`. "consensus": the value that
     Phase I tasks agree on, and where they disagree the nearest one's. "law": a power law through the winners of
-    `after`. "constant": the nearest winner among `after`. "width": the same, rescaled by width."""
+    `after`. "constant": the nearest winner among `after`. "width": the same, its rate and decay rescaled by width
+    for all roles alike. "mup", "mup-sqrt", "mup-independent": rescaled role by role (width.py)."""
 
     tune: Literal["all", "essential", "sensitive"] = "all"
     """All hyperparameters, the essential ones, or those found sensitive to scale in Phase I."""
@@ -124,6 +126,9 @@ class Sweep:
 
     contestants: tuple[Contestant, ...] = ()
     """Who takes part."""
+
+    policies: tuple[Policy, ...] = ()
+    """Rules by which every contestant takes part once more: carried from the smallest width, not tuned."""
 
     baseline: str = "adamw"
     """The contestant that all others are compared with."""

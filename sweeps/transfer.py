@@ -1,10 +1,10 @@
 """What a setting that was found at a small width is worth at larger ones: half an hour on two cores.
 
-Every optimizer is tuned at width 32, and at 48 and 64 both tuned again and carried there by rules: unchanged, by
-muP role by role with three ways to scale the decay, and to 64 by a law through the two smaller ones. What the
-carried setting loses against the tuned one is its regret (benchmark/analysis/carrying.py). Tuning at the larger
-widths begins where the smallest ended, so that all have one batch size. A quarter of a Chinchilla ratio, since
-tuning at width 64 is most of the time.
+Every optimizer is tuned at width 32, and at 48 and 64 both tuned again and carried there by rules: unchanged,
+by muP role by role with three ways to scale the decay, and to 64 by a law through the two smaller ones. What
+the carried setting loses against the tuned one is its regret (benchmark/analysis/carrying.py). Tuning at the
+larger widths begins where the smallest ended, so that all have one batch size. A quarter of a Chinchilla ratio,
+because tuning at width 64 is most of the time.
 """
 
 from benchmark.spec import Evaluation

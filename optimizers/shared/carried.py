@@ -28,3 +28,9 @@ def carried(name: str) -> tuple[str, str]:
         known = ", ".join(POLICIES)
         raise ValueError(f"{name!r}: no rule {policy!r}{near(policy, POLICIES)}; choose from {known}")
     return original, policy
+
+
+def found_carried(name: str) -> tuple[str, str]:
+    """The same of a name in anybody's records, where a mark may mean something else: (the name, "") then."""
+    original, _, policy = name.partition(MARK)
+    return (original, policy) if policy in POLICIES else (name, "")

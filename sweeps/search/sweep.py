@@ -32,8 +32,8 @@ class Stage:
     start: Start = "stated"
     """"stated": the optimizer's starting point. "winner": the winner of `after[0]`. "consensus": the value that
     Phase I tasks agree on, and where they disagree the nearest one's. "law": a power law through the winners of
-    `after`. "constant": the nearest winner among `after`. "width": the same, its rate and decay rescaled by width
-    for all roles alike. "mup", "mup-sqrt", "mup-independent": rescaled role by role (width.py)."""
+    `after`. "constant": the nearest winner among `after`. "width": the same, rate and decay rescaled by width,
+    all roles alike. "mup", "mup-sqrt", "mup-independent": rescaled role by role (width.py)."""
 
     tune: Literal["all", "essential", "sensitive"] = "all"
     """All hyperparameters, the essential ones, or those found sensitive to scale in Phase I."""

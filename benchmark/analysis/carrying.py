@@ -1,4 +1,4 @@
-"""What a setting costs that was carried from a narrower model instead of being tuned where it runs: its regret."""
+"""What a setting costs that was carried from a narrower model and not tuned where it runs: its regret."""
 
 import numpy as np
 import pandas as pd
@@ -14,16 +14,16 @@ COLUMNS = [
 
 
 def regrets(losses: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
-    """Nats that each carried contestant ends above the same one tuned on the task; negative where it ends below.
+    """Nats that each carried contestant ends above the same one tuned on the task; negative where below.
 
-    losses: a losses frame (see `speedups`), of carried contestants (`adamw@mup`) and others; tasks on which the
-        tuned one has no finite mean are left out.
-    alpha: of all intervals together (Bonferroni). They hold the noise of runs and of both searches' choosing, by
-        the model of the scale; seeds are shared, and cancel. NaN where the noise is unknown.
+    losses: a losses frame (see `speedups`), of carried contestants (`adamw@mup`) and others; tasks on which
+        the tuned one has no finite mean are left out.
+    alpha: of all intervals together (Bonferroni). They hold the noise of runs and what choosing adds to either
+        setting, by the model of the scale; seeds are shared, and cancel. NaN where the noise is unknown.
 
-    regret: infinite, without an interval, where all its runs diverged. n: its runs. verdict: "costs", "saves", or
-    "undecided" where the interval holds 0. The setting tuned on the task is the best of its search, not the best
-    there is: a regret below 0 says that the search did not find what the rule gave.
+    regret: infinite, without an interval, where all its runs diverged. n: its runs. verdict: "costs", "saves",
+    or "undecided" where the interval holds 0. What was tuned on the task is the best that its searches found,
+    not the best there is: a regret below 0 says that they did not find what the rule gave.
     """
     found = []
     for scale, model in by_scale(losses):
@@ -53,7 +53,7 @@ def regrets(losses: pd.DataFrame, alpha: float = 0.05) -> pd.DataFrame:
                 (*row, error[at] if known else np.nan, df[at] if known else 0.0, model.n[i], model.diverged[i])
             )
     columns = [*COLUMNS[:8], "error", "df", "n", "diverged"]
-    table = pd.DataFrame(found, columns=pd.Index(columns))
+    table = pd.DataFrame(found, columns=pd.Index(columns)).astype({"regret": float})
     tail = alpha / max(1, len(table)) / 2
     half = table["error"].to_numpy(float) * student(tail, table["df"].to_numpy(float))
     table = table.assign(lo=table["regret"] - half, hi=table["regret"] + half)

@@ -29,8 +29,8 @@ def has(study: Study) -> bool:
 def page(study: Study) -> dict[str, Any]:
     return {
         "heading": "Settings carried to wider models",
-        "lead": "Regret: nats that a setting found at the smallest width and carried by a rule loses against tuning"
-        " at the target. The tuned setting is the best that its search found, so that a regret may be negative.",
+        "lead": "Regret: nats that a setting found at the smallest width and carried by a rule loses against"
+        " tuning at the target. What was tuned is the best that its searches found: a regret may be negative.",
         "tables": [table for table in (regret(study),) if len(table)],
     }
 

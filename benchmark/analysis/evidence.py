@@ -1,6 +1,6 @@
 """What a claim is judged by, and how a judgement is told."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -17,7 +17,7 @@ from benchmark.analysis.scale_model import ScaleModel
 from benchmark.analysis.settings import STUDY_BAND, rows
 from benchmark.analysis.speedup import speedups
 
-Finding = Literal["supported", "refuted", "undecided"]
+Finding = Literal["supported", "refuted", "undecided", "does not speak to"]
 ABOUT = 0.1  # slack of "about" in a speedup
 FEW = 10  # comparisons below which a share says nothing
 BEYOND = 1.96 * 2**0.5  # run sds by which two single runs of one setting differ in 5 % of pairs
@@ -111,6 +111,19 @@ class Evidence:
     def tasks(self) -> Iterator[tuple[ScaleModel, float]]:
         for model in self.models.values():
             yield from ((model, ratio) for ratio in np.unique(model.ratio))
+
+
+Claim = Callable[[Evidence], Judgement | None]  # None: the study has nothing on it
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Whose claims a file of analysis/claims has. smallest: parameters of the smallest model it is about."""
+
+    title: str
+    url: str
+    smallest: float
+    claims: tuple[Claim, ...]
 
 
 def speed(cell: Mapping[str, float]) -> str:

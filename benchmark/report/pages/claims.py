@@ -1,16 +1,21 @@
-"""The claims page: what the published study claimed, judged by this sweep and by its own figures."""
+"""The claims page: what papers claim, judged by this sweep; the published study's by its own figures too."""
 
 import math
 from typing import Any
 
-from benchmark.analysis.claims import judge
-from benchmark.analysis.evidence import Evidence, Judgement
+from benchmark.analysis.claims import FIRST, judge, papers
+from benchmark.analysis.evidence import Evidence, Finding, Judgement, Paper
 from benchmark.report import text
 from benchmark.report.site import Site
 from benchmark.study import Study
 
 LABEL, ORDER, FILE = "Claims", 60, "claims.html"
-MARKS = {"supported": "✓ supported", "refuted": "✗ refuted", "undecided": "? undecided"}
+MARKS = {
+    "supported": "✓ supported",
+    "refuted": "✗ refuted",
+    "undecided": "? undecided",
+    "does not speak to": "– does not speak to it",
+}
 
 
 def write(site: Site, study: Study) -> None:
@@ -18,27 +23,45 @@ def write(site: Site, study: Study) -> None:
 
 
 def page(study: Study, published: Study | None) -> dict[str, Any]:
-    """One entry per claim; the published results stand beside where they are among the results."""
-    ours = judged(study)
-    theirs = {v.claim: v for v in judged(published)} if published and published is not study else {}
+    """A section per paper that the study has something on, an entry per claim; the published results stand
+    beside, on the claims of their own paper, where they are among the results."""
+    beside = published if published and published is not study else None
+    sections = []
+    for paper in papers():
+        ours = judged(study, paper)
+        own = paper.title == FIRST
+        theirs = {v.claim: (v, seen) for v, seen in (judged(beside, paper) if beside and own else [])}
+        claims = [(v, seen, theirs.get(v.claim)) for v, seen in ours] or [
+            (None, None, pair) for pair in theirs.values()
+        ]
+        if claims:
+            sections.append((paper, claims))
+    found = [ours.finding for _, claims in sections for ours, _, _ in claims if ours]
     return {
         "heading": "Claims",
-        "claims": [(v, theirs.get(v.claim)) for v in ours] or [(None, v) for v in theirs.values()],
-        "counts": [(MARKS[k], sum(v.finding == k for v in ours)) for k in MARKS],
+        "sections": sections,
+        "counts": [(mark, n) for finding, mark in MARKS.items() if (n := found.count(finding))],
         "marks": MARKS,
         "numbers": numbers,
-        "published": published if theirs else None,
+        "quantity": text.quantity,
+        "largest": max(study.tasks, key=lambda task: task.num_params).scale if study.tasks else "",
+        "published": beside,
     }
 
 
-def judged(study: Study) -> list[Judgement]:
+def judged(study: Study, paper: Paper) -> list[tuple[Judgement, Finding]]:
+    """The paper's claims that a study has something on: see `judge`."""
     if not len(study.losses):
         return []
+    return judge(paper, evidence(study))
+
+
+def evidence(study: Study) -> Evidence:
+    """What a study offers."""
     families = {name: str(facts["family"]) for name, facts in study.optimizers.items()}
     sizes = {scale: float(count) for scale, count in study.sizes.items()}
     assumed = (study.noise_sd, study.choosing_sd)
-    evidence = Evidence(study.compared, families, sizes, study.runs, study.curves, study.baseline, *assumed)
-    return judge(evidence)
+    return Evidence(study.compared, families, sizes, study.runs, study.curves, study.baseline, *assumed)
 
 
 def numbers(judgement: Judgement) -> list[tuple[str, str]]:

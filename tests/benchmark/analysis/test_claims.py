@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from benchmark import scales, store
-from benchmark.analysis import claims
-from benchmark.analysis.evidence import Evidence
+from benchmark.analysis.claims import fantastic as claims
+from benchmark.analysis.claims import judge
+from benchmark.analysis.evidence import Evidence, Judgement
 from benchmark.losses import report_losses
 from benchmark.published import fantastic
 
@@ -42,18 +43,33 @@ def typical(optimizer: str, scale: int, ratio: float) -> float:
     return {"lion": 1.05, "sophia": 1.0, "muon": 1.38 - 0.08 * scale, "soap": 1.33 - 0.08 * scale}[optimizer]
 
 
+def judged(given: Evidence) -> list[Judgement]:
+    """What the study's own models show, whatever sizes the paper is about."""
+    return [dataclasses.replace(found, finding=seen) for found, seen in judge(claims.PAPER, given)]
+
+
 def test_a_typical_study_supports_what_it_was_made_of() -> None:
-    told = {v.claim: v for v in claims.judge(evidence(typical))}
-    judged = {claim.split()[0]: v.finding for claim, v in told.items()}
-    assert len(told) == len(claims.CLAIMS)
-    assert judged["Every"] == "supported" and judged["No"] == "supported" and judged["Scalar"] == "supported"
-    assert judged["The"] == "supported" and judged["Sophia"] == "supported"
-    assert judged["Which"] == "refuted"  # muon leads everywhere, each time beyond noise
-    assert judged["One"] == judged["A"] == judged["Rankings"] == "undecided"  # nothing was run to tell
+    told = {v.claim: v for v in judged(evidence(typical))}
+    findings = {claim.split()[0]: v.finding for claim, v in told.items()}
+    assert len(told) == len(claims.PAPER.claims)
+    assert {findings[word] for word in ("Every", "No", "Scalar", "The", "Sophia")} == {"supported"}
+    assert findings["Which"] == "refuted"  # muon leads everywhere, each time beyond noise
+    assert findings["One"] == findings["A"] == findings["Rankings"] == "undecided"  # nothing was run to tell
+
+
+def test_small_models_do_not_speak_to_claims_about_large_ones() -> None:
+    small = judge(claims.PAPER, evidence(typical))
+    assert {found.finding for found, _ in small} == {"does not speak to"}
+    assert "supported" in {seen for _, seen in small}
+    sizes = {
+        name: 1200 * size for name, size in SIZES.items()
+    }  # the largest is 120M: the paper's smallest 130M
+    large = judge(claims.PAPER, dataclasses.replace(evidence(typical), num_params=sizes))
+    assert [found.finding for found, _ in large] == [seen for _, seen in small]
 
 
 def test_verdicts_are_plain_numbers_and_one_sentence() -> None:
-    for judgement in claims.judge(evidence(typical)):
+    for judgement in judged(evidence(typical)):
         assert judgement.sentence.endswith(".") and "nan" not in judgement.sentence
         assert all(type(v) in (int, float) and math.isfinite(v) for v in judgement.numbers.values()), judgement
 
@@ -186,7 +202,7 @@ def test_a_rate_far_from_the_recipe_s_says_nothing_of_it() -> None:
 
 
 def test_no_baseline_no_verdict() -> None:
-    assert claims.judge(dataclasses.replace(evidence(typical), baseline="sgd")) == []
+    assert judged(dataclasses.replace(evidence(typical), baseline="sgd")) == []
 
 
 def test_the_published_figures_carry_some_of_the_study_s_claims_and_not_others(tmp_path: Path) -> None:
@@ -197,7 +213,7 @@ def test_the_published_figures_carry_some_of_the_study_s_claims_and_not_others(t
     seen = report_losses(results.runs)
     narrow = Evidence(seen, families, sizes, results.runs, results.curves, noise_sd=0.0015)
     wide = dataclasses.replace(narrow, noise_sd=0.003)
-    found = dict(zip([claim.__name__ for claim in claims.CLAIMS], claims.judge(narrow), strict=True))
+    found = dict(zip([claim.__name__ for claim in claims.PAPER.claims], judged(narrow), strict=True))
     supported = {name for name, v in found.items() if v.finding == "supported"}
     assert {"transfer_unfair", "undertuning_inflates"} <= supported
     # in the direction claimed everywhere, but one seed each and 114 contrasts at once do not carry it

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.analysis import claims
+from benchmark.analysis.claims import fantastic as claims
+from benchmark.analysis.claims import judge
 from benchmark.analysis.evidence import Evidence, Judgement
 from benchmark.analysis.tuning import sensitivity
 from benchmark.analysis.whatif import transfer_cost
@@ -148,7 +149,7 @@ PLANTED: dict[Callable[[Evidence], Judgement], tuple[Callable[[int], Evidence], 
 
 
 def test_every_claim_is_planted_both_ways() -> None:
-    assert set(PLANTED) == set(claims.CLAIMS)
+    assert set(PLANTED) == set(claims.PAPER.claims)
 
 
 @pytest.mark.parametrize("claim", PLANTED, ids=lambda claim: claim.__name__)
@@ -162,7 +163,7 @@ def test_noise_alone_neither_supports_nor_refutes() -> None:
     """Every optimizer equal, and too noisy to say so: no claim of a difference may be called true or false."""
     losses = study(equal, 0, noise=0.1)
     noisy = Evidence(losses, FAMILIES, SIZES, NO_RUNS, curves(losses, 1.5))
-    told = {j.claim: j.finding for j in claims.judge(noisy)}
+    told = {j.claim: seen for j, seen in judge(claims.PAPER, noisy)}
     assert set(told.values()) == {"undecided"}, told
 
 

@@ -1,63 +1,33 @@
-"""The claims of "Fantastic Pretraining Optimizers and Where to Find Them" (arXiv 2509.02046), judged.
+"""Claims of "Fantastic Pretraining Optimizers and Where to Find Them" (arXiv 2509.02046).
 
-Each claim is a function of `Evidence` that returns a Judgement; the same functions judge the published results
-and our own sweeps. The rules, alike for all: `refuted` needs something beyond its 95 % interval on the wrong
-side, `supported` the claim's direction everywhere and intervals that carry it; all else is `undecided`: the
-evidence would be the same if the claim were false. That something exists is refuted where it was looked for and
-its opposite established everywhere. "About" means within 0.1. Intervals hold at once for all that a claim looks
-at, what another search would have chosen included. Two claims rest on single tuning runs: there a loss is
-compared with what the best setting is expected to reach, never with the luckiest run (level.py).
+Two of them rest on single tuning runs (single_runs.py): there a loss is compared with what the best setting is
+expected to reach, never with the luckiest run (level.py).
 """
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from benchmark.analysis.claims_trials import transfer_unfair, undertuning_inflates
+from benchmark.analysis.claims.pairs import below
+from benchmark.analysis.claims.single_runs import transfer_unfair, undertuning_inflates
 from benchmark.analysis.contrasts import contrasts
-from benchmark.analysis.evidence import ABOUT, FEW, Evidence, Finding, Judgement, speed
+from benchmark.analysis.evidence import ABOUT, FEW, Evidence, Finding, Judgement, Paper, speed
 from benchmark.analysis.settings import cells, rows
 from benchmark.tasks import task_name
 
-MOST = 0.9  # share of comparisons beyond noise that carries a claim about all of them
 VERDICTS = ("faster", "slower", "inseparable", "undecided")
-
-
-def judge(evidence: Evidence) -> list[Judgement]:
-    """Every claim's judgement, in the order of CLAIMS. Empty where the baseline has no losses."""
-    if evidence.baseline not in set(evidence.losses["optimizer"]):
-        return []
-    return [claim(evidence) for claim in CLAIMS]
 
 
 def matrix_ahead(evidence: Evidence) -> Judgement:
     """Compares every matrix method with every scalar one (the baseline too), task by task."""
     claim = "Every matrix-preconditioned method ends below every scalar one"
     scalar = [*evidence.family("scalar"), evidence.baseline]
-    pairs = ahead = beyond = behind = 0
-    tasks = list(evidence.tasks())
-    for model, ratio in tasks:
-        table = contrasts(model, ratio, len(tasks))
-        for m, s in product(evidence.family("matrix"), scalar):
-            if m in table.names and s in table.names:
-                gap, lo, hi = table.interval(s, m)
-                pairs, ahead = pairs + 1, ahead + int(gap > 0)
-                beyond, behind = beyond + int(lo > 0), behind + int(hi < 0)
-    numbers = {"pairs": pairs, "ahead": ahead, "beyond_noise": beyond, "behind_beyond_noise": behind}
-    if not pairs:
-        return Judgement(claim, "undecided", "No task has methods of both families.", numbers)
-    finding: Finding = "refuted" if behind else "undecided"
-    if ahead == pairs and beyond >= MOST * pairs:
-        finding = "supported"
-    sentence = (
-        f"Of {pairs} pairs on {len(tasks)} tasks the matrix method is ahead in {ahead}, in {beyond} of them"
-        f" beyond noise, and behind beyond noise in {behind}."
-    )
-    return Judgement(claim, finding, sentence, numbers)
+    found = below(evidence, claim, list(product(evidence.family("matrix"), scalar)), "the matrix method")
+    return found or Judgement(claim, "undecided", "No task has methods of both families.", {"pairs": 0})
 
 
 def none_above_1_4(evidence: Evidence) -> Judgement:
@@ -217,14 +187,19 @@ def _task(cell: Mapping[str, float]) -> str:
     return task_name(str(cell["scale"]), cell["chinchilla_ratio"])
 
 
-CLAIMS: tuple[Callable[[Evidence], Judgement], ...] = (
-    matrix_ahead,
-    none_above_1_4,
-    scalar_at_most_1_2,
-    falls_with_scale,
-    winner_depends_on_data,
-    order_changes_in_training,
-    transfer_unfair,
-    undertuning_inflates,
-    sophia_no_gain,
+PAPER = Paper(
+    "Fantastic Pretraining Optimizers and Where to Find Them",
+    "https://arxiv.org/abs/2509.02046",
+    130e6,
+    (
+        matrix_ahead,
+        none_above_1_4,
+        scalar_at_most_1_2,
+        falls_with_scale,
+        winner_depends_on_data,
+        order_changes_in_training,
+        transfer_unfair,
+        undertuning_inflates,
+        sophia_no_gain,
+    ),
 )

@@ -1,4 +1,4 @@
-"""The two claims of the published study that rest on single tuning runs rather than on report runs.
+"""The two claims of fantastic.py that rest on single tuning runs rather than on report runs.
 
 A loss is compared with what the best setting is expected to reach, never with the luckiest run (level.py).
 """

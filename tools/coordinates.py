@@ -19,6 +19,7 @@ import pandas as pd
 import optimizers
 from benchmark import scales
 from benchmark.arguments import Parser, positive
+from benchmark.frames import column, where
 from benchmark.scales import Scale
 from optimizers.shared.near import near
 from sweeps.search import width
@@ -68,8 +69,8 @@ def tokens(scale: Scale) -> np.ndarray:
 
 def apart(table: pd.DataFrame) -> dict[str, float]:
     """By parametrization the largest distance of a ratio from 1."""
-    far = (table["ratio"] - 1).abs().groupby(table["parametrization"]).max()
-    return {str(kind): float(most) for kind, most in far.items()}
+    far = table.assign(far=(table["ratio"] - 1).abs())
+    return {kind: float(max(column(where(far, parametrization=kind), "far"))) for kind in PARAMETRIZATIONS}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

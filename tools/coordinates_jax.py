@@ -71,11 +71,16 @@ def _program(optimizer: Optimizer, scale: Scale) -> Callable[..., dict[str, jax.
             values, state = carry
             loss_fn = functools.partial(model_jax.loss, tokens_BT1=tokens_BT1, scale=scale)
             loss, grads = jax.value_and_grad(loss_fn)(values)
+            moves: Tree
             moves, state = rule.update(grads, state, values, loss_fn=loss_fn, value=loss)
-            values = optax.apply_updates(values, {n: ratios[n] * move for n, move in moves.items()})
+            values = _moved(values, {n: ratios[n] * move for n, move in moves.items()})
             now = activations(values, tokens_SBT[0, :, :-1], scale)
             return (values, state), {n: jnp.sqrt(jnp.mean((now[n] - first[n]) ** 2)) for n in now}
 
         return jax.lax.scan(step, (values, rule.init(values)), tokens_SBT)[1]
 
     return jax.jit(jax.vmap(run, (0, 0, None)))
+
+
+def _moved(values: Tree, moves: Tree) -> Tree:
+    return optax.apply_updates(values, moves)

@@ -43,7 +43,7 @@ def regret(study: Study) -> Table:
         for task in [task_name(r["scale"], r["chinchilla_ratio"])]
     ]
     columns = (
-        Column("tuned", "Optimizer", lambda name: study.titles.get(name, name)),
+        Column("tuned", "Optimizer", lambda name: study.titles.get(name) or name),
         Column("policy", "Rule", _rule),
         TASK,
         numbers("val_loss", "Test loss", fixed(4)),

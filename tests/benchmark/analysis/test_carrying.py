@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from benchmark.analysis.carrying import COLUMNS, regrets
+from benchmark.analysis.residuals import by_scale
 
 SEEDS, SEARCHES = range(4), range(2)
 
@@ -50,23 +52,21 @@ def test_regret_is_against_the_same_optimizer_tuned_on_the_task():
 
 
 def test_intervals_hold_for_all_rows_at_once():
-    """They are wider where there are more of them."""
-    few = {key: level for key, level in PLANTED.items() if key[1] == "100k"}
-    both = {**few, **{(f"adamw@{rule}", "100k"): 3.25 for rule in ("constant", "law", "width")}}
-
-    def level(levels):
-        table = regrets(losses(levels), alpha=0.05).set_index("optimizer")
-        return table.loc["adamw@mup", "hi"] - table.loc["adamw@mup", "lo"]
-
-    one = regrets(losses(both), alpha=0.05).set_index("optimizer").loc["adamw@mup"]
-    lax = regrets(losses(both), alpha=0.20).set_index("optimizer").loc["adamw@mup"]
-    assert one["hi"] - one["lo"] > lax["hi"] - lax["lo"] and level(few) > 0
+    """Each at the level divided by the number of rows, with the error and degrees of freedom of its scale."""
+    rules = ("mup", "constant", "law", "width")
+    frame = losses({("adamw", "100k"): 3.2, **{(f"adamw@{rule}", "100k"): 3.25 for rule in rules}})
+    ((_, model),) = by_scale(frame)
+    error, df = model.differences()
+    row = regrets(frame, alpha=0.08).set_index("optimizer").loc["adamw@mup"]
+    at = list(model.optimizer).index("adamw@mup"), list(model.optimizer).index("adamw")
+    half = error[at] * stats.t.isf(0.08 / len(rules) / 2, df[at])
+    assert [row["lo"], row["hi"]] == pytest.approx([row["regret"] - half, row["regret"] + half])
 
 
 def test_what_diverged_costs_and_what_was_not_tuned_is_left_out():
     frame = losses(PLANTED)
     frame.loc[frame["optimizer"] == "adamw@constant", "val_loss"] = np.inf
-    frame = frame[frame["optimizer"] != "muon"]
+    frame = frame.query("optimizer != 'muon'")
     table = regrets(frame).set_index(["optimizer", "scale"])
     row = table.loc[("adamw@constant", "55k")]
     assert np.isposinf(row["regret"]) and row["verdict"] == "costs" and row["diverged"] == 8

@@ -98,8 +98,7 @@ class Trial:
     """The framework that trains; empty for a run of others that does not say."""
 
     precision: Literal["float32", "bfloat16", ""] = "float32"
-    """Type of the activations and matrix products; parameters and optimizer state are float32. Empty for a run
-    of others that does not say."""
+    """Type of activations and products; parameters and optimizer state are float32. Empty as `backend`."""
 
     experiment: int = EXPERIMENT
     """Version of model, data order, initialization and evaluation."""
@@ -217,8 +216,7 @@ class Outcome:
     """One sentence for "diverged" and "failed", empty for "finished"."""
 
     val_loss: float | None = None
-    """Final loss in nats per token on the evaluation's split (a report run's is its test loss); None unless the
-    run finished."""
+    """Final loss, nats per token, on the evaluation's split (test in a report run); None unless finished."""
 
     bits_per_byte: float | None = None
     """The same loss as summed nats / (ln 2 x bytes of the predicted tokens)."""

@@ -58,8 +58,7 @@ class Protocol:
     """How a search is run, with numbers that are the same for every optimizer."""
 
     search: Literal["gp", "coordinate", "random"] = "gp"
-    """"gp" models the loss (gp_search.py), "coordinate" changes one hyperparameter at a time
-    (coordinate_search.py), "random" draws (random_search.py)."""
+    """"gp" models the loss, "coordinate" changes one value at a time, "random" draws (the *_search.py here)."""
 
     searches: int = 2
     """Independent searches of every optimizer on every task, each with other tuning seeds, an opening of its
@@ -68,8 +67,7 @@ class Protocol:
     baseline_times: int = 1
     """How many times as many searches the baseline has, each as large as anybody's and on the same report
     seeds. Every verdict rests on it, so its mean must be known best (Dunnett 1955: where K are compared with
-    one, about sqrt(K) times the runs). What is compared is the mean over searches, which more of them make no
-    better."""
+    one, about sqrt(K) times the runs). The mean over searches is compared, which more make no better."""
 
     tuning_seeds: tuple[int, ...] = (0, 1, 2)
     """Of search 0; the first is every trial's, the others are for replicates and the last race."""

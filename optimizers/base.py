@@ -17,20 +17,12 @@ ROLES: tuple[Role, ...] = ("hidden", "embedding", "head", "norm")
 # Hyperparameters that belong to the benchmark and are open to every optimizer on equal terms. The two ratios
 # scale a role's whole step, weight decay included; hidden matrices step at `peak_lr` itself.
 RECIPE = (
-    "embedding_lr_ratio",
-    "head_lr_ratio",
-    "warmup_fraction",
-    "decay_kind",
-    "decay_fraction",
-    "final_lr_ratio",
-    "clip_norm",
-    "batch_size",
-)
+    "embedding_lr_ratio", "head_lr_ratio", "warmup_fraction", "decay_kind", "decay_fraction",
+    "final_lr_ratio", "clip_norm", "batch_size",
+)  # fmt: skip
 ROLE_RATIOS: Mapping[Role, str] = {
-    "embedding": "embedding_lr_ratio",
-    "norm": "embedding_lr_ratio",
-    "head": "head_lr_ratio",
-}
+    "embedding": "embedding_lr_ratio", "norm": "embedding_lr_ratio", "head": "head_lr_ratio",
+}  # fmt: skip
 RATIOS = tuple(dict.fromkeys(ROLE_RATIOS.values()))
 HIDDEN_PARTS = ("q", "k", "v", "o", "gate", "up", "down")
 
@@ -151,8 +143,7 @@ class Run:
     """What the benchmark tells a build about the run; the same nouns for jax and torch."""
 
     params: Mapping[str, Param]
-    """name -> Param, in the model's order. In jax gradients, updates and parameters are flat dicts with these
-    keys."""
+    """name -> Param, in the model's order: in jax also the keys of gradients, updates and parameters."""
 
     steps: Any
     """Optimizer steps in the whole run. In jax a traced integer, so nothing may branch on it."""
@@ -237,6 +228,11 @@ class Optimizer:
     def clip_roles(self) -> tuple[Role, ...]:
         """Roles whose gradients the trainer clips by their joint norm; all of them unless a variant differs."""
         return ROLES
+
+    @property
+    def width_free(self) -> tuple[Role, ...]:
+        """Of "hidden" and "head" those whose rate needs no change in a wider model (sweeps/search/width.py)."""
+        return ()
 
     def eval_params(self, state: Any, params: Any) -> Any:
         """The parameters to evaluate, for methods that average; flat dict in, flat dict out. state: jax's, or

@@ -107,6 +107,10 @@ class Muon(Optimizer):
     def clip_roles(self) -> tuple[Role, ...]:
         return ROLES if self.variant == "reference" else ("embedding", "head", "norm")
 
+    @property
+    def width_free(self) -> tuple[Role, ...]:
+        return ("hidden",)
+
     def build_jax(self, run: Run) -> optax.GradientTransformationExtraArgs:
         matrices, others = by_role(run.params, "hidden"), by_role(run.params, "embedding", "head", "norm")
 

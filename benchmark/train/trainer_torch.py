@@ -122,7 +122,7 @@ class TrainingRun:
         self.scale = scales.get(trial.scale)
         self.params = parameters.roles(self.scale)
         self.dtype = getattr(torch, trial.precision)
-        start = parameters.initial(self.scale, trial.seed)
+        start = parameters.initial(self.scale, trial.seed, trial.init_ratios)
         self.values = {
             name: torch.nn.Parameter(torch.from_numpy(array).to(process_torch.device()))
             for name, array in start.items()

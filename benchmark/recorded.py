@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmark import validate
 from benchmark.spec import SCHEMA, Record
-from optimizers.base import RECIPE, Value
+from optimizers.base import RECIPE, ROLES, Value
 
 # the hyperparameters of every optimizer that are numbers
 NUMERIC = frozenset(("peak_lr", "weight_decay", *RECIPE)) - {"decay_kind"}
@@ -42,6 +42,14 @@ def check_settings(value: Any) -> Mapping[str, Value]:
     return found
 
 
+def check_init(value: Any) -> Mapping[str, float]:
+    """A check of the factors of initial values."""
+    found = validate.each(validate.number(1e-6, 1e6))(value)
+    if unknown := sorted(set(found) - set(ROLES)):
+        raise validate.Wrong(f"{validate.shown(unknown[0])} is no role; roles are {', '.join(ROLES)}")
+    return found
+
+
 SPACING = "scale"  # what manifests call Axis.spacing, so that old and new ones are alike
 SEARCH_LOOKS = "own_looks"  # what they call Sweep.search_looks
 _AXIS = {"grid": validate.several(check_value), "start": check_value, SPACING: validate.name}
@@ -66,6 +74,7 @@ RANGES: Mapping[str, validate.Check] = {
     "domain_losses": validate.each(LOSS),
     "Record.averages": validate.each(LOSS),
     "hyperparameters": check_settings,
+    "init_ratios": check_init,
     "facts": check_facts,
     "environment": validate.tree({"machine": validate.name}),
     "reason": validate.prose,

@@ -18,7 +18,7 @@ from optimizers.base import RECIPE as RECIPE  # part of a trial: read from here 
 from optimizers.base import Value
 
 SCHEMA = 1  # of records on disk; a reader refuses any other
-LATER = frozenset(("eval_corpus", "eval_corpus_hash", "averages", "domain_losses"))  # see _said
+LATER = frozenset(("eval_corpus", "eval_corpus_hash", "averages", "domain_losses", "init_ratios"))  # see _said
 EXPERIMENT = 2  # raise when model, data order, initialization or evaluation change: old runs are then others
 
 Status = Literal["finished", "diverged", "failed"]
@@ -98,8 +98,7 @@ class Trial:
     """The framework that trains; empty for a run of others that does not say."""
 
     precision: Literal["float32", "bfloat16", ""] = "float32"
-    """Type of the activations and matrix products; parameters and optimizer state are float32. Empty for a run
-    of others that does not say."""
+    """Type of activations and products; parameters and optimizer state are float32. Empty as `backend`."""
 
     experiment: int = EXPERIMENT
     """Version of model, data order, initialization and evaluation."""
@@ -109,6 +108,9 @@ class Trial:
 
     eval_corpus_hash: str = ""
     """Hash of its tokens."""
+
+    init_ratios: Mapping[str, float] = field(default_factory=dict)
+    """Role -> its initial standard deviation over the usual one; without the roles that have the usual one."""
 
     @property
     def task(self) -> str:
@@ -214,8 +216,7 @@ class Outcome:
     """One sentence for "diverged" and "failed", empty for "finished"."""
 
     val_loss: float | None = None
-    """Final loss in nats per token on the evaluation's split (a report run's is its test loss); None unless the
-    run finished."""
+    """Final loss, nats per token, on the evaluation's split (test in a report run); None unless finished."""
 
     bits_per_byte: float | None = None
     """The same loss as summed nats / (ln 2 x bytes of the predicted tokens)."""

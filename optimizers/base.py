@@ -17,20 +17,12 @@ ROLES: tuple[Role, ...] = ("hidden", "embedding", "head", "norm")
 # Hyperparameters that belong to the benchmark and are open to every optimizer on equal terms. The two ratios
 # scale a role's whole step, weight decay included; hidden matrices step at `peak_lr` itself.
 RECIPE = (
-    "embedding_lr_ratio",
-    "head_lr_ratio",
-    "warmup_fraction",
-    "decay_kind",
-    "decay_fraction",
-    "final_lr_ratio",
-    "clip_norm",
-    "batch_size",
-)
+    "embedding_lr_ratio", "head_lr_ratio", "warmup_fraction", "decay_kind", "decay_fraction",
+    "final_lr_ratio", "clip_norm", "batch_size",
+)  # fmt: skip
 ROLE_RATIOS: Mapping[Role, str] = {
-    "embedding": "embedding_lr_ratio",
-    "norm": "embedding_lr_ratio",
-    "head": "head_lr_ratio",
-}
+    "embedding": "embedding_lr_ratio", "norm": "embedding_lr_ratio", "head": "head_lr_ratio",
+}  # fmt: skip
 RATIOS = tuple(dict.fromkeys(ROLE_RATIOS.values()))
 HIDDEN_PARTS = ("q", "k", "v", "o", "gate", "up", "down")
 
@@ -41,16 +33,12 @@ class Param:
 
     name: str
     """Key of the tensor in the model's flat dict."""
-
     shape: tuple[int, ...]
     """Matrices are (out, in), as torch stores them; embedding and head are (vocabulary, width)."""
-
     role: Role
     """What the tensor does in the model; decides its rate, its decay and often its rule."""
-
     part: str = ""
     """Which hidden matrix it is (q, k, v, o, gate, up, down); empty for other roles."""
-
     heads: int = 1
     """Equal blocks along axis 0, one per attention head; they mean something for q and k."""
 
@@ -132,27 +120,20 @@ class Info:
 
     title: str
     """The name that pages show."""
-
     paper: str
     """Title of the paper or post that describes the method."""
-
     url: str
     """Where to read it."""
-
     family: Literal["scalar", "matrix"]
     """Whether the rule works coordinate by coordinate or on whole matrices."""
-
     summary: str
     """At most three sentences."""
-
     essential: tuple[str, ...] = ()
     """What even the smallest search tunes; without any its own and the recipe's two ratios. The optimizers of
     this package name five, so that none is tuned more closely than another: the rate, the decay (or what takes
     its place, as the file says), the average that becomes the step, and the two ratios."""
-
     version: int = 1
     """Part of every trial's identity: raise it when the rule or its hyperparameters change."""
-
     variants: tuple[str, ...] = ("reference",)
     """The values that the static field `variant` may have, if the optimizer has one."""
 
@@ -162,8 +143,7 @@ class Run:
     """What the benchmark tells a build about the run; the same nouns for jax and torch."""
 
     params: Mapping[str, Param]
-    """name -> Param, in the model's order. In jax gradients, updates and parameters are flat dicts with these
-    keys."""
+    """name -> Param, in the model's order: in jax also the keys of gradients, updates and parameters."""
 
     steps: Any
     """Optimizer steps in the whole run. In jax a traced integer, so nothing may branch on it."""
@@ -178,6 +158,9 @@ class Run:
     clip_norm: Any = 0.0
     """The trial's global clipping norm (0 = off, traced). The trainer has already clipped the roles in
     `Optimizer.clip_roles`; only a rule that clips something else reads this."""
+
+    ratios: Mapping[str, Any] = field(default_factory=dict)
+    """Name -> the recipe's factor on a parameter's step, of those that have one (see `own_ratios`)."""
 
     loss_fn: Callable[[Mapping[str, Any]], Any] | None = None
     """The loss of the current batch, a flat dict of parameters -> scalar. In torch the trainer sets this
@@ -218,6 +201,13 @@ class Optimizer:
     group: ClassVar[str] = "study"
     """Who may be named together: `--optimizers 2026`. Where nobody is named the group "study" enters."""
 
+    own_ratios: ClassVar[bool] = False
+    """Whether the rule itself scales steps by `run.ratios`, as one must that keeps a second point beside the
+    parameters; else the trainer scales what the rule has made of a step."""
+
+    finds_rate: ClassVar[bool] = False
+    """Whether `peak_lr` is a factor near 1 on a rate that the rule finds itself."""
+
     shards_state: ClassVar[bool] = False
     """jax: whether a trainer with several devices may cut the state over them, each array along one of its
     axes, and of a deep model parameters and gradients; else every device keeps all. It changes no result."""
@@ -239,8 +229,14 @@ class Optimizer:
         """Roles whose gradients the trainer clips by their joint norm; all of them unless a variant differs."""
         return ROLES
 
+    @property
+    def width_free(self) -> tuple[Role, ...]:
+        """Of "hidden" and "head" those whose rate needs no change in a wider model (sweeps/search/width.py)."""
+        return ()
+
     def eval_params(self, state: Any, params: Any) -> Any:
-        """The parameters to evaluate, for methods that average; jax state and flat dict in, flat dict out."""
+        """The parameters to evaluate, for methods that average; flat dict in, flat dict out. state: jax's, or
+        the torch optimizer."""
         return params
 
     def state_floats(self, params: Mapping[str, Param]) -> int:

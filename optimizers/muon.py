@@ -82,6 +82,10 @@ class Muon(Optimizer):
     def clip_roles(self) -> tuple[Role, ...]:
         return ROLES if self.variant == "reference" else ("embedding", "head", "norm")
 
+    @property
+    def width_free(self) -> tuple[Role, ...]:
+        return ("hidden",)
+
     def build_jax(self, run: Run) -> optax.GradientTransformationExtraArgs:
         adam = Adam(self.beta1, self.beta2, self.eps, self.weight_decay)
 

@@ -95,6 +95,10 @@ class Scion(Optimizer):
         return ROLES if self.variant == "reference" else ("embedding", "head", "norm")
 
     @property
+    def width_free(self) -> tuple[Role, ...]:
+        return ("hidden", "head") if self.variant == "reference" else ("hidden",)
+
+    @property
     def ns_steps(self) -> int:
         return 5 if self.variant == "reference" else 10
 

@@ -1,4 +1,5 @@
-"""What the README shows of the project: who is on the committed board, its picture, the length of the reading.
+"""What the README shows of the project: who is on the committed board and who enters by name, its picture, the
+length of the reading.
 
 `python -m tools.readme` writes the table and the line counts; with `--picture` also docs/leaderboard.png, from
 the committed results in a headless Chromium. An optimizer that is added has its row once it was run for the
@@ -49,6 +50,16 @@ def table() -> str:
     return "\n".join(rows)
 
 
+def others() -> str:
+    """A Markdown list of the groups that enter by name alone, and who is in them."""
+    rows = []
+    for group, names in optimizers.groups().items():
+        if group not in ("study", "all"):
+            titles = [f"[{cls.info.title}]({cls.info.url})" for cls in map(optimizers.get, names)]
+            rows.append(f"- `--optimizers {group}`: {', '.join(titles)}")
+    return "\n".join(rows)
+
+
 def reading(text: str) -> dict[str, tuple[int, int]]:
     """The reading path of the README: file -> lines as stated there, lines that it has."""
     found = {}
@@ -70,7 +81,8 @@ def updated(text: str) -> str:
     if START not in text or END not in text:
         raise ValueError(f"README.md lacks the lines {START!r} and {END!r}")
     head, rest = text.split(START)
-    return f"{head}{START}\n{table()}\n{END}{rest.split(END)[1]}"
+    listed = f"{table()}\n\nThese enter where they are named, alone or by their group:\n\n{others()}"
+    return f"{head}{START}\n{listed}\n{END}{rest.split(END)[1]}"
 
 
 def picture(results: Path, target: Path) -> None:

@@ -179,6 +179,20 @@ def is_one_program(optimizer: Optimizer, backend: Backend) -> None:
             raise ValueError(f"is another program whenever it is traced: {UNSEEDED['jax']}")
 
 
+def is_evaluated_at_its_average(optimizer: Optimizer, backend: Backend) -> None:
+    """jax: optax's Schedule-Free is trained at one point and has its result at another, which `eval_params`
+    gives. A torch rule that has both modes is put into them."""
+    if backend != "jax" or type(optimizer).eval_params is not Optimizer.eval_params:
+        return
+    from optimizers.user.convention_jax import is_schedule_free
+
+    if is_schedule_free(optimizer):
+        raise ValueError(
+            "its state is Schedule-Free's, whose result is an average: define eval_params(self, state, params),"
+            " as optax.contrib.schedule_free_eval_params, or it is scored where it trains"
+        )
+
+
 REMEMBERED = 1e-3  # of the distance between two starts; a step and its decay leave nearly all of it
 UNSEEDED = {
     "jax": "draw random numbers from run.normal or from a key in the state, not from numpy or Python",
@@ -190,6 +204,7 @@ MUST: tuple[Callable[[Optimizer, Backend], None], ...] = (
     follows_its_rate,
     goes_on_from_where_it_is,
     is_one_program,
+    is_evaluated_at_its_average,
 )
 ON_THE_TOY = MUST[1:]
 

@@ -88,6 +88,8 @@ class Problem:
     """The schedule's factor goes in a line from 1 towards 1 - fall; with 0 the rate is constant."""
     clip_norm: float = 0.0
     """Only told to the optimizer: gradients arrive as they are."""
+    ratios: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """name -> factor on its step, for an optimizer that scales steps itself; no other is scaled."""
     loss_fn: Callable[[Mapping[str, Any]], Any] | None = loss
     """A flat dict of parameters -> scalar. Its gradient is not `grads`."""
 

@@ -39,21 +39,30 @@ def zero_rate_changes_nothing(optimizer: Optimizer, backend: Backend) -> None:
 
 def weight_decay_acts_where_it_should(optimizer: Optimizer, backend: Backend) -> None:
     """Hidden matrices shrink by lr * weight_decay per step and the head by a multiple of it; embedding and
-    norms do not shrink. Without a `weight_decay` there is nothing to check."""
+    norms do not shrink. Without a `weight_decay` there is nothing to check.
+
+    At the last step, where the rate has fallen. Of a rule with a second point, or that finds its rate, at the
+    first one, which no step before has changed; whatever rate it finds, all hidden matrices shrink by it.
+    """
     if "weight_decay" not in optimizer.floats():
         return
     params, decay, lr = cases.toy_params(), 0.3, optimizer.floats()["peak_lr"]
     start = cases.starting_values(params)
     without = drivers.path(optimizer.replace(weight_decay=0.0), backend)
     decayed = drivers.path(optimizer.replace(weight_decay=decay), backend)
-    step = STEPS - 1
-    rate = lr * (1.0 - 0.5 * step / STEPS)
-    for name, param in params.items():
-        before = decayed[name][step - 1]
-        extra = decayed[name][step] - before - (without[name][step] - without[name][step - 1])
-        factor = -float((extra * before).sum() / (before * before).sum()) / (rate * decay)
-        if np.abs(extra + factor * rate * decay * before).max() > DECAY_TOLERANCE * np.abs(start[name]).max():
+    step = 0 if optimizer.own_ratios or optimizer.finds_rate else STEPS - 1
+    shrinks = {}
+    for name in params:
+        before, other = (points[name][step - 1] if step else start[name] for points in (decayed, without))
+        extra = decayed[name][step] - before - (without[name][step] - other)
+        shrinks[name] = -float((extra * before).sum() / (before * before).sum())
+        if np.abs(extra + shrinks[name] * before).max() > DECAY_TOLERANCE * np.abs(start[name]).max():
             raise ValueError(f"weight decay moves {name} not towards zero, but elsewhere")
+    unit = lr * (1.0 - 0.5 * step / STEPS) * decay
+    if optimizer.finds_rate:
+        unit = max(shrinks[name] for name, param in params.items() if param.role == "hidden")
+    for name, param in params.items():
+        factor = shrinks[name] / unit if unit > 0 else 0.0
         wanted = {"hidden": abs(factor - 1) < 1e-6, "head": factor > 1e-3}.get(param.role, abs(factor) < 1e-6)
         if not wanted:
             raise ValueError(

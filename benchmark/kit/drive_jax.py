@@ -78,7 +78,10 @@ class Toy:
         def multiplier(step: Any) -> Any:
             return setting["rate"] * self.problem.multiplier(step, setting["steps"])
 
-        run = Run(self.problem.params, setting["steps"], multiplier, self._noise, setting["clip_norm"])
+        problem = self.problem
+        run = Run(
+            problem.params, setting["steps"], multiplier, self._noise, setting["clip_norm"], problem.ratios
+        )
         return optax.with_extra_args_support(self.optimizer.replace(**setting["floats"]).build_jax(run))
 
     def _start(self, setting: Tree, values: Tree) -> Tree:
@@ -160,11 +163,11 @@ def second_half(optimizer: Optimizer, checkpoint_path: Path | None) -> Arrays:
 
 
 def state_floats(optimizer: Optimizer, params: Mapping[str, Param]) -> int:
-    """Floats in the state of these parameters, from shapes alone; integers are counters."""
+    """Floats in the state of these parameters, from shapes alone; single numbers do not count."""
     run = Run(params, 1000, lambda step: 1.0, lambda name, step, shape: jnp.zeros(shape))
     values = {name: jax.ShapeDtypeStruct(param.shape, jnp.float32) for name, param in params.items()}
     state = jax.eval_shape(optimizer.build_jax(run).init, values)
-    return sum(x.size for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating))
+    return sum(x.size for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating) and x.ndim)
 
 
 def _arrays(named: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:

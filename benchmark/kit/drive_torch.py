@@ -84,7 +84,7 @@ class Toy(Walk):
         def multiplier(step: Any) -> Any:
             return rate * problem.multiplier(step)
 
-        run = Run(problem.params, problem.steps, multiplier, _noise, problem.clip_norm)
+        run = Run(problem.params, problem.steps, multiplier, _noise, problem.clip_norm, problem.ratios)
         trainer_torch.seed_frameworks(0, 0)
         self.rule = optimizer.build_torch(values, run)
         set_mode(self.rule, "train")
@@ -158,7 +158,7 @@ def _gradient(value: torch.nn.Parameter, grad: np.ndarray, graph: bool) -> torch
 
 
 def state_floats(optimizer: Optimizer, params: Mapping[str, Param]) -> int:
-    """Floats in the state after one step; single numbers are counters."""
+    """Floats in the state after one step; single numbers do not count."""
     run = Run(params, 1000, lambda step: 1.0, lambda name, step, shape: torch.zeros(shape), loss_fn=cases.loss)
     values = {name: torch.nn.Parameter(torch.ones(param.shape)) for name, param in params.items()}
     rule = optimizer.build_torch(values, run)

@@ -5,6 +5,7 @@ Values are drawn in numpy, so that both frameworks, and every optimizer at a see
 
 import math
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -35,10 +36,12 @@ def roles(scale: Scale) -> dict[str, Param]:
     return describe(shapes(scale), scale.heads)
 
 
-def initial(scale: Scale, seed: int) -> dict[str, np.ndarray]:
+def initial(scale: Scale, seed: int, ratios: Mapping[str, float] | None = None) -> dict[str, np.ndarray]:
     """float32 initial values at a seed: norms at 1, matrices normal.
 
     Each tensor has a stream of its own (seed, name), so that a change to one leaves the others alone.
+
+    ratios: role -> factor on its standard deviation (`Trial.init_ratios`).
     """
     values = {}
     for name, param in roles(scale).items():
@@ -46,7 +49,8 @@ def initial(scale: Scale, seed: int) -> dict[str, np.ndarray]:
             values[name] = np.ones(param.shape, np.float32)
             continue
         rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        values[name] = (_std(scale, param) * rng.standard_normal(param.shape)).astype(np.float32)
+        std = _std(scale, param) * (ratios or {}).get(param.role, 1.0)
+        values[name] = (std * rng.standard_normal(param.shape)).astype(np.float32)
     return values
 
 

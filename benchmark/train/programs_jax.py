@@ -81,6 +81,7 @@ def programs(
             normal=functools.partial(normal, setting["key"]),
             normals=functools.partial(normals, setting["key"]) if scale.deep else None,
             clip_norm=setting["clip_norm"],
+            ratios=_ratios(params, setting["ratios"]),
             spread=over.spread,
         )
         return optimizer, optax.with_extra_args_support(optimizer.build_jax(run))
@@ -107,7 +108,8 @@ def programs(
             loss, grads = over.value_and_grad(trained, batch)(values)
             grads = _clip(grads, params, optimizer.clip_roles, setting["clip_norm"], over.norm)
             updates, rule_state = rule.update(grads, rule_state, values, loss_fn=loss_fn, value=loss)
-            updates = over.updates(_scaled(updates, params, setting["ratios"]))
+            ratios = {} if optimizer.own_ratios else _ratios(params, setting["ratios"])
+            updates = over.updates(_scaled(updates, ratios))
             values = over.values(optax.apply_updates(values, updates))
             return values, over.state(rule_state), losses.at[i].set(loss)
 
@@ -233,8 +235,12 @@ def _clip(
     return {**grads, **{name: g * factor for name, g in clipped.items()}}
 
 
-def _scaled(updates: Tree, params: Mapping[str, Param], ratios: Mapping[str, jax.Array]) -> Tree:
-    """The updates with those of every role but hidden matrices times its ratio; after the rule, because a rule
-    may fix the norm of its step whatever the gradient."""
-    named = {name: ROLE_RATIOS.get(params[name].role) for name in updates}
-    return {name: u if (ratio := named[name]) is None else ratios[ratio] * u for name, u in updates.items()}
+def _ratios(params: Mapping[str, Param], ratios: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """Parameter -> factor on its whole step; hidden matrices have none."""
+    return {name: ratios[ratio] for name, p in params.items() if (ratio := ROLE_RATIOS.get(p.role))}
+
+
+def _scaled(updates: Tree, ratios: Mapping[str, jax.Array]) -> Tree:
+    """The updates times their ratios; after the rule, because a rule may fix the norm of its step whatever the
+    gradient."""
+    return {name: ratios[name] * u if name in ratios else u for name, u in updates.items()}

@@ -135,7 +135,7 @@ class _Pack:
         self.started = time.perf_counter()
         self.data = data_jax.data(trials, corpus, CHUNK, devices)
         self.settings = self._stack([_setting(t, o) for t, o in zip(trials, optimizers, strict=True)])
-        params = self._stack([parameters.initial(self.scale, t.seed) for t in trials])
+        params = self._stack([parameters.initial(self.scale, t.seed, t.init_ratios) for t in trials])
         over = devices_jax.laid_over(devices, parameters.roles(self.scale), blank.shards_state, self.scale.deep)
         params = over.placed(params)
         # copied, because advance() donates its input and an untouched parameter would share its buffer

@@ -122,15 +122,18 @@ class TrainingRun:
         self.scale = scales.get(trial.scale)
         self.params = parameters.roles(self.scale)
         self.dtype = getattr(torch, trial.precision)
-        start = parameters.initial(self.scale, trial.seed)
+        start = parameters.initial(self.scale, trial.seed, trial.init_ratios)
         self.values = {
             name: torch.nn.Parameter(torch.from_numpy(array).to(process_torch.device()))
             for name, array in start.items()
         }
         self.multiplier = step_torch.schedule(trial)
         self.clip_norm = float(trial.hyperparameters["clip_norm"])
-        self.ratios = step_torch.ratios(trial, self.params)
-        self.run = Run(self.params, trial.steps, self.multiplier, draw or normal(trial.seed), self.clip_norm)
+        ratios = step_torch.ratios(trial, self.params)
+        self.ratios = {} if optimizer.own_ratios else ratios
+        self.run = Run(
+            self.params, trial.steps, self.multiplier, draw or normal(trial.seed), self.clip_norm, ratios
+        )
         seed_frameworks(trial.seed, 0)
         self.rule = optimizer.build_torch(self.values, self.run)
         set_mode(self.rule, "train")

@@ -3,6 +3,7 @@
 The two differ by chance alone: a comparison errs as often as it calls a copy faster or slower.
 """
 
+from optimizers.shared.carried import POLICIES, carried
 from optimizers.shared.schedules import scheduled
 
 
@@ -23,13 +24,16 @@ def copy_name(name: str, number: int) -> str:
 
 
 def rule_name(name: str) -> str:
-    """Whose rule it follows: the name without its copy's number and its schedule."""
-    return scheduled(split(name)[0])[0]
+    """Whose rule it follows: the name without its copy's number, what carries it, and its schedule."""
+    return scheduled(carried(split(name)[0])[0])[0]
 
 
 def title_of(title: str, name: str) -> str:
-    """What pages call it: "AdamW, again", from the third on "AdamW, copy 3"; "AdamW, wsd"."""
+    """What pages call it: "AdamW, again", from the third on "AdamW, copy 3"; "AdamW, wsd"; "AdamW,
+    carried by muP"."""
     original, number = split(name)
+    original, policy = carried(original)
     schedule = scheduled(original)[1]
     title = f"{title}, {schedule.title}" if schedule else title
+    title = f"{title}, {POLICIES[policy]}" if policy else title
     return title if number == 1 else f"{title}, again" if number == 2 else f"{title}, copy {number}"

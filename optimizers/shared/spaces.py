@@ -5,7 +5,9 @@ The rule uses nothing that was found by running this suite, so that no optimizer
   (arXiv 2509.02046) at 130M and 1x, on a grid of the same octaves around it for all.
 - Every other hyperparameter starts at the published study's best at 130M and 1x; AdamW's variants at AdamW's,
   so that none has a head start on it. What the published study has not tuned starts at the method's own
-  default, and the recipe at one value for all. A guard against division by zero is not searched: it stays where
+  default, and the recipe at one value for all. A method that it has not tuned at all and that changes one part
+  of AdamW or of Lion starts where that one does. A factor on a rate that a rule finds itself starts at 1, what
+  its authors use, on the same octaves. A guard against division by zero is not searched: it stays where
   it does not act.
 - A grid of decays or averaging coefficients has five values, the same for all but for their unit.
 A file that departs from this says so in its docstring. Spaces named "paper" are the published study's grids.
@@ -68,6 +70,12 @@ def micro_adam(study_best_rate: float) -> dict[str, Axis]:
         "beta1": micro_momentum(0.9),
         "beta2": micro_beta2(0.98),
     }
+
+
+def micro_found_rate() -> dict[str, Axis]:
+    """The axes of AdamW for a rule that finds its rate itself: the factor on it starts at 1, on a grid as wide
+    as a rate's."""
+    return {**micro_adam(1.0), "peak_lr": rate(tuple(2.0**octave for octave in OCTAVES), 1.0)}
 
 
 # Even the smallest search tunes the rates of all roles, the decay and the momentum: the same five for everyone.

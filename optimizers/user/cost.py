@@ -54,7 +54,7 @@ def _measured_jax(rule: Optimizer, params: Mapping[str, Param]) -> MeasuredCost:
     transformation = rule.build_jax(Run(params, 1000, lambda step: 1.0, normal))
     values = {name: jax.ShapeDtypeStruct(param.shape, jnp.float32) for name, param in params.items()}
     state = jax.eval_shape(transformation.init, values)
-    floats = sum(x.size for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating))
+    floats = sum(x.size for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating) and x.ndim)
 
     def update(grads: Any, state: Any, values: Any, value: Any) -> Any:
         return transformation.update(grads, state, values, loss_fn=loss_fn, value=value)

@@ -20,6 +20,7 @@ from benchmark.arguments import (
 )
 from benchmark.data.sources import usage
 from benchmark.train.trackers import TRACKERS
+from optimizers.shared.carried import POLICIES
 from optimizers.user.spec import parse
 
 AA, CHALLENGE = "aa", "challenge"
@@ -98,7 +99,7 @@ def parser(prog: str = PROG) -> argparse.ArgumentParser:
     _one(
         which,
         "--transfer",
-        ("constant", "law", "width"),
+        tuple(POLICIES),
         "tune at the smallest scale only and carry the setting on by this rule",
         default=None,
     )

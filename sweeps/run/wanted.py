@@ -12,6 +12,7 @@ from benchmark.data.sources import parse
 from optimizers.shared.copies import copy_name
 from sweeps.run.options import AA, CHALLENGE
 from sweeps.search import challenge
+from sweeps.search.carried import with_policies
 from sweeps.search.contestants import contestants
 from sweeps.search.sweep import Sweep
 from sweeps.search.transfer import transferred
@@ -37,7 +38,8 @@ def named_sweep(args: argparse.Namespace) -> Sweep:
     if sweep.baseline not in names:
         names = [sweep.baseline, *names]  # nothing can be said without it; finished trials are not run again
     names = dict.fromkeys((*names, copy_name(sweep.baseline, 2)))  # what chance makes of it, on every page
-    return dataclasses.replace(sweep, contestants=contestants(tuple(names), args.optimizer, sweep.backend))
+    tuned = contestants(tuple(names), args.optimizer, sweep.backend)
+    return dataclasses.replace(sweep, contestants=with_policies(tuned, sweep.policies))
 
 
 def prepared(sweep: Sweep, args: argparse.Namespace) -> Sweep:

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from benchmark.data import sources
 from benchmark.spec import Status, Trial, Use
 from optimizers.base import Axis
+from sweeps.search.carried import stage_of
 from sweeps.search.contestant import Contestant
 from sweeps.search.coordinate_search import Found, coordinate_descent
 from sweeps.search.gp_search import gp_search
@@ -54,7 +56,7 @@ class Cell:
     @cached_property
     def after(self) -> tuple[str, ...]:
         """Keys of the searches whose winners this one needs: those of its own number."""
-        return tuple(_key(self.contestant.name, name, self.search) for name in self.stage.after)
+        return tuple(_key(self.contestant.tuned_as, name, self.search) for name in self.stage.after)
 
     @cached_property
     def budget(self) -> int:
@@ -75,7 +77,8 @@ class Cell:
 class Opening:
     """Where a search begins. axes: what it tunes, in the order of its first pass; notes: for the manifest.
 
-    carried: the start comes from another task, so that what is best lies near it.
+    carried: the start comes from another task, so that what is best lies near it. init_ratios: those of its
+    trials.
     """
 
     start: Setting
@@ -83,6 +86,7 @@ class Opening:
     prior: Noise = field(default_factory=Noise)
     notes: Mapping[str, Any] = field(default_factory=dict)
     carried: bool = False
+    init_ratios: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,10 +132,16 @@ class Solved:
 
 def cells_of(sweep: Sweep) -> tuple[Cell, ...]:
     """Every cell, after those that it needs. Raises ValueError for tasks that need each other or one that is
-    not there, or when the baseline does not take part."""
+    not there, or when the baseline, or whom another is carried from, does not take part."""
     stages = {stage.task.name: stage for stage in sweep.stages}
+    own = {
+        (c.name, name): stage_of(sweep, c, stage) for c in sweep.contestants for name, stage in stages.items()
+    }
+    needs = {name: set(stage.after) for name, stage in stages.items()}
+    for (_, name), stage in own.items():
+        needs[name] |= set(stage.after if stage else ())
     try:
-        order = list(TopologicalSorter({name: stage.after for name, stage in stages.items()}).static_order())
+        order = list(TopologicalSorter(needs).static_order())
     except CycleError as error:
         raise ValueError(f"sweep {sweep.name}: tasks need each other's winners: {error.args[1]}") from None
     missing = [name for name in order if name not in stages]
@@ -141,21 +151,18 @@ def cells_of(sweep: Sweep) -> tuple[Cell, ...]:
         )
     if sweep.baseline not in {c.name for c in sweep.contestants}:
         raise ValueError(f"sweep {sweep.name} has no baseline {sweep.baseline!r} among its optimizers; add it")
+    names = {c.name for c in sweep.contestants}
+    if lone := [c for c in sweep.contestants if c.tuned_as not in names]:
+        raise ValueError(f"{lone[0].name} is carried from {lone[0].tuned_as}, which does not take part; add it")
     usual = sweep.protocol.searches
     most = max((usual * sweep.protocol.baseline_times, *sweep.search_looks))
     return tuple(
         Cell(contestant, stage, search, usual)
-        for stage in map(stages.__getitem__, order)
+        for name in order
         for search in range(most)
         for contestant in sweep.contestants
-        if search < sweep.searches(contestant, stage.phase) and _takes_part(sweep, contestant, stage)
+        if (stage := own[contestant.name, name]) and search < sweep.searches(contestant, stage.phase)
     )
-
-
-def _takes_part(sweep: Sweep, contestant: Contestant, stage: Stage) -> bool:
-    if stage.phase == "baseline" and contestant.name != sweep.baseline:
-        return False
-    return not stage.only or contestant.name in stage.only
 
 
 def solve(sweep: Sweep, cell: Cell, begin: Opening, known: Known) -> Solved:
@@ -164,7 +171,7 @@ def solve(sweep: Sweep, cell: Cell, begin: Opening, known: Known) -> Solved:
     looked_up: list[tuple[Trial, str, Status | None]] = []
 
     def lookup(setting: Setting, seed: int, purpose: str) -> float | None:
-        trial = trial_of(sweep, cell, setting, seed, "tuning")
+        trial = trial_of(sweep, cell, setting, seed, "tuning", begin.init_ratios)
         trial_id = trial.trial_id
         status, loss = status_and_loss(known, trial_id)
         looked_up.append((trial, trial_id, status))
@@ -187,7 +194,8 @@ def solve(sweep: Sweep, cell: Cell, begin: Opening, known: Known) -> Solved:
     band = history.band() if complete and found.noise is None else noise.band
     near = found.near if found.near is not None else tuple(history.near(winner)) if winner else ()
     own = cell.share(report_seeds(sweep)) if winner else ()
-    reports = [trial_of(sweep, cell, winner, seed, "report") for seed in own if winner]
+    of = begin.init_ratios
+    reports = [trial_of(sweep, cell, winner, seed, "report", of) for seed in own if winner]
     return Solved(
         cell=cell,
         opening=begin,
@@ -214,8 +222,15 @@ def status_and_loss(known: Known, trial_id: str) -> tuple[Status | None, float |
     return record.status, loss if loss is not None and math.isfinite(loss) else math.inf
 
 
-def trial_of(sweep: Sweep, cell: Cell, setting: Setting, seed: int, use: Use) -> Trial:
-    """The complete trial of a setting in a cell."""
+def trial_of(
+    sweep: Sweep,
+    cell: Cell,
+    setting: Setting,
+    seed: int,
+    use: Use,
+    init_ratios: Mapping[str, float] = MappingProxyType({}),
+) -> Trial:
+    """The complete trial of a setting in a cell. init_ratios: `Trial.init_ratios`."""
     task = cell.stage.task
     return Trial(
         optimizer=cell.contestant.name,
@@ -237,6 +252,7 @@ def trial_of(sweep: Sweep, cell: Cell, setting: Setting, seed: int, use: Use) ->
         precision=sweep.precision,
         eval_corpus=sources.identity(sweep.eval_corpus),
         eval_corpus_hash=sweep.eval_corpus_hash,
+        init_ratios=dict(init_ratios),
     )
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from benchmark import scales
 from benchmark.scales import Ladder, Scale
 from benchmark.spec import Value
-from optimizers.base import RATIOS, Axis, Info, Optimizer
+from optimizers.base import RATIOS, Axis, Info, Optimizer, Role
 from optimizers.shared.between import between
+from optimizers.shared.carried import MARK, POLICIES
 
 _RATIO = Axis((0.25, 0.5, 1.0, 2.0, 4.0, 8.0), 1.0, "log")
 _SHAPE = {
@@ -61,6 +62,18 @@ class Contestant:
     horizon_free: bool = False
     """Whether its longer runs begin as its shorter ones do (optimizers/shared/schedules.py)."""
 
+    width_free: tuple[Role, ...] = ()
+    """Roles whose rates need no change in a wider model (`Optimizer.width_free`)."""
+
+    policy: str = ""
+    """The rule by which it is carried to wider models instead of being tuned there
+    (optimizers/shared/carried.py); "" for one that is tuned."""
+
+    @property
+    def tuned_as(self) -> str:
+        """The name under which its setting is tuned."""
+        return self.name.removesuffix(f"{MARK}{self.policy}") if self.policy else self.name
+
     @property
     def essential(self) -> tuple[str, ...]:
         """What even the smallest search tunes: what its info names, or else its own hyperparameters and the
@@ -104,6 +117,12 @@ class Contestant:
         }
 
 
+def carried_by(contestant: Contestant, policy: str) -> Contestant:
+    """The contestant as a rule carries it to wider models."""
+    info = dataclasses.replace(contestant.info, title=f"{contestant.info.title}, {POLICIES[policy]}")
+    return dataclasses.replace(contestant, name=f"{contestant.name}{MARK}{policy}", info=info, policy=policy)
+
+
 def on_ladder(
     space: Mapping[str, Mapping[str, Axis]], ladder: Ladder, defaults: Mapping[str, Value]
 ) -> Mapping[str, Axis] | None:
@@ -130,4 +149,5 @@ def contestant_of(cls: type[Optimizer], name: str, rule: str, source: str = "") 
         source=source,
         recipe_fixed=cls.recipe_fixed,
         ablation_of=cls.ablation_of,
+        width_free=default.width_free,
     )

@@ -9,19 +9,20 @@ import optimizers
 from benchmark.kit import admission
 from benchmark.scales import Scale
 from optimizers.base import Optimizer
+from optimizers.shared.carried import carried
 from optimizers.shared.copies import copy_name, rule_name, split, title_of
 from optimizers.shared.schedules import scheduled
 from optimizers.user import files
 from optimizers.user.files import Backend
 from optimizers.user.spec import parse
-from sweeps.search.contestant import Contestant, contestant_of
+from sweeps.search.contestant import Contestant, carried_by, contestant_of
 
 
 def contestants(
     names: Sequence[str], others: Sequence[str] = (), backend: Backend = "jax"
 ) -> tuple[Contestant, ...]:
     """Registered optimizers by name and others by file or module (optimizers/user/spec.py), in this order, each
-    once. `adamw~2` is a copy.
+    once. `adamw~2` is a copy, `adamw+wsd` states a schedule, `adamw@mup` is carried.
 
     Raises ValueError for an unknown name, what is not admitted (benchmark/kit/admission.py), or a name that
     stands twice.
@@ -29,8 +30,14 @@ def contestants(
     found = []
     for name in dict.fromkeys(names):
         cls, (original, number) = optimizers.get(name), split(name)
+        original, policy = carried(original)
+        if policy and number > 1:
+            raise ValueError(
+                f"{name!r}: what is carried is not tuned, so that a copy would be the same; drop ~{number}"
+            )
         first = contestant_of(cls, original, f"{rule_name(name)}@{cls.info.version}")
-        found.append(copy_of(_scheduled(first), number))
+        tuned = copy_of(_scheduled(first), number)
+        found.append(carried_by(tuned, policy) if policy else tuned)
     for other in others:
         source = str(parse(other))  # a path is absolute: workers run in folders of their own
         name = files.name(source)

@@ -12,7 +12,8 @@ from benchmark.tasks import Task, parse
 from sweeps.search.contestant import Contestant
 
 Phase = Literal["I", "II", "III", "baseline"]
-Start = Literal["stated", "winner", "consensus", "law", "constant", "width"]
+Policy = Literal["constant", "law", "width", "mup", "mup-sqrt", "mup-independent"]
+Start = Literal["stated", "winner", "consensus"] | Policy
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Stage:
     start: Start = "stated"
     """"stated": the optimizer's starting point. "winner": the winner of `after[0]`. "consensus": the value that
     Phase I tasks agree on, and where they disagree the nearest one's. "law": a power law through the winners of
-    `after`. "constant": the nearest winner among `after`. "width": the same, rescaled by width."""
+    `after`. "constant": the nearest winner among `after`. "width": the same, rate and decay rescaled by width,
+    all roles alike. "mup", "mup-sqrt", "mup-independent": rescaled role by role (width.py)."""
 
     tune: Literal["all", "essential", "sensitive"] = "all"
     """All hyperparameters, the essential ones, or those found sensitive to scale in Phase I."""
@@ -56,8 +58,7 @@ class Protocol:
     """How a search is run, with numbers that are the same for every optimizer."""
 
     search: Literal["gp", "coordinate", "random"] = "gp"
-    """"gp" models the loss (gp_search.py), "coordinate" changes one hyperparameter at a time
-    (coordinate_search.py), "random" draws (random_search.py)."""
+    """"gp" models the loss, "coordinate" changes one value at a time, "random" draws (the *_search.py here)."""
 
     searches: int = 2
     """Independent searches of every optimizer on every task, each with other tuning seeds, an opening of its
@@ -66,8 +67,7 @@ class Protocol:
     baseline_times: int = 1
     """How many times as many searches the baseline has, each as large as anybody's and on the same report
     seeds. Every verdict rests on it, so its mean must be known best (Dunnett 1955: where K are compared with
-    one, about sqrt(K) times the runs). What is compared is the mean over searches, which more of them make no
-    better."""
+    one, about sqrt(K) times the runs). The mean over searches is compared, which more make no better."""
 
     tuning_seeds: tuple[int, ...] = (0, 1, 2)
     """Of search 0; the first is every trial's, the others are for replicates and the last race."""
@@ -124,6 +124,9 @@ class Sweep:
 
     contestants: tuple[Contestant, ...] = ()
     """Who takes part."""
+
+    policies: tuple[Policy, ...] = ()
+    """Rules by which every contestant takes part once more: carried from the smallest width, not tuned."""
 
     baseline: str = "adamw"
     """The contestant that all others are compared with."""

@@ -7,7 +7,7 @@ a power law (arXiv 2509.02046). The policy `transfer` tunes on the smallest scal
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +16,12 @@ from benchmark.analysis.settings import serve_all
 from benchmark.spec import RECIPE, Value
 from benchmark.tasks import TOKENS_PER_PARAMETER, Task
 from optimizers.base import Axis
+from sweeps.search import width
 from sweeps.search.cells import Cell, Opening, Solved
 from sweeps.search.contestant import Contestant
 from sweeps.search.history import Noise
-from sweeps.search.space import anchored, snapped
-from sweeps.search.sweep import Protocol, Sweep
+from sweeps.search.space import Setting, anchored, snapped
+from sweeps.search.sweep import Policy, Protocol, Sweep
 
 
 def opening(cell: Cell, needed: Sequence[Solved], protocol: Protocol) -> Opening:
@@ -28,11 +29,12 @@ def opening(cell: Cell, needed: Sequence[Solved], protocol: Protocol) -> Opening
     task, contestant = cell.stage.task, cell.contestant
     space, start = contestant.axes(task.scale), contestant.start(task.scale)
     trained = [solved for solved in needed if solved.winner is not None]
-    sensitive, notes = tuple(space), {"start": "stated"}
+    sensitive, notes, init = tuple(space), {"start": "stated"}, {}
     is_carried = cell.stage.start != "stated" and bool(trained)
     if is_carried:
         carried, sensitive, notes = _carried(cell, trained, space, protocol)
         start |= carried
+        init = notes.get("init_ratios", {})
     start = _runnable(start, task, protocol.min_steps)
     names = {
         "all": _whole(contestant, space),
@@ -40,7 +42,7 @@ def opening(cell: Cell, needed: Sequence[Solved], protocol: Protocol) -> Opening
         "sensitive": _by_swing(sensitive, needed) or contestant.essential,
     }[cell.stage.tune]
     axes = {name: anchored(space[name], start[name]) for name in names}
-    return Opening(start, axes, sum((s.noise for s in needed), Noise()), notes, is_carried)
+    return Opening(start, axes, sum((s.noise for s in needed), Noise()), notes, is_carried, init)
 
 
 def consensus(solved: Sequence[Solved], space: Mapping[str, Axis]) -> tuple[dict[str, Value], tuple[str, ...]]:
@@ -63,7 +65,7 @@ def consensus(solved: Sequence[Solved], space: Mapping[str, Axis]) -> tuple[dict
     return agreed, tuple(sensitive)
 
 
-def transferred(sweep: Sweep, rule: Literal["constant", "law", "width"]) -> Sweep:
+def transferred(sweep: Sweep, rule: Policy) -> Sweep:
     """The sweep under the policy `transfer`: tuned on its smallest scale, carried to the others by `rule`."""
     smallest = min(sweep.stages, key=lambda s: s.task.scale.num_params).task.scale.name
     tuned = tuple(s for s in sweep.stages if s.task.scale.name == smallest)
@@ -116,7 +118,20 @@ def _carried(
         scaled = {n: snapped(space[n], float(start[n]) * ratio**e) for n, e in exponents.items() if n in space}
         start |= scaled
         notes["scaled"] = scaled
+    if rule in width.DECAY:
+        ratio = task.scale.width / source.cell.stage.task.scale.width
+        scaled = _scaled(cell.contestant, start, width.setting(rule, ratio, cell.contestant.width_free), space)
+        start |= scaled
+        notes |= {"scaled": scaled, "init_ratios": width.init_ratios(task.scale, ratio)}
     return start, sensitive, notes
+
+
+def _scaled(
+    contestant: Contestant, start: Setting, by: Mapping[str, float], space: Mapping[str, Axis]
+) -> dict[str, Value]:
+    """The scaled values inside the limits of their axes; not of what the contestant may not vary."""
+    own = {n: value for n, value in width.scaled(start, by).items() if n not in contestant.recipe_fixed}
+    return {n: min(max(v, space[n].low), space[n].high) if n in space else v for n, v in own.items()}
 
 
 def _predict(

@@ -65,6 +65,7 @@ CHANGES = {
     "experiment": 0,
     "eval_corpus": "apidocs",
     "eval_corpus_hash": "c1",
+    "init_ratios": {"head": 0.5},
 }
 
 

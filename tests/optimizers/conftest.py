@@ -4,13 +4,16 @@ The toy, its gradients and the drivers are the kit's (benchmark/kit/). Everythin
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from benchmark.kit import drive_jax, drive_torch
 from benchmark.kit.cases import Arrays, Problem
-from optimizers.base import Optimizer
+from optimizers.base import Optimizer, Run
+from optimizers.shared.decoupled import decay_groups
 
 Driver = Callable[[Optimizer, Problem], Arrays]
 
@@ -19,6 +22,27 @@ Driver = Callable[[Optimizer, Problem], Arrays]
 def path(request: pytest.FixtureRequest) -> Driver:
     """(optimizer, problem) -> name -> [steps, *shape]; a test that asks for it runs once in each framework."""
     return request.param.path
+
+
+@pytest.fixture
+def against() -> Callable[..., Arrays]:
+    """(class, problem, weight_decay, arguments of the class) -> the path of another package's torch optimizer,
+    which decays what ours decay."""
+
+    def expected(build: Callable[..., Any], problem: Problem, weight_decay: float, **arguments: Any) -> Arrays:
+        run = Run(problem.params, problem.steps, problem.multiplier, lambda *_: None)
+
+        def made(values: drive_torch.Values) -> list[Any]:
+            groups = decay_groups(values, weight_decay, run)
+            return [build([{**g, "params": [p for _, p in g["params"]]} for g in groups], **arguments)]
+
+        torch.set_default_dtype(torch.float64)  # of sums over all parameters
+        try:
+            return drive_torch.oracle_path(made, problem)
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+    return expected
 
 
 @pytest.fixture

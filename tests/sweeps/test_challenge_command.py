@@ -109,7 +109,10 @@ def test_whom_to_set_nobody_beside_is_said(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["challange"], f"choose from gpu, micro, paper, quick, schedules, smoke, {CHALLENGE}, {AA}, or give"),
+        (
+            ["challange"],
+            f"choose from gpu, micro, paper, quick, schedules, smoke, transfer, {CHALLENGE}, {AA}, or give",
+        ),
         (["challenge"], "name it with --optimizer"),
         (["challenge", "--optimizer", MINE, "--against", "lyon"], "--against lyon (did you mean"),
         (["challenge", "--optimizer", MINE, "--at", "55k"], "a task is SCALE-RATIOx"),

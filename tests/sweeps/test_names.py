@@ -31,7 +31,7 @@ def mine(tmp_path: Path) -> Path:
 
 
 def test_every_file_with_a_sweep_is_found_and_has_its_name():
-    assert sweeps.names() == ["gpu", "micro", "paper", "quick", "schedules", "smoke"]
+    assert sweeps.names() == ["gpu", "micro", "paper", "quick", "schedules", "smoke", "transfer"]
     assert [sweeps.get(name).name for name in sweeps.names()] == sweeps.names()
     there = str(Path(sweeps.__file__).parent / "quick.py")
     assert sweeps.get(there) is sweeps.get("quick") and not sweeps.get("quick").file

@@ -20,9 +20,9 @@ from benchmark.report.curves import Curves, Run
 from benchmark.report.site import Site
 from benchmark.report.table import Column, Table, fixed, numbers
 from benchmark.study import Study
+from optimizers.shared.carried import POLICIES
 
 SEARCHES = ("coordinate", "random")  # and those searches that are not the usual one
-TRANSFER = ("constant", "law", "width")  # the rules that give a sweep a name of its own
 
 
 def write(site: Site, study: Study) -> None:
@@ -165,5 +165,7 @@ def _policy(name: str, protocol: Mapping[str, Any]) -> tuple[str, list[str]]:
     for search in SEARCHES:
         if name.endswith(f"-{search}"):
             name, options = name.removesuffix(f"-{search}"), ["--search", search, *options]
-    base, _, rule = name.rpartition("-")
-    return (base, ["--transfer", rule, *options]) if rule in TRANSFER and base else (name, options)
+    for rule in POLICIES:  # they give a sweep a name of its own
+        if name.endswith(f"-{rule}") and name != f"-{rule}":
+            return name.removesuffix(f"-{rule}"), ["--transfer", rule, *options]
+    return name, options

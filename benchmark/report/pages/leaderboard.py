@@ -10,7 +10,7 @@ from benchmark.recorded import SEARCH_LOOKS
 from benchmark.report import charts, figures, sentence, style, text
 from benchmark.report.addresses import slug
 from benchmark.report.board import Board, Speedup, board, meanings
-from benchmark.report.pages import progress, schedules
+from benchmark.report.pages import progress, schedules, transfer
 from benchmark.report.plot import Forest
 from benchmark.report.site import Site
 from benchmark.report.table import (
@@ -158,6 +158,7 @@ def page(study: Study) -> dict[str, Any]:
     return {
         "heading": "Leaderboard",
         "schedules": schedules.FILE if schedules.has(study) else "",
+        "transfer": transfer.FILE if transfer.has(study) else "",
         "answer": sentence.headline(study),
         "meanings": meanings(boards),
         "equivalence": EQUIVALENCE,

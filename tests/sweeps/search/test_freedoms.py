@@ -101,6 +101,17 @@ def test_grids_of_one_kind_of_hyperparameter_are_as_wide_for_everyone():
     assert all([v / grid[2] for v in grid] == pytest.approx([0, 0.5, 1, 2, 4]) for grid in decays)
     assert len({s["momentum" if "momentum" in s else "beta1"].grid for s in spaces}) == 1
     assert len({s["beta2"].grid for s in spaces if "beta2" in s}) == 1
+    for axes in spaces:
+        rates, start = axes["peak_lr"].grid, axes["peak_lr"].start
+        assert [rate / start for rate in rates] == pytest.approx([1 / 8, 1 / 4, 1 / 2, 1, 2, 4])
+
+
+def test_whoever_finds_its_rate_has_a_factor_that_starts_at_1():
+    found = [name for name in EVERYONE if optimizers.get(name).finds_rate]
+    assert found == optimizers.groups()["lr-free"]
+    assert {
+        optimizers.get(name).space[ladder]["peak_lr"].start for name in found for ladder in ("micro", "paper")
+    } == {1.0}
 
 
 def test_a_file_that_calls_nothing_essential_has_its_own_tuned_and_the_two_ratios(tmp_path):

@@ -229,7 +229,10 @@ SIZED, WITH = "optimizer,scale,chinchilla_ratio,val_loss,num_params", "optimizer
         (_table(WITH + "val_loss (bits)", "adamw,130m,1,5"), "--columns loss=val_loss (bits) --loss-is bits"),
         (_table(OURS.replace(",", " "), "adamw 130m 1 3.5"), "no table: the first line 'optimizer scale"),
         (_table("My results", OURS, "adamw,130m,1,3.5"), "no table: the first line 'My results' has no comma"),
-        (gzip.compress(HEAD.encode()), "compressed by gzip, not a CSV; save the table in it as UTF-8 text"),
+        (
+            gzip.compress(HEAD.encode(), mtime=0),
+            "compressed by gzip, not a CSV; save the table in it as UTF-8 text",
+        ),
         (b"PK\x03\x04" + bytes(60), "an Excel workbook or a zip file, not a CSV"),
         ('{"optimizer": "adamw", "val_loss": 3.5}\n', "JSON, not a CSV"),
     ],

@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -48,8 +49,11 @@ def groups() -> dict[str, list[str]]:
 
 def expand(words: Iterable[str]) -> list[str]:
     """Names, with those of a group in the place of its word; each once."""
-    known = names()
-    found = [[word] if rule_name(word) in known else groups().get(word, [word]) for word in words]
+    known = names()  # a name with a mark, of a copy or a schedule, is checked where it is used
+    plain = re.compile(r"[\w-]+")
+    found = [
+        groups().get(word, [word]) if plain.fullmatch(word) and word not in known else [word] for word in words
+    ]
     return list(dict.fromkeys(itertools.chain.from_iterable(found)))
 
 

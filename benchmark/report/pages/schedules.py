@@ -23,7 +23,7 @@ from benchmark.report.table import (
 from benchmark.study import Study
 from benchmark.tasks import task_name
 from optimizers.shared.copies import split
-from optimizers.shared.schedules import scheduled
+from optimizers.shared.schedules import Schedule, scheduled
 
 if TYPE_CHECKING:
     from benchmark.report.site import Site
@@ -43,9 +43,17 @@ def write(site: "Site", study: Study) -> None:
 
 def has(study: Study) -> bool:
     """Whether there is anything to say."""
-    stated = any(scheduled(split(name)[0])[1] for name in study.optimizers)
+    stated = any(_stated(name)[1] for name in study.optimizers)
     kept = [name for name in study.runs.columns if name.startswith(averaging.PREFIX)]
     return stated or bool(study.runs[kept].notna().to_numpy().any())
+
+
+def _stated(name: str) -> tuple[str, Schedule | None]:
+    """Rule and stated schedule of a name in anybody's records, where a mark may mean something else."""
+    try:
+        return scheduled(split(name)[0])
+    except ValueError:
+        return name, None
 
 
 def page(study: Study) -> dict[str, Any]:
@@ -59,8 +67,8 @@ def page(study: Study) -> dict[str, Any]:
 
 def worth(study: Study) -> Table:
     """Every contestant under a stated schedule, and the rule as it usually is."""
-    stated = {name for name in study.optimizers if scheduled(split(name)[0])[1]}
-    rules = {scheduled(split(name)[0])[0] for name in stated}
+    stated = {name for name in study.optimizers if _stated(name)[1]}
+    rules = {_stated(name)[0] for name in stated}
     compared = [name for name in (*stated, *rules) if name != study.baseline]
     shown = study.speedups.loc[study.speedups["optimizer"].isin(compared)]
     columns = (
@@ -81,7 +89,7 @@ def long_runs(study: Study) -> Table:
     """One long run, with a decay for each smaller budget, against a run planned for each."""
     found = []
     for name in study.optimizers:
-        schedule = scheduled(split(name)[0])[1]
+        schedule = _stated(name)[1]
         if schedule is None or not schedule.horizon_free:
             continue
         for scale in study.scales:

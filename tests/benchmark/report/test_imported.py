@@ -42,6 +42,17 @@ def test_they_are_not_called_the_study_s_own(site: Path) -> None:
     assert "Imported results" in (site / "mine" / "claims.html").read_text()
 
 
+@pytest.mark.parametrize("name", ["adam+me", "ours@best"])
+def test_marks_that_mean_something_here_mean_nothing_in_the_names_of_others(name: str, tmp_path: Path) -> None:
+    lines = [f"{n},13k,{r},{s},{4.0 - 0.1 * r}" for n in ("adamw", name) for r in (1, 2) for s in (0, 1)]
+    table = "\n".join(["optimizer,scale,chinchilla_ratio,seed,val_loss", *lines, ""])
+    (tmp_path / "table.csv").write_text(table, encoding="utf-8")
+    options = ["--csv", str(tmp_path / "table.csv"), "--name", "marks", "--results", str(tmp_path / "results")]
+    assert command.main(options) == 0
+    home = build(tmp_path / "results", tmp_path / "site").parent
+    assert name in (home / "marks" / "index.html").read_text(encoding="utf-8")
+
+
 def test_nobody_here_tuned_them(site: Path) -> None:
     """Whose tuning it is stands wherever the baseline's is spoken of."""
     for page in (site / "mine").rglob("*.html"):

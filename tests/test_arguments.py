@@ -122,6 +122,7 @@ CASES = [
     (COMPONENTS, "empty", "empty holds no sweep.json"),
     ("tools.regret", "many", "got 'many'"),
     ("tools.efficiency", "1000", "the following arguments are required: count"),
+    ("tools.coordinates", "adam", "unknown optimizer 'adam'"),
     ("tools.parity", "--corpus gcid", "unknown corpus 'gcid'"),
     ("tools.compiled.__main__", "140m", "unknown scale '140m' (did you mean '130m'?)"),
     ("tools.isa", "27k", "nothing takes the word '27k'"),

@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=positive("a rate such as 0.008"), default=RATE, metavar="LR")
     asked = parser.parse_args(arguments)
     if unknown := [name for name in asked.names if name not in optimizers.names()]:
-        parser.error(f"no optimizer {unknown[0]!r}{near(unknown[0], optimizers.names())}")
+        parser.error(f"unknown optimizer {unknown[0]!r}{near(unknown[0], optimizers.names())}")
     models = [dataclasses.replace(scales.get(name), seq_len=SEQ_LEN) for name in WIDTHS]
     worst = 0.0
     for name in asked.names:

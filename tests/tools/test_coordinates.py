@@ -31,4 +31,4 @@ def test_a_wrong_exponent_is_not_flat(monkeypatch):
 def test_an_unknown_name_is_one_line(capsys):
     with pytest.raises(SystemExit):
         coordinates.main(["muno"])
-    assert "no optimizer 'muno' (did you mean 'muon'?)" in capsys.readouterr().err
+    assert "unknown optimizer 'muno' (did you mean 'muon'?)" in capsys.readouterr().err

@@ -168,8 +168,8 @@ def collectives(names: list[str]) -> dict[str, Any]:
 def in_float64() -> None:
     start = parameters.initial
 
-    def initial(scale: Any, seed: int) -> Any:
-        return jax.tree.map(np.float64, start(scale, seed))
+    def initial(*given: Any) -> Any:
+        return jax.tree.map(np.float64, start(*given))
 
     parameters.initial = initial
 

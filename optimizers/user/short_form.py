@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
-from optimizers.base import RECIPE, Info, Optimizer, static
+from optimizers.base import RATIOS, RECIPE, Info, Optimizer, static
 from optimizers.user.axes import LIMITS, RATES, Axes, check_limits, essential, generic, is_static, written
 from optimizers.user.rule import UserRule, rate_of
 from optimizers.user.spec import Spec
@@ -81,8 +81,9 @@ def made(spec: Spec, module: ModuleType, function: Any, torch_class: Any) -> typ
             fields = [(n, t, static(axes[n].start) if n in fixed else f) for n, t, f in fields]
             made = assembled()
     may_average = function or not isinstance(torch_class, type) or hasattr(torch_class, "eval")
-    if scheduled is None and may_average and made().averages():
-        made.recipe_fixed = UNSCHEDULED
+    if may_average and made().averages():  # what it evaluates does not follow a step that is scaled afterwards
+        usual = UNSCHEDULED if scheduled is None else made.recipe_fixed
+        made.recipe_fixed = {**usual, **dict.fromkeys(RATIOS, 1.0)}
     return made
 
 

@@ -80,7 +80,7 @@ class Contestant:
         recipe's two ratios, as the registry's optimizers name them: to tune more with as many trials is to tune
         each less."""
         if self.info.essential:
-            return self.info.essential
+            return tuple(name for name in self.info.essential if name not in self.recipe_fixed)
         first, *others = self.space.values()
         everywhere = [name for name in first if all(name in axes for axes in others)]
         everything = [name for name in (*everywhere, *RATIOS) if name not in self.recipe_fixed]

@@ -9,6 +9,7 @@ import optimizers
 from benchmark import scales
 from benchmark.published import fantastic
 from benchmark.spec import RECIPE
+from optimizers.base import RATIOS
 from sweeps.run import wanted
 from sweeps.run.options import parser
 from sweeps.search.contestants import contestants
@@ -143,6 +144,15 @@ def test_what_is_installed_has_as_few_tuned_as_the_registry_and_what_the_user_gi
     assert set(mine.essential) <= set(mine.axes(scales.get("27k")))
 
 
+def test_a_rule_with_an_average_of_its_own_is_stepped_as_it_is():
+    """Scaled after its step, its parameters would no longer fit the points that the average is of."""
+    mine = contestants((), ["optax.contrib:schedule_free_adamw"])[0]
+    assert mine.essential == ("peak_lr", "weight_decay", "b1")
+    at, axes = mine.start(scales.get("27k")), mine.axes(scales.get("27k"))
+    assert {name: at[name] for name in RATIOS} == dict.fromkeys(RATIOS, 1.0) and not set(RATIOS) & set(axes)
+    assert at["decay_fraction"] == at["final_lr_ratio"] == 1.0
+
+
 def test_a_file_s_essential_hyperparameters_may_be_the_recipe_s(tmp_path):
     mine = of_file(tmp_path, USER + 'essential = ("peak_lr", "head_lr_ratio")')
     assert mine.essential == ("peak_lr", "head_lr_ratio")
@@ -158,6 +168,8 @@ def test_a_file_starts_where_it_says(tmp_path):
 
 def test_an_essential_hyperparameter_without_an_axis_is_one_clear_line():
     (adamw,) = contestants(["adamw"])
-    odd = dataclasses.replace(adamw, recipe_fixed={"head_lr_ratio": 1.0})
-    with pytest.raises(ValueError, match="adamw calls head_lr_ratio essential but gives it no axis"):
+    fixed = dataclasses.replace(adamw, recipe_fixed={"head_lr_ratio": 1.0})
+    assert fixed.essential == tuple(n for n in adamw.essential if n != "head_lr_ratio")
+    odd = dataclasses.replace(adamw, info=dataclasses.replace(adamw.info, essential=("peak_lr", "momentum")))
+    with pytest.raises(ValueError, match="adamw calls momentum essential but gives it no axis"):
         odd.axes(scales.get("27k"))

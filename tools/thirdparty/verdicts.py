@@ -29,7 +29,8 @@ def verdict(row: Row, folder: Path) -> dict[str, Any]:
     """
     own = folder / row.where.replace(":", "-").replace(".", "-")
     with tempfile.TemporaryDirectory() as text:
-        command = [sys.executable, "-m", "sweeps", "challenge", "--optimizer", str(row.asked(Path(text)))]
+        asked = row.asked(Path(text))
+        command = [sys.executable, "-m", "sweeps", "challenge", "--optimizer", str(asked)]
         command += ["--backend", row.backend, "--results", str(own / "results"), "--out", str(own / "pages")]
         start = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True)
@@ -40,15 +41,15 @@ def verdict(row: Row, folder: Path) -> dict[str, Any]:
         "way_in": row.way_in,
         "status": done.returncode,
         "minutes": round((time.perf_counter() - start) / 60, 2),
-        "said": _said(done),
+        "said": _said(done, asked.name if isinstance(asked, Path) else asked),
     }
     with (folder / RECORDS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
     return entry
 
 
-def _said(done: subprocess.CompletedProcess[str]) -> str:
-    lines = [line for line in done.stdout.splitlines() if line.strip()]
+def _said(done: subprocess.CompletedProcess[str], name: str) -> str:
+    lines = [line for line in done.stdout.splitlines() if line.startswith(name)]  # packages print lines, too
     if lines:
         return lines[0].partition("). ")[0].replace("\u00a0", " ")
     return ([line for line in done.stderr.splitlines() if line.strip()] or [""])[-1]

@@ -10,7 +10,7 @@ from benchmark import scales
 from benchmark.kit import __main__ as command
 from benchmark.kit import admission, cases, guard
 from benchmark.train import parameters, runner
-from optimizers.base import Optimizer
+from optimizers.base import RATIOS, Optimizer
 from optimizers.user import files, short_form
 from optimizers.user.axes import essential, generic
 
@@ -139,9 +139,10 @@ MODES = """
 def test_a_rule_that_averages_runs_without_the_recipes_schedule(write: Write) -> None:
     text = RULE.format(**PARTS | {"before": "self.state['n']['n'] = 1"}) + MODES
     averaging = text.replace("DISTANCE", "1.0")
-    assert files.load(write(averaging)).recipe_fixed == short_form.UNSCHEDULED
+    ratios = dict.fromkeys(RATIOS, 1.0)  # of which its average would know nothing
+    assert files.load(write(averaging)).recipe_fixed == short_form.UNSCHEDULED | ratios
     assert files.load(write(text.replace("DISTANCE", "0.0"), "same.py")).recipe_fixed == {}
-    assert files.load(write(averaging + "\nschedule = True\n", "kept.py")).recipe_fixed == {}
+    assert files.load(write(averaging + "\nschedule = True\n", "kept.py")).recipe_fixed == ratios
     assert files.load("torch.optim:SGD?schedule=off").recipe_fixed == short_form.UNSCHEDULED
 
 

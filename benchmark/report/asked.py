@@ -68,15 +68,21 @@ def _verdict(study: Study, task: str, row: dict[str, Any], others: list[dict[str
 
 
 def _beside(study: Study, row: dict[str, Any], other: dict[str, Any]) -> str:
-    """The difference to another optimizer, by the simultaneous interval of all pairs."""
-    model = dict(by_scale(study.compared, study.noise_sd, study.choosing_sd))[row["scale"]]
-    pairs = contrasts(model, row["chinchilla_ratio"])
-    first, second = (row, other) if row["val_loss"] >= other["val_loss"] else (other, row)
-    gap, low, high = pairs.interval(first["optimizer"], second["optimizer"])
+    """The difference to another optimizer: to the baseline by the interval that the verdict is read off, which
+    allows for looks, to others by the simultaneous interval of all pairs."""
+    above = row["val_loss"] >= other["val_loss"]
+    if other["optimizer"] == study.baseline:
+        ends = (row["gap"], row["gap_lo"], row["gap_hi"])
+        gap, low, high = ends if above else (-ends[0], -ends[2], -ends[1])
+    else:
+        model = dict(by_scale(study.compared, study.noise_sd, study.choosing_sd))[row["scale"]]
+        first, second = (row, other) if above else (other, row)
+        pairs = contrasts(model, row["chinchilla_ratio"])
+        gap, low, high = pairs.interval(first["optimizer"], second["optimizer"])
     apart = "which is told apart" if low > 0 else "which the runs do not tell apart"
-    ends = f"[{text.fixed(low, 4)}, {text.fixed(high, 4)}]"
-    side = "above" if first is row else "below"
-    return f"It ends {text.fixed(gap, 4)} nats {ends} {side} {study.titles[other['optimizer']]}, {apart}."
+    interval = f"[{text.fixed(low, 4)}, {text.fixed(high, 4)}]"
+    side = "above" if above else "below"
+    return f"It ends {text.fixed(gap, 4)} nats {interval} {side} {study.titles[other['optimizer']]}, {apart}."
 
 
 def wanted(study: Study) -> int | None:

@@ -127,12 +127,23 @@ def _spread(study: Study, row: dict[str, Any]) -> str:
 def _ties(study: Study, table: list[dict[str, Any]], task: str) -> str:
     first = study.titles[table[0]["optimizer"]]
     bands = [study.bands.get((r["optimizer"], task), (2, 2)) for r in table]
-    ties = [study.titles[r["optimizer"]] for r, band in zip(table[1:], bands[1:], strict=True) if band[0] == 1]
+    ties = [
+        study.titles[row["optimizer"]]
+        for row, band in zip(table[1:], bands[1:], strict=True)
+        if band[0] == 1 or _open_pair(study, table[0], row)
+    ]
     if ties and max(r["n"] for r in table) == 1:
         return f"One seed does not separate {first} from {text.names(ties, 'or')}."
     if ties:
         return f"The runs do not separate {first} from {text.names(ties, 'or')}."
     return f"The runs separate {first} from every other optimizer." if bands[0] == (1, 1) else ""
+
+
+def _open_pair(study: Study, first: dict[str, Any], row: dict[str, Any]) -> bool:
+    """Whether one of two is the baseline, and the other's verdict, which allows for looks, is open."""
+    judged = row if first["optimizer"] == study.baseline else first
+    told = str(judged["verdict"]).removeprefix("paired ")
+    return study.baseline in (first["optimizer"], row["optimizer"]) and told in ("undecided", "inseparable")
 
 
 def _open(study: Study, table: list[dict[str, Any]]) -> str:

@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 
 from benchmark import store
+from benchmark.frames import rows
 from benchmark.report import answer, nothing_known, sentence
-from benchmark.report.asked import searches_wanted, wanted
+from benchmark.report.asked import _beside, searches_wanted, wanted
+from benchmark.report.sentence import _ties
 from benchmark.report.sentence import study_of as study_of_name
 from benchmark.spec import Record
 
@@ -58,6 +60,30 @@ def test_a_page_begins_with_the_verdict_alone_and_says_the_rest_below(
     assert paragraphs[0].startswith("From n\u00a0=\u00a03 runs over 1 search.")
     assert "known to within" in paragraphs[0] and paragraphs[1].startswith("Tuned AdamW needs")
     assert " ".join([first, *paragraphs]) == " ".join(filter(None, sentence.lines(study)))
+
+
+def test_no_line_tells_apart_what_the_verdict_does_not(
+    tmp_path: Path, study_of: Records, writer: Writer
+) -> None:
+    """Early looks ask more of a verdict than of the interval of a pair."""
+    study = study_of_name(asked(writer, tmp_path, study_of(("adamw", "lion", "nadamw")), "nadamw"), "quick")
+    assert study.headline is not None
+    table = {row["optimizer"]: row for row in rows(study.results_for(study.headline.name))}
+    base = table["adamw"]
+    open_ = {**table["lion"], "val_loss": base["val_loss"] + 0.04, "verdict": "undecided"}
+    open_ |= {"gap": 0.04, "gap_lo": -0.01, "gap_hi": 0.09}
+    assert _beside(study, open_, base).startswith(
+        "It ends 0.0400 nats [−0.0100, 0.0900] above AdamW, which the"
+    )
+    found = {**open_, "gap": -0.04, "gap_lo": -0.07, "gap_hi": -0.01, "val_loss": base["val_loss"] - 0.04}
+    assert (
+        _beside(study, found, base) == "It ends 0.0400 nats [0.0100, 0.0700] below AdamW, which is told apart."
+    )
+    last = {(name, study.headline.name): (place, place) for place, name in enumerate(("adamw", "lion"), 1)}
+    study.__dict__["bands"] = last  # as the pairs' intervals would have it
+    assert _ties(study, [base, open_], study.headline.name) == "The runs do not separate AdamW from Lion."
+    slower = {**open_, "verdict": "slower"}
+    assert "separate AdamW from every other" in _ties(study, [base, slower], study.headline.name)
 
 
 def test_without_an_optimizer_of_ones_own_nothing_changes(results: Path) -> None:

@@ -19,7 +19,7 @@ from optax.contrib import prodigy
 from optimizers.base import Axis, Info, Optimizer, Param, Run
 from optimizers.shared.decoupled import decay_groups, floats
 from optimizers.shared.found_rate import factor, with_decay
-from optimizers.shared.spaces import ADAM_ESSENTIAL, beta, decay, epsilon, micro_found_rate, rate
+from optimizers.shared.spaces import ADAM_ESSENTIAL, found_rate
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,7 @@ class Prodigy(Optimizer):
     )
     group: ClassVar[str] = "lr-free"
     finds_rate: ClassVar[bool] = True
-    space: ClassVar[Mapping[str, Mapping[str, Axis]]] = {
-        "micro": micro_found_rate(),
-        "paper": {
-            "peak_lr": rate((0.25, 0.5, 1.0, 2.0), 1.0),
-            "weight_decay": decay((0.0, 0.1, 0.2), 0.1),
-            "beta1": beta((0.9, 0.95, 0.98), 0.9),
-            "beta2": beta((0.9, 0.95, 0.98), 0.95),
-            "eps": epsilon((1e-25, 1e-20, 1e-15, 1e-10), 1e-20),
-        },
-    }
+    space: ClassVar[Mapping[str, Mapping[str, Axis]]] = found_rate()
 
     def build_jax(self, run: Run) -> optax.GradientTransformationExtraArgs:
         rule = prodigy(

@@ -72,10 +72,19 @@ def micro_adam(study_best_rate: float) -> dict[str, Axis]:
     }
 
 
-def micro_found_rate() -> dict[str, Axis]:
-    """The axes of AdamW for a rule that finds its rate itself: the factor on it starts at 1, on a grid as wide
-    as a rate's."""
-    return {**micro_adam(1.0), "peak_lr": rate(tuple(2.0**octave for octave in OCTAVES), 1.0)}
+def found_rate() -> dict[str, dict[str, Axis]]:
+    """AdamW's axes on both ladders for a rule that finds its rate itself: the factor on it starts at 1, on the
+    micro ladder on a grid as wide as a rate's."""
+    return {
+        "micro": {**micro_adam(1.0), "peak_lr": rate(tuple(2.0**octave for octave in OCTAVES), 1.0)},
+        "paper": {
+            "peak_lr": rate((0.25, 0.5, 1.0, 2.0), 1.0),
+            "weight_decay": decay((0.0, 0.1, 0.2), 0.1),
+            "beta1": beta((0.9, 0.95, 0.98), 0.9),
+            "beta2": beta((0.9, 0.95, 0.98), 0.95),
+            "eps": epsilon((1e-25, 1e-20, 1e-15, 1e-10), 1e-20),
+        },
+    }
 
 
 # Even the smallest search tunes the rates of all roles, the decay and the momentum: the same five for everyone.

@@ -21,13 +21,10 @@ REACH = 4.0  # times its largest model: a paper about larger ones alone is not s
 @cache
 def papers() -> tuple[Paper, ...]:
     """Those whose claims are judged; the published study first, the others by file name."""
-    stems = sorted(path.stem for path in Path(__file__).parent.glob("*.py"))
-    modules = [importlib.import_module(f"{__name__}.{stem}") for stem in stems if stem != "__init__"]
-    found = [module.PAPER for module in modules if hasattr(module, "PAPER")]
-    return tuple(sorted(found, key=lambda paper: paper.title != FIRST))
-
-
-FIRST = "Fantastic Pretraining Optimizers and Where to Find Them"
+    stems = {path.stem for path in Path(__file__).parent.glob("*.py")} - {"__init__"}
+    ordered = sorted(stems, key=lambda stem: (stem != "fantastic", stem))
+    modules = [importlib.import_module(f"{__name__}.{stem}") for stem in ordered]
+    return tuple(module.PAPER for module in modules if hasattr(module, "PAPER"))
 
 
 def judge(paper: Paper, evidence: Evidence) -> list[tuple[Judgement, Finding]]:

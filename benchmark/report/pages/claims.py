@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from benchmark.analysis.claims import FIRST, judge, papers
+from benchmark.analysis.claims import judge, papers
 from benchmark.analysis.evidence import Evidence, Finding, Judgement, Paper
 from benchmark.report import text
 from benchmark.report.site import Site
@@ -29,7 +29,7 @@ def page(study: Study, published: Study | None) -> dict[str, Any]:
     sections = []
     for paper in papers():
         ours = judged(study, paper)
-        own = paper.title == FIRST
+        own = paper is papers()[0]
         theirs = {v.claim: (v, seen) for v, seen in (judged(beside, paper) if beside and own else [])}
         claims = [(v, seen, theirs.get(v.claim)) for v, seen in ours] or [
             (None, None, pair) for pair in theirs.values()

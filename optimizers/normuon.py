@@ -21,7 +21,7 @@ from typing import Any, ClassVar, NamedTuple
 import jax.numpy as jnp
 import optax
 
-from optimizers.base import Axis, Info, Optimizer, Param, Run, static
+from optimizers.base import Axis, Info, Optimizer, Param, Role, Run, static
 from optimizers.shared import orthogonal as muon
 from optimizers.shared.newton_schulz import shape_factor
 from optimizers.shared.rows import even_rows
@@ -89,6 +89,10 @@ class NorMuon(Optimizer):
             "ns_eps": epsilon((1e-25, 1e-20, 1e-15, 1e-10, 1e-5), 1e-15),
         },
     }
+
+    @property
+    def width_free(self) -> tuple[Role, ...]:
+        return ("hidden",)
 
     def build_jax(self, run: Run) -> optax.GradientTransformationExtraArgs:
         adam = muon.Adam(self.beta1, self.beta2, self.eps, self.weight_decay)

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import optax
 
-from optimizers.base import Axis, Info, Optimizer, Param, Run, static
+from optimizers.base import Axis, Info, Optimizer, Param, Role, Run, static
 from optimizers.shared import orthogonal as muon
 from optimizers.shared.newton_schulz import shape_factor
 from optimizers.shared.spaces import (
@@ -99,6 +99,10 @@ class SoapMuon(Optimizer):
         """SOAP whose updates are its directions, but for their sign."""
         shared = ("beta1", "beta2", "shampoo_beta", "eps", "refresh_fraction", "block_size")
         return Soap(peak_lr=1.0, weight_decay=0.0, **{name: getattr(self, name) for name in shared})
+
+    @property
+    def width_free(self) -> tuple[Role, ...]:
+        return ("hidden",)
 
     def build_jax(self, run: Run) -> optax.GradientTransformationExtraArgs:
         adam = muon.Adam(self.beta1, self.beta2, self.eps, self.weight_decay)

@@ -22,7 +22,7 @@ TABLE = {  # role -> exponents of the width in the rate and in the initial stand
     "embedding": (0, 0),
     "norm": (0, 0),
 }
-SPECTRAL = {"muon": ("hidden",), "scion": ("hidden", "head")}
+SPECTRAL = dict.fromkeys(("muon", "muonh", "normuon", "soap_muon"), ("hidden",)) | {"scion": ("hidden", "head")}
 
 
 @pytest.mark.parametrize("role", TABLE)

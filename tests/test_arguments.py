@@ -1,6 +1,7 @@
 """Bad words on every command line: one line of usage, one line that says what to write, and no traceback."""
 
 import importlib
+import os
 import re
 from pathlib import Path
 
@@ -139,6 +140,7 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "thesis.tex").write_text("mine")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "nice", int)  # commands run in this process, whose priority is for all later tests
     return tmp_path
 
 

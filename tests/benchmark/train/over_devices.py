@@ -10,6 +10,7 @@ import functools
 import json
 import math
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -106,9 +107,11 @@ def resumed(names: list[str]) -> dict[str, Any]:
     found = {}
     for name in names:
         whole = other = run(name, "13k", 8)
+        half = Path(tempfile.mkdtemp()) / "state.npz"
+        assert run(name, "13k", 8, half, max_steps=STEPS // 2) is None and half.exists()
         for fewer in (4, 1):
             path = Path(tempfile.mkdtemp()) / "state.npz"
-            assert run(name, "13k", 8, path, max_steps=STEPS // 2) is None and path.exists()
+            shutil.copytree(half.parent, path.parent, dirs_exist_ok=True)
             other = run(name, "13k", fewer, path)
             found[f"{name} {fewer}"] = apart(whole, other)
         found[f"{name} logits"] = (whole.logits, other.logits)
